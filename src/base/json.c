@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * json - yyjson on an arena.
+ *
+ *   arena:  | copy of the text, zero padding |   | value, value, value, ... |     16 bytes a value
+ *             ^ strings are unescaped in place      ^ root; one flat array in document order
+ *
+ * yyjson asks for its array by an estimate from the length of the text (16 bytes for every 6 of a
+ * compact text), far too much for a body that is mostly long strings. We take the rest back
+ * afterwards, so a parsed document costs its text plus 16 bytes a value.
+ */
+#include "base/json.h"
+
+#include <assert.h>
+#include <math.h>
+
+/* Where yyjson's memory comes from. It takes one block for a document: the array of values. */
+struct source {
+    struct arena *arena;
+    char *pool;
+    size_t pool_bytes;
+};
+
+static yyjson_alc source_alc(struct source *from);
+static yyjson_val *settle(struct source *from, yyjson_doc *parsed);
+static bool too_deep(const yyjson_val *root, size_t values);
+static size_t deep_offset(strv text);
+static bool has_escape(uint64_t eight);
+static bool put_escaped(struct buf *b, unsigned char c);
+
+bool json_read(struct json *doc, strv text, struct arena *arena, int code, struct err *err)
+{
+    *doc = (struct json){.text = text};
+    if (text.len > SIZE_MAX / 2)
+        return err_oom(err);
+    doc->copy = arena_alloc(arena, text.len + YYJSON_PADDING_SIZE);
+    if (doc->copy == NULL)
+        return err_oom(err);
+    if (text.len != 0)
+        memcpy(doc->copy, text.ptr, text.len);
+    memset(doc->copy + text.len, 0, YYJSON_PADDING_SIZE);
+
+    struct source from = {.arena = arena};
+    yyjson_alc alc = source_alc(&from);
+    yyjson_read_err why;
+    yyjson_doc *parsed = yyjson_read_opts(doc->copy, text.len, YYJSON_READ_INSITU, &alc, &why);
+    if (parsed == NULL && why.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION)
+        return err_oom(err);
+    if (parsed == NULL)
+        return err_offset(err, code, why.pos, "invalid JSON at byte %zu: %s", why.pos,
+                          text.len != 0 ? why.msg : "the text is empty");
+
+    size_t values = yyjson_doc_get_val_count(parsed);
+    yyjson_val *root = settle(&from, parsed); /* `parsed` may have moved */
+    if (too_deep(root, values)) {
+        size_t at = deep_offset(text);
+        return err_offset(err, code, at, "invalid JSON at byte %zu: nested deeper than %d levels",
+                          at, JSON_DEPTH_MAX);
+    }
+    doc->root = root;
+    return true;
+}
+
+bool json_span(const struct json *doc, yyjson_val *v, size_t *at, size_t *len)
+{
+    const char *inside = yyjson_get_str(v);
+    if (inside == NULL || (uintptr_t)inside <= (uintptr_t)doc->copy ||
+        (uintptr_t)inside >= (uintptr_t)doc->copy + doc->text.len)
+        return false;
+    size_t first = (size_t)(inside - doc->copy);
+    const char *text = doc->text.ptr;
+    /* The closing quote is the first one behind an even number of backslashes. Escapes only ever
+     * make a text longer, so it cannot stand before the unescaped length. */
+    size_t end = first + yyjson_get_len(v);
+    for (;; end++) {
+        const char *quote = memchr(text + end, '"', doc->text.len - end);
+        assert(quote != NULL); /* the parser has seen it */
+        end = (size_t)(quote - text);
+        size_t slashes = 0;
+        while (end - slashes > first && text[end - slashes - 1] == '\\')
+            slashes++;
+        if (slashes % 2 == 0)
+            break;
+    }
+    *at = first - 1;
+    *len = end + 1 - *at;
+    return true;
+}
+
+yyjson_val *json_get(yyjson_val *obj, const char *key)
+{
+    yyjson_val *v = yyjson_obj_get(obj, key);
+    return yyjson_is_null(v) ? NULL : v;
+}
+
+strv json_str(yyjson_val *v)
+{
+    return yyjson_is_str(v) ? (strv){yyjson_get_str(v), yyjson_get_len(v)} : STRV_NONE;
+}
+
+strv json_get_str(yyjson_val *obj, const char *key)
+{
+    return json_str(yyjson_obj_get(obj, key));
+}
+
+bool json_is_int(yyjson_val *v, int64_t *out)
+{
+    if (yyjson_is_sint(v)) {
+        *out = yyjson_get_sint(v);
+    } else if (yyjson_is_uint(v) && yyjson_get_uint(v) <= INT64_MAX) {
+        *out = (int64_t)yyjson_get_uint(v);
+    } else if (yyjson_is_real(v)) {
+        double d = yyjson_get_real(v);
+        if (!(d >= -0x1p63 && d < 0x1p63) || d != (double)(int64_t)d)
+            return false;
+        *out = (int64_t)d;
+    } else {
+        return false;
+    }
+    return true;
+}
+
+bool json_is_num(yyjson_val *v, double *out)
+{
+    if (!yyjson_is_num(v))
+        return false;
+    *out = yyjson_get_num(v);
+    return true;
+}
+
+int64_t json_get_int(yyjson_val *obj, const char *key, int64_t otherwise)
+{
+    int64_t v;
+    return json_is_int(yyjson_obj_get(obj, key), &v) ? v : otherwise;
+}
+
+bool json_put_str(struct buf *b, strv text)
+{
+    return buf_put_char(b, '"') && json_put_esc(b, text) && buf_put_char(b, '"');
+}
+
+bool json_put_esc(struct buf *b, strv text)
+{
+    size_t done = 0, at = 0;
+    while (at < text.len) {
+        uint64_t eight;
+        if (text.len - at >= sizeof(eight)) {
+            memcpy(&eight, text.ptr + at, sizeof(eight));
+            if (!has_escape(eight)) {
+                at += sizeof(eight);
+                continue;
+            }
+        }
+        unsigned char c = (unsigned char)text.ptr[at];
+        if (c < 0x20 || c == '"' || c == '\\') {
+            buf_put(b, text.ptr + done, at - done);
+            put_escaped(b, c);
+            done = at + 1;
+        }
+        at++;
+    }
+    return buf_put(b, text.ptr + done, at - done); /* refuses if anything before it was refused */
+}
+
+bool json_put_key(struct buf *b, bool *first, const char *key)
+{
+    if (!*first)
+        buf_put_char(b, ',');
+    *first = false;
+    return json_put_str(b, strv_of(key)) && buf_put_char(b, ':');
+}
+
+bool json_put_num(struct buf *b, double v)
+{
+    assert(isfinite(v));
+    /* yyjson writes the shortest form, but only through an allocator, and 1 as "1.0". */
+    char room[512];
+    yyjson_alc alc;
+    yyjson_val number;
+    size_t len = 0;
+    yyjson_alc_pool_init(&alc, room, sizeof(room));
+    unsafe_yyjson_set_real(&number, v);
+    const char *text = yyjson_val_write_opts(&number, YYJSON_WRITE_NOFLAG, &alc, &len, NULL);
+    assert(text != NULL); /* a number has at most 25 characters */
+    strv digits = {text, len};
+    if (strv_ends(digits, STRV(".0")) &&
+        v != 0) /* "-0.0": read back, "-0" would be the integer 0 */
+        digits.len -= 2;
+    else if (v == 0 && !signbit(v))
+        digits = STRV("0");
+    return buf_put_strv(b, digits);
+}
+
+bool json_put_val(struct buf *b, yyjson_val *v, struct arena *scratch)
+{
+    struct source from = {.arena = scratch};
+    yyjson_alc alc = source_alc(&from);
+    size_t len = 0;
+    const char *text = yyjson_val_write_opts(v, YYJSON_WRITE_NOFLAG, &alc, &len, NULL);
+    if (text == NULL) {
+        b->failed = true; /* no memory; nothing that was read cannot be written */
+        return false;
+    }
+    return buf_put(b, text, len);
+}
+
+static void *source_malloc(void *ctx, size_t size)
+{
+    struct source *from = ctx;
+    from->pool = arena_alloc(from->arena, size);
+    from->pool_bytes = size;
+    return from->pool;
+}
+
+static void *source_realloc(void *ctx, void *ptr, size_t old_size, size_t size)
+{
+    struct source *from = ctx;
+    void *moved = arena_resize(from->arena, ptr, old_size, size);
+    if (moved != NULL) {
+        from->pool = moved;
+        from->pool_bytes = size;
+    }
+    return moved;
+}
+
+static void source_free(void *ctx, void *ptr)
+{
+    (void)ctx; /* the arena frees everything at its end */
+    (void)ptr;
+}
+
+static yyjson_alc source_alc(struct source *from)
+{
+    return (yyjson_alc){source_malloc, source_realloc, source_free, from};
+}
+
+/* Gives the unused end of the array back and returns where the root is then. Values refer to each
+ * other by relative offsets, so that the array may move. */
+static yyjson_val *settle(struct source *from, yyjson_doc *parsed)
+{
+    size_t root_at = (size_t)((char *)yyjson_doc_get_root(parsed) - from->pool);
+    size_t used = root_at + yyjson_doc_get_val_count(parsed) * sizeof(yyjson_val);
+    assert(used <= from->pool_bytes);
+    from->pool = arena_resize(from->arena, from->pool, from->pool_bytes, used);
+    return (yyjson_val *)(void *)(from->pool + root_at);
+}
+
+/* yyjson reads without recursion and knows no limit; whoever walks the values later may recurse.
+ * The values stand in document order, a container in front of its members. */
+static bool too_deep(const yyjson_val *root, size_t values)
+{
+    const yyjson_val *ends[JSON_DEPTH_MAX]; /* of the open containers */
+    size_t depth = 0;
+    for (const yyjson_val *v = root; v < root + values; v++) {
+        while (depth > 0 && v >= ends[depth - 1])
+            depth--;
+        if (!unsafe_yyjson_is_ctn((void *)(uintptr_t)v))
+            continue;
+        if (depth == JSON_DEPTH_MAX)
+            return true;
+        ends[depth++] = unsafe_yyjson_get_next((yyjson_val *)(uintptr_t)v);
+    }
+    return false;
+}
+
+/* Where the text, known to be valid, opens one container too many; only for the error. */
+static size_t deep_offset(strv text)
+{
+    size_t depth = 0, at = 0;
+    bool quoted = false;
+    for (; at < text.len; at++) {
+        char c = text.ptr[at];
+        if (quoted && c == '\\')
+            at++;
+        else if (c == '"')
+            quoted = !quoted;
+        else if (!quoted && (c == '[' || c == '{') && ++depth > JSON_DEPTH_MAX)
+            break;
+        else if (!quoted && (c == ']' || c == '}'))
+            depth--;
+    }
+    return at;
+}
+
+/* Whether one of eight bytes is below 0x20, a quote or a backslash (Bit Twiddling Hacks,
+ * "haszero"). */
+static bool has_escape(uint64_t eight)
+{
+    const uint64_t ones = 0x0101010101010101, tops = 0x8080808080808080;
+    uint64_t quote = eight ^ ones * '"', slash = eight ^ ones * '\\';
+    uint64_t hit =
+        ((eight - ones * 0x20) & ~eight) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash);
+    return (hit & tops) != 0;
+}
+
+static bool put_escaped(struct buf *b, unsigned char c)
+{
+    static const char hex[] = "0123456789abcdef";
+    static const char letters[0x20] = {
+        ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
+    if (c >= 0x20)
+        return buf_put(b, (char[]){'\\', (char)c}, 2);
+    if (letters[c] != 0)
+        return buf_put(b, (char[]){'\\', letters[c]}, 2);
+    return buf_put(b, (char[]){'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]}, 6);
+}

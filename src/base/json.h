@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * json - reading through yyjson into an arena, writing straight into a buffer.
+ *
+ * Reading: json_read() copies the text into the arena and parses it in place. Strings are views
+ * into that copy and begin at the same offset as in the source, which json_span() uses to tell
+ * where a member's string stands in the original bytes: bodies can be passed on with only that part
+ * replaced.
+ *
+ * Writing: append pieces; json_put_str() quotes and escapes. Valid UTF-8 is passed as it is.
+ */
+#ifndef BASE_JSON_H
+#define BASE_JSON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <yyjson.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/strv.h"
+
+#define JSON_DEPTH_MAX 128 /* nesting of arrays and objects; deeper input is refused */
+
+struct json {
+    yyjson_val *root;
+    strv text;  /* the original bytes, not owned */
+    char *copy; /* the parsed copy; string values point into it at the original offsets */
+};
+
+/* Strict RFC 8259 UTF-8, one value, nesting up to JSON_DEPTH_MAX. Everything lives in the arena. On
+ * failure err has code `code`, offset, and a text like "invalid JSON at byte 17: unexpected
+ * character". */
+bool json_read(struct json *doc, strv text, struct arena *arena, int code, struct err *err);
+
+/* Where the string value `v` of `doc` (an object member or element) stands in doc->text, quotes
+ * included. False if v is not a string of doc. */
+bool json_span(const struct json *doc, yyjson_val *v, size_t *at, size_t *len);
+
+/* Members. Absent and null are both "not there". NULL obj is an empty object. */
+yyjson_val *json_get(yyjson_val *obj, const char *key);
+strv json_str(yyjson_val *v); /* STRV_NONE if not a string */
+strv json_get_str(yyjson_val *obj, const char *key);
+bool json_is_int(yyjson_val *v,
+                 int64_t *out); /* an integer, or a real with no fraction, in int64 range */
+bool json_is_num(yyjson_val *v, double *out);
+int64_t json_get_int(yyjson_val *obj, const char *key, int64_t otherwise);
+
+bool json_put_str(struct buf *b, strv text); /* "..." with quotes */
+bool json_put_esc(struct buf *b, strv text); /* the inside of a string, without quotes */
+/* "key": with a comma before it if `*first` is false; sets *first to false. */
+bool json_put_key(struct buf *b, bool *first, const char *key);
+/* A finite number with the fewest digits that read back the same ("0.7", "1", "1e-9"). */
+bool json_put_num(struct buf *b, double v);
+/* A parsed value written back (numbers keep their value; objects their order). */
+bool json_put_val(struct buf *b, yyjson_val *v, struct arena *scratch);
+
+#endif

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * dialect - the table of wire formats, and what reading a body has in common in all of them.
+ *
+ * Texts of errors begin with the field at fault ("temperature: must be ..."), the field stands in
+ * err->field as well. Nothing of the caller's content gets into an error, only names and positions.
+ */
+#include "dialect/dialect.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const struct dialect *const dialect_table[] = {
+    [LLM_OPENAI] = &dialect_openai,
+    [LLM_ANTHROPIC] = &dialect_anthropic,
+    [LLM_OLLAMA] = &dialect_ollama,
+    [LLM_NATIVE] = &dialect_native,
+};
+_Static_assert(sizeof dialect_table / sizeof *dialect_table == LLM_DIALECTS, "one row per dialect");
+
+const struct dialect *dialect_get(enum llm_dialect id)
+{
+    assert(id < LLM_DIALECTS);
+    return dialect_table[id];
+}
+
+const char *dialect_loss_name(unsigned bit)
+{
+    static const char *const names[] = {"user", "reasoning", "stop", "name", "other"};
+    _Static_assert(sizeof names / sizeof *names == DIALECT_LOSSES - LLM_PARAMS, "one name per bit");
+    _Static_assert(DIALECT_LOSSES <= 32, "losses are bits of a uint32_t");
+    assert(bit < DIALECT_LOSSES);
+    return bit < LLM_PARAMS ? llm_params[bit].id : names[bit - LLM_PARAMS];
+}
+
+bool dialect_bad(struct err *err, int code, const char *field, const char *what)
+{
+    return err_field(err, code, field, "%s: %s", field, what);
+}
+
+/* ---- the root object, without duplicate members ---- */
+
+static int key_order(const void *a, const void *b)
+{
+    yyjson_val *const *x = a, *const *y = b;
+    return strv_cmp(json_str(*x), json_str(*y));
+}
+
+/* A caller's own key goes into the text only if it is plainly a name. */
+static bool duplicate(strv key, struct err *err)
+{
+    bool plain = key.len > 0 && key.len <= 40;
+    for (size_t i = 0; plain && i < key.len; i++)
+        plain = (key.ptr[i] >= 'a' && key.ptr[i] <= 'z') || key.ptr[i] == '_';
+    if (plain)
+        return err_set(err, LLM_ERR_INVALID_REQUEST, "the member \"" STRV_FMT "\" occurs twice",
+                       STRV_ARG(key));
+    return err_set(err, LLM_ERR_INVALID_REQUEST, "a member occurs twice in one object");
+}
+
+/* Comparing each with each is quickest for the few members that real objects have, and a gift to an
+ * attacker beyond that. */
+#define FEW 16
+
+static bool unique_few(yyjson_val *obj, struct err *err)
+{
+    strv seen[FEW];
+    size_t n = 0, at, max;
+    yyjson_val *key, *value;
+    yyjson_obj_foreach(obj, at, max, key, value)
+    {
+        strv name = json_str(key);
+        for (size_t i = 0; i < n; i++)
+            if (strv_eq(seen[i], name))
+                return duplicate(name, err);
+        seen[n++] = name;
+    }
+    return true;
+}
+
+static bool unique_many(yyjson_val *obj, struct err *err)
+{
+    yyjson_val **keys = mem_alloc(yyjson_obj_size(obj) * sizeof(*keys));
+    if (keys == NULL)
+        return err_oom(err);
+    size_t n = 0, at, max;
+    yyjson_val *key, *value;
+    yyjson_obj_foreach(obj, at, max, key, value)
+    {
+        keys[n++] = key;
+    }
+    qsort(keys, n, sizeof(*keys), key_order);
+    bool ok = true;
+    for (size_t i = 1; ok && i < n; i++)
+        if (strv_eq(json_str(keys[i - 1]), json_str(keys[i])))
+            ok = duplicate(json_str(keys[i]), err);
+    mem_free(keys);
+    return ok;
+}
+
+/* Recursion is as deep as JSON_DEPTH_MAX at most. */
+static bool unique(yyjson_val *v, struct err *err)
+{
+    size_t at, max;
+    yyjson_val *key, *value;
+    if (yyjson_is_arr(v)) {
+        yyjson_arr_foreach(v, at, max, value)
+        {
+            if (yyjson_is_ctn(value) && !unique(value, err))
+                return false;
+        }
+    } else if (yyjson_is_obj(v)) {
+        if (yyjson_obj_size(v) <= FEW ? !unique_few(v, err) : !unique_many(v, err))
+            return false;
+        yyjson_obj_foreach(v, at, max, key, value)
+        {
+            if (yyjson_is_ctn(value) && !unique(value, err))
+                return false;
+        }
+    }
+    return true;
+}
+
+bool dialect_root(struct json *doc, strv body, struct arena *arena, struct err *err)
+{
+    if (strv_trim(body).len == 0)
+        return err_set(err, LLM_ERR_INVALID_REQUEST,
+                       "the body is empty, a JSON object is expected");
+    if (!json_read(doc, body, arena, LLM_ERR_INVALID_REQUEST, err))
+        return false;
+    if (!yyjson_is_obj(doc->root))
+        return err_set(err, LLM_ERR_INVALID_REQUEST, "the body must be a JSON object");
+    return unique(doc->root, err);
+}
+
+/* ---- members ---- */
+
+static bool param_range(const struct llm_param_row *row, const char *field, struct err *err)
+{
+    const char *kind = row->kind == LLM_KIND_INT ? "an integer" : "a number";
+    if (row->max >= 2147483647.0)
+        return err_field(err, LLM_ERR_INVALID_REQUEST, field, "%s: must be %s of at least %.15g",
+                         field, kind, row->min);
+    return err_field(err, LLM_ERR_INVALID_REQUEST, field, "%s: must be %s between %.15g and %.15g",
+                     field, kind, row->min, row->max);
+}
+
+bool dialect_decode_param(struct llm_request *r, enum llm_param p, enum llm_dialect d,
+                          yyjson_val *v, const char *field, struct err *err)
+{
+    const struct llm_param_row *row = &llm_params[p];
+    double value;
+    int64_t whole;
+    if (!json_is_num(v, &value))
+        return param_range(row, field, err);
+    if (row->kind == LLM_KIND_INT) {
+        if (d == LLM_OLLAMA && isfinite(value))
+            value = trunc(value); /* Ollama takes 40.5 for 40 */
+        else if (!json_is_int(v, &whole))
+            return param_range(row, field, err);
+    }
+    /* Ollama's -1 (no limit) and -2 (until the context is full): no wish of the caller's. */
+    if (d == LLM_OLLAMA && p == LLM_P_MAX_TOKENS && value <= 0)
+        return true;
+    if (!(value >= row->min && value <= row->max))
+        return param_range(row, field, err);
+    llm_set(r, p, value);
+    return true;
+}
+
+bool dialect_decode_params(struct llm_request *r, enum llm_dialect d, yyjson_val *obj,
+                           const char *prefix, struct err *err)
+{
+    for (int p = 0; p < LLM_PARAMS; p++) {
+        const char *name = llm_params[p].name[d];
+        yyjson_val *v = name != NULL ? json_get(obj, name) : NULL;
+        if (v == NULL)
+            continue;
+        char field[64];
+        snprintf(field, sizeof field, "%s%s", prefix, name);
+        if (!dialect_decode_param(r, (enum llm_param)p, d, v, field, err))
+            return false;
+    }
+    return true;
+}
+
+bool dialect_decode_stops(struct llm_request *r, yyjson_val *v, const char *field, size_t max,
+                          struct arena *arena, struct err *err)
+{
+    if (v == NULL || yyjson_is_null(v))
+        return true;
+    if (!yyjson_is_str(v) && !yyjson_is_arr(v))
+        return dialect_bad(err, LLM_ERR_INVALID_REQUEST, field,
+                           "must be a string or an array of strings");
+    size_t n = yyjson_is_arr(v) ? yyjson_arr_size(v) : 1;
+    if (n > max)
+        return err_field(err, LLM_ERR_INVALID_REQUEST, field, "%s: takes at most %zu strings",
+                         field, max);
+    r->n_stops = 0;
+    r->stops = ARENA_ARRAY(arena, strv, n + 1);
+    if (r->stops == NULL)
+        return err_oom(err);
+    if (yyjson_is_str(v)) {
+        if (yyjson_get_len(v) > 0)
+            r->stops[r->n_stops++] = json_str(v);
+        return true;
+    }
+    size_t at, count;
+    yyjson_val *one;
+    yyjson_arr_foreach(v, at, count, one)
+    {
+        if (!yyjson_is_str(one)) {
+            char item[64];
+            snprintf(item, sizeof item, "%.40s[%zu]", field, at);
+            return dialect_bad(err, LLM_ERR_INVALID_REQUEST, item, "must be a string");
+        }
+        if (yyjson_get_len(one) > 0) /* an empty one would stop before the first token */
+            r->stops[r->n_stops++] = json_str(one);
+    }
+    return true;
+}
+
+bool dialect_decode_bool(yyjson_val *obj, const char *key, bool *out, struct err *err)
+{
+    yyjson_val *v = json_get(obj, key);
+    if (v == NULL)
+        return true;
+    if (!yyjson_is_bool(v))
+        return dialect_bad(err, LLM_ERR_INVALID_REQUEST, key, "must be true or false");
+    *out = yyjson_get_bool(v);
+    return true;
+}
+
+/* ---- the caller's own bytes with some members replaced ---- */
+
+struct splice {
+    size_t at, len;  /* what goes out of the source */
+    const char *key; /* a member to insert: its name; NULL = only a value is replaced */
+    strv json;
+};
+
+static size_t skip_blank(strv text, size_t at)
+{
+    while (at < text.len && (text.ptr[at] == ' ' || text.ptr[at] == '\t' || text.ptr[at] == '\n' ||
+                             text.ptr[at] == '\r'))
+        at++;
+    return at;
+}
+
+/* Past the string that begins at `at`. The text is known to be valid JSON. */
+static size_t skip_string(strv text, size_t at)
+{
+    for (at++; at < text.len && text.ptr[at] != '"'; at++)
+        if (text.ptr[at] == '\\')
+            at++;
+    return at < text.len ? at + 1 : text.len;
+}
+
+static size_t skip_value(strv text, size_t at)
+{
+    int depth = 0;
+    while (at < text.len) {
+        char c = text.ptr[at];
+        if (c == '"') {
+            at = skip_string(text, at);
+            if (depth == 0)
+                return at;
+            continue;
+        }
+        if (c == '{' || c == '[') {
+            depth++;
+        } else if (c == '}' || c == ']') {
+            if (depth == 0) /* the end of the object around a number, true, false, null */
+                return at;
+            if (--depth == 0)
+                return at + 1;
+        } else if (depth == 0 && (c == ',' || c == ' ' || c == '\t' || c == '\n' || c == '\r')) {
+            return at;
+        }
+        at++;
+    }
+    return at;
+}
+
+/* Where the value of root member `key` stands in the source. The key is a string that json_span()
+ * finds; from there it is a colon and a value. */
+static bool find_member(const struct json *doc, const char *name, size_t *at, size_t *len)
+{
+    size_t i, max, key_at, key_len;
+    yyjson_val *key, *value;
+    yyjson_obj_foreach(doc->root, i, max, key, value)
+    {
+        if (!strv_eq_cstr(json_str(key), name))
+            continue;
+        if (!json_span(doc, key, &key_at, &key_len))
+            return false;
+        size_t p = skip_blank(doc->text, key_at + key_len);
+        assert(p < doc->text.len && doc->text.ptr[p] == ':');
+        *at = skip_blank(doc->text, p + 1);
+        *len = skip_value(doc->text, *at) - *at;
+        return true;
+    }
+    return false;
+}
+
+static int splice_order(const void *a, const void *b)
+{
+    const struct splice *x = a, *y = b;
+    return x->at < y->at ? -1 : x->at > y->at;
+}
+
+bool dialect_edit_body(const struct llm_request *r, strv model, const struct dialect_edit *edits,
+                       size_t n, struct arena *arena, struct buf *out)
+{
+    const struct json *doc = &r->body;
+    strv text = doc->text;
+    struct buf name;
+    struct splice *cuts = ARENA_ARRAY(arena, struct splice, n + 1);
+    if (cuts == NULL)
+        return false;
+    buf_init(&name, 6 * model.len + 2);
+    bool ok = json_put_str(&name, model);
+    size_t open = skip_blank(text, 0); /* of the root's brace */
+    assert(open < text.len && text.ptr[open] == '{');
+    bool empty = yyjson_obj_size(doc->root) == 0;
+    for (size_t i = 0; i <= n; i++) {
+        struct splice *s = &cuts[i];
+        const char *key = i < n ? edits[i].key : "model";
+        s->json = i < n ? edits[i].json : buf_view(&name);
+        if (!find_member(doc, key, &s->at, &s->len)) {
+            s->key = key;
+            s->at = open + 1;
+        }
+    }
+    qsort(cuts, n + 1, sizeof(*cuts), splice_order);
+    size_t done = 0;
+    for (size_t i = 0; i <= n; i++) {
+        const struct splice *s = &cuts[i];
+        buf_put(out, text.ptr + done, s->at - done);
+        if (s->key != NULL) {
+            json_put_str(out, strv_of(s->key));
+            buf_put_char(out, ':');
+        }
+        buf_put_strv(out, s->json);
+        if (s->key != NULL && !(empty && i == n))
+            buf_put_char(out, ',');
+        done = s->at + s->len;
+    }
+    buf_put(out, text.ptr + done, text.len - done);
+    buf_fini(&name);
+    return ok && !out->failed;
+}

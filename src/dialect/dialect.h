@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * dialect - wire formats. One file each; pure: bytes to llm vocabulary and back, no I/O, no clock.
+ *
+ *               caller's side                          upstream's side
+ *   request   decode_request: bytes -> llm_request     encode_request: llm_request -> bytes
+ *   answer    encode_event / encode_reply              decode_frame / decode_reply
+ *   error     encode_error (whole), stream_error       decode_error
+ *
+ * A normal streamed exchange: the exchange cuts frames out of the upstream's bytes (SSE or NDJSON, http/),
+ * gives each to decode_frame(), which emits events; each event goes to the caller's encode_event(), which
+ * appends bytes. When both sides speak the same dialect the frame's own bytes go on instead and the events
+ * are only looked at.
+ *
+ * A bad case: anything an upstream sends that is not its dialect makes decode_* return false with err
+ * (never an assert); the exchange treats it as the provider's failure. Anything a caller sends that is not
+ * the dialect makes decode_request return false with err->code (an llm_error), err->field and a text that
+ * names the field as that dialect's own servers do.
+ *
+ * To add a dialect: one file, one row in dialect_table, a corpus, scenarios.
+ */
+#ifndef DIALECT_DIALECT_H
+#define DIALECT_DIALECT_H
+
+#include "base/base.h"
+#include "llm/llm.h"
+
+enum dialect_framing { DIALECT_SSE, DIALECT_NDJSON };
+
+/* What the target of encode_request() is and can do; filled by provider/ from its quirk table. */
+struct dialect_target {
+    strv model;                 /* the name the upstream knows */
+    bool stream;                /* ask the upstream to stream (may differ from the caller's wish) */
+    int64_t max_tokens_default; /* used when the caller gave none; 0 = leave absent */
+    int64_t max_tokens_cap;     /* largest the model takes; 0 = unknown */
+    int64_t num_ctx;            /* Ollama: options.num_ctx when the caller set none; 0 = leave absent */
+    bool no_sampling;           /* Anthropic from 4.7 on: temperature, top_p, top_k are refused */
+    bool no_prefill;            /* a last assistant message is refused */
+    bool completion_tokens;     /* OpenAI: the name max_completion_tokens instead of max_tokens */
+    bool repetition_penalty;    /* OpenAI: vLLM's spelling of repeat_penalty */
+    bool mid_system;            /* Anthropic: role system is taken in mid-conversation */
+};
+
+/* What could not be carried over; bit per row of dialect_loss_name(). */
+enum dialect_loss {
+    /* bits 0 .. LLM_PARAMS-1: the parameter */
+    DIALECT_LOSS_USER = LLM_PARAMS,
+    DIALECT_LOSS_REASONING, /* reasoning in the history or the reply */
+    DIALECT_LOSS_STOP,      /* some stop strings */
+    DIALECT_LOSS_NAME,      /* names of participants */
+    DIALECT_LOSS_OTHER,     /* members this program does not know, on a translated path */
+    DIALECT_LOSSES
+};
+const char *dialect_loss_name(unsigned bit); /* "seed", "user", ...: header X-LLM-Dropped, metric label */
+
+/* State of encoding one answer towards a caller. Zero-initialise, fill the first part. */
+struct dialect_out {
+    enum llm_op op;
+    strv id;            /* answer's id in the dialect's own form, made by dialect->make_id */
+    strv model;         /* model name told to the caller */
+    strv provider;      /* native door */
+    int64_t created_us; /* wall clock, fixed for the whole answer */
+    bool include_usage;
+    int64_t input_estimate; /* tokens; for message_start before the real figure is known */
+    int64_t total_us, first_us; /* router's own clock: whole time, time to first token; set before FINISH/END */
+    strv route_json;    /* native door: the object for metadata.route, or STRV_NONE */
+
+    /* private to the dialect */
+    bool started, block_open, finished;
+    int blocks;
+    enum llm_finish finish;
+    struct llm_usage usage;
+    char stop_sequence[128];
+    char raw_finish[64];
+    uint64_t output_bytes; /* of text, for an estimate when the upstream counts nothing */
+};
+
+/* State of decoding one upstream answer. Zero-initialise, fill the first part. */
+struct dialect_in {
+    llm_emit_fn emit;
+    void *arg;
+    struct arena *scratch; /* the caller resets it after every frame */
+
+    /* private to the dialect */
+    bool started, finished, ended;
+};
+
+/* What an upstream's error answer means. */
+struct dialect_failure {
+    bool context_too_long; /* do not retry on a window of the same size */
+    bool model_missing;    /* 404 of the model, not of the path */
+    bool caller_fault;     /* a 5xx that is really the caller's mistake (llama-server) */
+    bool loading;          /* the model is being loaded */
+    strv message;          /* cut to 512 bytes of valid UTF-8, in scratch; may quote the caller's own input,
+                              so it goes to the caller only, never to a log */
+};
+
+struct dialect {
+    enum llm_dialect id;
+    enum dialect_framing framing;
+    const char *stream_type; /* Content-Type of a stream */
+    const char *json_type;   /* Content-Type of a whole answer */
+    const char *keepalive;   /* bytes that may be sent during silence after START, "" = none */
+    uint32_t can;            /* enum llm_need this dialect can express upstream */
+
+    /* The body of a request to `op`. Strings of `out` live in `arena` (the JSON copy there). The body's
+     * bytes themselves must stay valid as long as `out` may be encoded. Unknown members are ignored here
+     * and survive only on a same-dialect path. What the program cannot serve yet (tools, images, ...) is
+     * UNSUPPORTED with the member's name. Duplicate members anywhere are refused: two readers of one body
+     * must never disagree about what it says. */
+    bool (*decode_request)(strv body, enum llm_op op, struct arena *arena, struct llm_request *out,
+                           struct err *err);
+
+    /* "chatcmpl-...", "msg_...": at least 24 random characters. NULL = the dialect has no ids. */
+    void (*make_id)(struct rng *rng, char out[64]);
+    /* Appends what the caller sees for this event; often nothing. Order as in llm/event.h. */
+    bool (*encode_event)(struct dialect_out *st, const struct llm_event *ev, struct buf *out);
+    bool (*encode_reply)(struct dialect_out *st, const struct llm_reply *reply, struct buf *out);
+    /* A whole error body / the in-band end of a stream that failed. message is the text for the caller. */
+    void (*encode_error)(int code, strv message, strv field, strv request_id, struct buf *out);
+    void (*stream_error)(struct dialect_out *st, int code, strv message, strv request_id,
+                         struct buf *out);
+
+    /* Path below the provider's base URL: "/v1/chat/completions". A base URL that ends in "/v1" or
+     * "/engines/v1/" already is joined without doubling by provider/. NULL upstream side = door only. */
+    const char *(*path)(enum llm_op op);
+    /* The body for the upstream. Same dialect and same op as the request's: the caller's bytes with only
+     * the needed members replaced. *losses gets what was left out (enum dialect_loss bits). */
+    bool (*encode_request)(const struct llm_request *r, const struct dialect_target *t,
+                           struct arena *arena, struct buf *out, uint32_t *losses, struct err *err);
+    /* One frame: SSE event name and data, or one NDJSON line as data. */
+    bool (*decode_frame)(struct dialect_in *st, strv name, strv data, struct err *err);
+    /* A whole body: emits the same events. */
+    bool (*decode_reply)(struct dialect_in *st, strv body, struct err *err);
+    void (*decode_error)(int status, strv body, struct arena *scratch, struct dialect_failure *out);
+};
+
+const struct dialect *dialect_get(enum llm_dialect id); /* never NULL */
+
+/* ---- shared by the files of this folder ---- */
+
+/* Sets err to "field: what" with the field; returns false. */
+bool dialect_bad(struct err *err, int code, const char *field, const char *what);
+/* Root object of a body: reads, refuses non-objects and duplicate members. */
+bool dialect_root(struct json *doc, strv body, struct arena *arena, struct err *err);
+/* Reads the sampling parameters named for dialect `d` from `obj` into r; `prefix` goes before the names in
+ * errors ("options."). */
+bool dialect_decode_params(struct llm_request *r, enum llm_dialect d, yyjson_val *obj,
+                           const char *prefix, struct err *err);
+/* One of them, from a value that is there; `field` is its name in errors. */
+bool dialect_decode_param(struct llm_request *r, enum llm_param p, enum llm_dialect d, yyjson_val *v,
+                          const char *field, struct err *err);
+/* A string, or an array of strings of at most `max` members. */
+bool dialect_decode_stops(struct llm_request *r, yyjson_val *v, const char *field, size_t max,
+                          struct arena *arena, struct err *err);
+/* Booleans as JSON booleans; null = absent. */
+bool dialect_decode_bool(yyjson_val *obj, const char *key, bool *out, struct err *err);
+
+/* Members to set in the caller's own body for a same-dialect upstream. */
+struct dialect_edit {
+    const char *key; /* root member */
+    strv json;       /* its new value, as JSON text */
+};
+/* The original bytes with `model` (a string member) replaced and the other members set. Splices where it
+ * can, else writes the parsed tree back. */
+bool dialect_edit_body(const struct llm_request *r, strv model, const struct dialect_edit *edits,
+                       size_t n, struct arena *arena, struct buf *out);
+
+/* A decode_error for every dialect: local servers answer in each other's envelopes, and proxies in none
+ * (failure.c). */
+void dialect_decode_failure(int status, strv body, struct arena *scratch,
+                            struct dialect_failure *out);
+
+extern const struct dialect dialect_openai, dialect_anthropic, dialect_ollama, dialect_native;
+
+#endif

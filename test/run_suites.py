@@ -1,0 +1,225 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""run_suites - run the suites of the table below and count.
+
+A suite is a command. What it prints says what passed, in one of three ways:
+
+    lines   "ok NAME", "not ok NAME", "skip NAME reason"; TAP's own forms are understood too
+    meson   the programs that meson built for the suite; each prints lines, its log is read from there
+    junit   pytest; its XML report is read
+    exit    nothing to count: the command is one check, and its exit status the verdict
+
+A suite that fails without a "not ok" (it crashed, hung, or was not there) counts as one failure, and
+so does one that ran and counted nothing: silence is never success.
+
+Everything a suite prints goes to build/test/<suite>.log. The last line is "N passed, N failed", with
+", N skipped" when something was, and the status is 1 when something failed.
+
+usage: test/run_suites.py [--list] [SUITE...]
+"""
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+LOGS = os.path.join(TOP, "build", "test")
+
+# name, how it counts, seconds it may take, command, what it is
+SUITES = [
+    ("layers", "exit", 60, "tools/check-layers", "which way includes point"),
+    ("format", "exit", 120, "tools/format --check", "clang-format has nothing to change"),
+    ("lint", "exit", 900, "tools/lint", "cppcheck and clang-tidy have nothing to say"),
+    ("unit", "meson", 300, "build/asan unit", "unit tests, with address and UB sanitizers"),
+    ("unit-release", "meson", 300, "build/release unit", "unit tests, as we ship"),
+    ("scenario", "meson", 600, "build/asan scenario", "the whole program on a fake network and clock"),
+    ("fault", "meson", 900, "build/asan fault", "the scenarios with the n-th allocation failing"),
+    ("fuzz", "meson", 300, "build/asan fuzz", "the fuzzers' corpora, replayed"),
+    ("valgrind", "meson", 600, "build/clang unit valgrind", "unit tests under valgrind"),
+    ("peer", "junit", 900, "build/asan", "real clients and a real engine"),
+    ("tsan", "junit", 600, "build/tsan -m tsan", "peers that make threads meet, with the thread sanitizer"),
+]
+
+# A sanitizer's report must end in a failure, whoever started the process.
+ENVIRONMENT = {
+    "ASAN_OPTIONS": "abort_on_error=0:detect_stack_use_after_return=1:strict_string_checks=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    "TSAN_OPTIONS": "halt_on_error=0:exitcode=66:second_deadlock_stack=1:suppressions="
+                    + os.path.join(TOP, "test", "tsan.supp"),
+    "LC_ALL": "C.UTF-8",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+
+LINE = re.compile(r"^(ok|not ok|skip)\b[ \t]*(?:\d+\b)?(?:[ \t]*-[ \t])?[ \t]*(.*)$")
+
+
+class Count:
+    def __init__(self):
+        self.passed, self.failed, self.skipped = 0, [], []
+
+    def lines(self, text, where=""):
+        for line in text.splitlines():
+            match = LINE.match(line)
+            if not match:
+                continue
+            verdict, name = match.groups()
+            name, _, directive = name.partition(" # SKIP")
+            if verdict == "skip" or (verdict == "ok" and (directive or "# SKIP" in line)):
+                self.skipped.append((where + name + " " + directive.strip()).strip())
+            elif verdict == "ok":
+                self.passed += 1
+            else:
+                self.failed.append(where + name)
+
+    def ended(self, status, why):
+        """A bad end that no "not ok" explains is a failure of its own, and so is silence."""
+        if status != 0 and not self.failed:
+            self.failed.append(why)
+        elif self.passed == 0 and not self.failed and not self.skipped:
+            self.failed.append("nothing was counted")
+
+
+def execute(argv, log, limit, env=None):
+    """Exit status, with all output in the log; 124 after the time limit. Takes its children along."""
+    with open(log, "ab") as out:
+        out.write(("$ %s\n" % " ".join(argv)).encode())
+        out.flush()
+        try:
+            child = subprocess.Popen(argv, cwd=TOP, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                     env={**os.environ, **ENVIRONMENT, **(env or {})},
+                                     start_new_session=True)
+        except OSError as e:
+            out.write(("cannot start: %s\n" % e).encode())
+            return 127
+        try:
+            return child.wait(limit)
+        except subprocess.TimeoutExpired:
+            out.write(("killed after %d s\n" % limit).encode())
+            return 124
+        finally:
+            try:
+                os.killpg(child.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            child.wait()
+
+
+def run_exit(name, command, limit, log, count):
+    status = execute(command.split(), log, limit)
+    if status == 0:
+        count.passed += 1
+    elif status == 77:      # the usual number for "cannot be checked here"; its last line says why
+        count.skipped.append("%s: %s" % (name, last_line(log)))
+    else:
+        count.ended(status, "%s (status %d)" % (name, status))
+
+
+def run_lines(name, command, limit, log, count):
+    status = execute(command.split(), log, limit)
+    with open(log, errors="replace") as f:
+        count.lines(f.read())
+    count.ended(status, "%s (status %d)" % (name, status))
+
+
+def run_meson(name, command, limit, log, count):
+    build, suite, *wrapper = command.split()
+    argv = ["meson", "test", "-C", build, "--no-rebuild", "--suite", suite, "--logbase", "suite-" + name]
+    if wrapper:
+        if not shutil.which("valgrind"):
+            count.skipped.append("%s: valgrind is not installed" % name)
+            return
+        argv += ["--timeout-multiplier", "10", "--wrapper",
+                 "valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite"]
+    report = os.path.join(TOP, build, "meson-logs", "suite-%s%s.json" % (name, "-valgrind" if wrapper else ""))
+    if os.path.exists(report):
+        os.remove(report)
+    status = execute(argv, log, limit)
+    if os.path.exists(report):
+        with open(report) as f, open(log, "a") as out:
+            for program in map(json.loads, f):
+                said = program.get("stdout", "") + "\n" + program.get("stderr", "")
+                one = Count()
+                one.lines(said, program["name"] + ": ")
+                if program["result"] == "SKIP":
+                    one.skipped.append(program["name"] + ": " + said.strip().splitlines()[-1:][0])
+                else:
+                    bad = program["result"] not in ("OK", "EXPECTEDFAIL")
+                    one.ended(1 if bad else 0, "%s (%s)" % (program["name"], program["result"]))
+                count.passed += one.passed
+                count.failed += one.failed
+                count.skipped += one.skipped
+                if one.failed:
+                    out.write("\n---- %s\n%s\n" % (program["name"], said))
+    count.ended(status, "%s (status %d)" % (name, status))
+
+
+def run_junit(name, command, limit, log, count):
+    build, *options = command.split()
+    report = os.path.join(LOGS, name + ".xml")
+    if os.path.exists(report):
+        os.remove(report)
+    argv = [os.path.join("build", "venv", "bin", "python"), "-m", "pytest", "test/peer", "-p", "no:cacheprovider",
+            "-ra", "--durations=10", "--junitxml", report, *options]
+    env = {"LLM_ROUTER": os.path.join(TOP, build, "src", "llm-router"),
+           "STANDIN": os.path.join(TOP, "build", "release", "test", "standin", "standin"),
+           "NODE": os.path.join(TOP, "build", "node", "node")}
+    status = execute(argv, log, limit, env)
+    if os.path.exists(report):
+        for case in xml.etree.ElementTree.parse(report).iter("testcase"):
+            title = "%s::%s" % (case.get("classname", ""), case.get("name", ""))
+            if case.find("failure") is not None or case.find("error") is not None:
+                count.failed.append(title)
+            elif case.find("skipped") is not None:
+                count.skipped.append("%s: %s" % (title, case.find("skipped").get("message", "")))
+            else:
+                count.passed += 1
+    count.ended(status, "%s (status %d)" % (name, status))
+
+
+def last_line(path):
+    with open(path, errors="replace") as f:
+        return (f.read().strip().splitlines() or [""])[-1]
+
+
+RUN = {"exit": run_exit, "lines": run_lines, "meson": run_meson, "junit": run_junit}
+
+
+def main(names):
+    known = [row[0] for row in SUITES]
+    if names == ["--list"]:
+        for row in SUITES:
+            print("%-13s %s" % (row[0], row[4]))
+        return 0
+    for name in names:
+        if name not in known:
+            sys.exit("there is no suite %s; there are: %s" % (name, " ".join(known)))
+    os.makedirs(LOGS, exist_ok=True)
+    passed, failed, skipped = 0, 0, 0
+    for name, kind, limit, command, _ in SUITES:
+        if names and name not in names:
+            continue
+        log = os.path.join(LOGS, name + ".log")
+        open(log, "w").close()
+        count, start = Count(), time.monotonic()
+        RUN[kind](name, command, limit, log, count)
+        print("%-13s %5d passed %4d failed %6.1f s" % (
+            name, count.passed, len(count.failed), time.monotonic() - start), flush=True)
+        for what in count.failed:
+            print("    FAILED  " + what)
+        for what in count.skipped:
+            print("    skipped " + what)
+        if count.failed:
+            print("    see build/test/%s.log" % name, flush=True)
+        passed += count.passed
+        failed += len(count.failed)
+        skipped += len(count.skipped)
+    print("%d passed, %d failed%s" % (passed, failed, ", %d skipped" % skipped if skipped else ""))
+    return 1 if failed else 0
+
+
+sys.exit(main(sys.argv[1:]))

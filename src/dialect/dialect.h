@@ -72,6 +72,7 @@ struct dialect_out {
     struct llm_usage usage;
     char stop_sequence[128];
     char raw_finish[64];
+    char created[TIMEFMT_MAX]; /* Ollama: created_us as text */
     uint64_t output_bytes; /* of text, for an estimate when the upstream counts nothing */
 };
 
@@ -83,6 +84,7 @@ struct dialect_in {
 
     /* private to the dialect */
     bool started, finished, ended;
+    int64_t plain, cache_read, cache_write; /* Anthropic: parts of the prompt's tokens as last told */
 };
 
 /* What an upstream's error answer means. */

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * config - from a YAML file, the environment and the command line to one immutable snapshot.
+ *
+ *   options.def   every option: name, type, range, default, unit, reload or restart, secret, documentation.
+ *                 Parser, range checks, `check`, `--help`, man page and sample file come from its rows.
+ *
+ * Precedence: command line, LLM_* variables, provider-specific variables (OLLAMA_URL ...), the file, built-in
+ * defaults. Every value remembers where it came from. With no file at all the variables build a complete
+ * configuration. A wrong file changes nothing: the error has line and column and says what was expected;
+ * unknown keys and unknown LLM_* variables are named (keys refuse, variables warn); two variables that mean
+ * the same and disagree refuse.
+ */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include "base/base.h"
+#include "exchange/exchange.h"
+#include "http/http.h"
+
+struct config_source { /* what to read; all may be NULL / 0 */
+    const char *path;               /* YAML file; NULL = $LLM_ROUTER_CONFIG, else ./llm-router.yaml or
+                                       /etc/llm-router/llm-router.yaml if there, else none */
+    const char *const *environment; /* environ */
+    const char *const *set;         /* "option=value" from the command line (--set), NULL-terminated */
+    int64_t wall_us;
+};
+
+struct config_warning {
+    struct config_warning *next;
+    const char *text;
+};
+
+/* One loaded configuration. `snapshot` is counted on its own and holds what exchanges need; the rest is for
+ * app and api and lives in the snapshot's arena too, so keep a reference to the snapshot while using it. */
+struct config {
+    struct snapshot *snapshot;
+
+    const char *path;                /* file it came from; NULL = none */
+    const char *const *listen;       /* addresses, NULL-terminated */
+    int64_t workers;                 /* threads; 0 = cores */
+    const char *state_dir;           /* keys and later ledger; made at need */
+    const char *runtime_dir;         /* the engine's socket */
+    struct http_server_opts server;  /* limits of the callers' side */
+    const char *const *origins;      /* allowed Origin values, NULL-terminated */
+    const char *const *hosts;        /* further allowed Host values, NULL-terminated */
+    bool require_keys;               /* API keys demanded even on loopback */
+    enum log_level log_level;
+    uint64_t probe_interval_ms;
+    uint64_t drain_ms;               /* longest wait for streams at SIGTERM */
+    const struct config_warning *warnings;
+};
+
+/* NULL with err (line, column, text) if anything is wrong. Does not touch the network; does read key files. */
+struct config *config_load(const struct config_source *source, struct err *err);
+void config_free(struct config *c); /* drops its reference to the snapshot */
+
+/* The effective configuration as YAML, one option a line with its origin as a comment, secrets masked. */
+bool config_print(const struct config *c, struct buf *out);
+/* A sample file with every option, its default and its documentation. */
+bool config_sample(struct buf *out);
+/* Reference text for the man page llm-router.yaml(5), as mdoc/man source body of an OPTIONS section. */
+bool config_manual(struct buf *out);
+/* What cannot change without a restart and differs between two configurations; NULL-terminated names in the
+ * arena of `now`. */
+const char *const *config_needs_restart(const struct config *before, const struct config *now);
+
+#endif

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * exchange - one request from caller to model and back. The spine: everything the program does for anyone
+ * goes through exchange_start().
+ *
+ *   ADMIT > PLAN > (QUEUE) > SEND > AWAIT > HOLD > STREAM > CLOSE
+ *             ^---------------------- BACKOFF      refuse > CLOSE
+ *
+ * A normal case: the plan's first target is admitted, the request is written in its dialect and sent; what
+ * comes back is held until its first content, then relayed piece by piece. A bad case before that first
+ * piece: the attempt ends with an outcome, whose row says whether to try again, go on or tell the caller.
+ * After it: the stream ends with an error in the caller's own dialect, never as if complete.
+ *
+ * Promises: exactly one ledger row on every path; no attempt after the caller left; nothing sent to a
+ * provider that the plan does not hold; everything that waits has a deadline; nothing is freed inside a
+ * callback.
+ *
+ * Ownership: the exchange lives in the arena given to exchange_start() and is over when the sink's end, fail
+ * or abort was called, or after exchange_caller_gone(); the arena may go at the end of that turn. It holds a
+ * reference to the snapshot meanwhile.
+ */
+#ifndef EXCHANGE_EXCHANGE_H
+#define EXCHANGE_EXCHANGE_H
+
+#include <stdatomic.h>
+
+#include "base/base.h"
+#include "dialect/dialect.h"
+#include "http/http.h"
+#include "io/io.h"
+#include "ledger/ledger.h"
+#include "llm/llm.h"
+#include "policy/policy.h"
+#include "provider/provider.h"
+
+/* The part of the configuration that exchanges need: immutable, counted, swapped whole on reload. */
+struct snapshot {
+    atomic_uint refs;
+    struct arena arena;              /* everything below lives here */
+    struct policy_conf policy;
+    struct provider *providers;
+    struct policy_provider *policy_providers; /* the same rows as policy sees them */
+    size_t n_providers;
+    uint64_t deadline_ms;            /* over the whole chain of attempts */
+    size_t attempts_max;             /* <= LEDGER_ATTEMPTS_MAX */
+    size_t exchanges_max;            /* at once, per worker */
+    size_t pending_high_bytes;       /* unsent to the caller: stop reading upstream above this */
+    uint64_t keepalive_ms;           /* silence of a begun stream before the dialect's keep-alive */
+    void (*drop)(struct snapshot *s); /* called when the last reference goes */
+};
+struct snapshot *snapshot_ref(struct snapshot *s);
+void snapshot_unref(struct snapshot *s); /* any thread */
+
+/* One per worker thread. */
+struct exchange_env {
+    struct io_loop *loop;
+    struct http_client *client;
+    struct rng *rng;
+    struct log *log;
+    struct metrics *metrics;
+    struct snapshot *snapshot;       /* current; new exchanges take a reference */
+    bool draining;
+    size_t active;
+    struct exchange_wait *waits;     /* per provider cell: exchanges waiting for a slot; see exchange_env_init */
+};
+bool exchange_env_init(struct exchange_env *env, struct err *err);
+void exchange_env_fini(struct exchange_env *env); /* no exchange may be active */
+
+struct exchange;
+
+/* Where the answer goes. Calls come only after exchange_start() has returned, or from inside it. */
+struct exchange_sink {
+    /* The answer begins: length >= 0 for a whole reply, HTTP_LENGTH_STREAM for a stream. */
+    void (*begin)(void *arg, struct exchange *x, int status, const char *content_type, int64_t length);
+    void (*body)(void *arg, const char *data, size_t n);
+    /* Complete as announced. Last call. */
+    void (*end)(void *arg);
+    /* Nothing was begun: answer with this error. retry_after_s 0 = none. Last call. */
+    void (*fail)(void *arg, struct exchange *x, int error, int status, strv message, strv field,
+                 uint64_t retry_after_s);
+    /* Begun, and told in-band that it failed; the transfer must not look complete. Last call. */
+    void (*abort)(void *arg);
+    size_t (*pending)(void *arg); /* bytes the caller has not taken yet */
+};
+
+struct exchange_caller {
+    strv request_id;
+    const char *key;      /* id of the API key or NULL */
+    int64_t received_us;  /* when the request's head was complete */
+    int64_t bytes_in;
+    void (*committed)(void *arg); /* the request's bytes are not needed any more; may be NULL */
+};
+
+/* `r`, `caller` and all they point to must live as long as the exchange. NULL when memory is refused; the
+ * sink was not called then. */
+struct exchange *exchange_start(struct exchange_env *env, struct arena *arena, struct llm_request *r,
+                                const struct exchange_caller *caller, const struct exchange_sink *sink,
+                                void *arg);
+/* The caller left: everything stops now, upstream too. No sink call after this. */
+void exchange_caller_gone(struct exchange *x);
+/* The caller has taken what was pending. */
+void exchange_proceed(struct exchange *x);
+
+/* Facts for the reply's headers. */
+const char *exchange_provider(const struct exchange *x); /* NULL = none yet */
+strv exchange_model(const struct exchange *x);
+const struct policy_plan *exchange_plan(const struct exchange *x);
+size_t exchange_attempts(const struct exchange *x);
+uint32_t exchange_losses(const struct exchange *x);
+
+/* The plan alone, for explain and for model look-ups. */
+bool exchange_explain(struct exchange_env *env, const struct llm_request *r, struct arena *arena,
+                      struct policy_plan *out, struct err *err);
+
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ledger - the account of every exchange, and the figures made of it.
+ *
+ *   metrics.def  every metric, one row: the field, the Prometheus text and the reference come from it
+ *   metrics      per worker, written by its thread only, summed by whoever asks
+ *   ledger_close one exchange is over: one row -> metrics, statistics, one log line
+ *
+ * Label sets are bounded: providers by their cell's index, outcomes, doors and errors by their tables.
+ */
+#ifndef LEDGER_LEDGER_H
+#define LEDGER_LEDGER_H
+
+#include <stdatomic.h>
+
+#include "base/base.h"
+#include "dialect/dialect.h"
+#include "llm/llm.h"
+
+#define LEDGER_PROVIDERS_MAX 64
+#define LEDGER_OUTCOMES_MAX 48
+
+enum metric {
+#define METRIC(id, kind, labels, name, help) METRIC_##id,
+#include "ledger/metrics.def"
+#undef METRIC
+    METRICS
+};
+
+struct metrics; /* one per thread */
+struct metrics *metrics_new(void); /* registers it; NULL: no memory */
+void metrics_free(struct metrics *m); /* its figures stay in the sum */
+/* label: index in the metric's label set, 0 for metrics without labels. */
+void metric_add(struct metrics *m, enum metric id, unsigned label, int64_t n);
+void metric_set(struct metrics *m, enum metric id, unsigned label, int64_t v); /* gauges: summed over threads */
+/* Histograms of seconds; buckets 50 us to 600 s. */
+void metric_observe_us(struct metrics *m, enum metric id, unsigned label, int64_t us);
+int64_t metric_sum(enum metric id, unsigned label); /* over all threads, ended ones too */
+
+/* Names for label indices that are not known at compile time. Copies; any thread. */
+void metrics_name_provider(unsigned index, const char *name);
+void metrics_name_outcome(unsigned index, const char *name);
+/* Prometheus text format 0.0.4. */
+bool metrics_print(struct buf *out);
+
+/* ---- the row ---- */
+
+#define LEDGER_ATTEMPTS_MAX 12
+struct ledger_attempt {
+    unsigned provider;      /* cell index */
+    const char *provider_name;
+    strv model;
+    unsigned outcome;       /* enum outcome; its name beside it */
+    const char *outcome_name;
+    int64_t us;
+};
+
+struct ledger_row {
+    strv request_id;
+    const char *key;        /* id of the API key, NULL = none */
+    enum llm_dialect door;
+    bool stream, is_private;
+    strv task;              /* STRV_NONE = none */
+    const struct ledger_attempt *attempts;
+    size_t n_attempts;
+    const char *provider;   /* that answered; NULL = none */
+    unsigned provider_index;
+    strv model;
+    struct llm_usage usage;
+    int error;              /* enum llm_error told to the caller; LLM_OK */
+    const char *outcome;    /* name of the last attempt's outcome, or the error's code, or "caller_gone" */
+    bool caller_gone;
+    int status;             /* HTTP status sent; 0 = none */
+    int64_t bytes_in, bytes_out;
+    int64_t total_us, upstream_us, queue_us; /* router's own time = total - upstream - queue */
+    int64_t first_us;       /* to the first content byte; -1 = none */
+};
+void ledger_close(struct metrics *m, struct log *log, const struct ledger_row *row);
+
+/* ---- statistics of the native door (scheduler-consumers 2.7) ---- */
+
+struct ledger_stats {
+    int64_t total, success, failure, fallbacks, failed_attempts, tokens;
+    int64_t by_provider[LEDGER_PROVIDERS_MAX];
+    int64_t by_task[8];     /* index as ledger_task_index */
+    int64_t latency_us_sum; /* over successes */
+    int64_t started_wall_us;
+};
+/* total = success + failure, sum of by_provider = success, sum of by_task = total: at every moment without
+ * traffic. A caller who left before the answer's end counts as a failure. */
+void ledger_stats_get(struct ledger_stats *out);
+const char *ledger_task_name(unsigned index); /* NULL beyond the last */
+const char *ledger_provider_name(unsigned index);
+void ledger_started(int64_t wall_us);
+
+#endif

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * policy - who may ask, and who may answer. Pure: request and facts in, plan out; no I/O.
+ *
+ *   auth    an API key's digest -> the key's id
+ *   route   a request -> an ordered list of targets, each with its reason, or an error
+ *
+ * A normal case: `model` is a role or an alias, the role's list is walked, what policy forbids is left out,
+ * the plan is what remains in order. A bad case: the caller names a provider that policy forbids; that is an
+ * error, never a silent change (design.md 3). Order of authority: airgap and privacy, keys, explicit
+ * provider, explicit model, task class, default. Same request and same facts give the same plan.
+ *
+ * Policy knows providers only as facts (struct policy_provider), not their connections.
+ */
+#ifndef POLICY_POLICY_H
+#define POLICY_POLICY_H
+
+#include <stdatomic.h>
+
+#include "base/base.h"
+#include "llm/llm.h"
+
+/* ---- auth ---- */
+
+struct policy_key {
+    char id[32];        /* public name of the key, "k_..." */
+    char name[64];      /* operator's words */
+    uint8_t digest[32]; /* SHA-256 of the whole key text */
+};
+struct policy_keys { /* counted, immutable */
+    atomic_uint refs;
+    struct policy_key *items;
+    size_t n;
+};
+struct policy_keys *policy_keys_new(const struct policy_key *items, size_t n); /* copies; NULL: no memory */
+struct policy_keys *policy_keys_ref(struct policy_keys *k);
+void policy_keys_unref(struct policy_keys *k);
+/* The key that `secret` is, or NULL. Takes the same time whichever key matches or none. */
+const struct policy_key *policy_auth(const struct policy_keys *keys, strv secret);
+void policy_key_digest(strv secret, uint8_t out[32]);
+/* The key in "Authorization: Bearer KEY" or "x-api-key: KEY"; STRV_NONE if neither holds one. */
+strv policy_key_from_headers(strv authorization, strv x_api_key);
+
+/* ---- route ---- */
+
+struct policy_name { /* an entry of a role's or route's list, parsed once at configuration */
+    const char *text;     /* as written: "ollama/llama3.2", "fast", "llama3.2" */
+    const char *provider; /* NULL = not explicit */
+    const char *model;    /* NULL = the provider's default; role names have provider NULL and model = role */
+};
+struct policy_list {
+    const char *name;     /* role, task class or alias pattern ("claude-*") */
+    struct policy_name *names;
+    size_t n;
+};
+
+struct policy_conf { /* part of a snapshot */
+    enum llm_mode mode;        /* widest allowed: LOCAL, HYBRID or CLOUD */
+    bool airgap;
+    bool explicit_fallback;    /* may an explicit choice fall back to others? */
+    bool fallback;             /* walk the list at all beyond its first target */
+    struct policy_list *roles, *routes, *aliases;
+    size_t n_roles, n_routes, n_aliases;
+    const char *default_role;  /* "general" */
+};
+
+struct policy_provider {
+    const char *name;
+    bool local;                /* zone */
+    uint32_t can;              /* enum llm_need its dialect expresses */
+    const char *default_model; /* NULL = unknown */
+};
+
+struct policy_facts {
+    const struct policy_conf *conf;
+    const struct policy_provider *providers;
+    size_t n_providers;
+    /* Does provider i own this model? *exact gets its own spelling (in arena); *remote: served elsewhere
+     * although the provider is local. */
+    bool (*has_model)(void *arg, size_t i, strv model, struct arena *arena, strv *exact, bool *remote);
+    /* First model provider i lists, when it has no default; STRV_NONE = nothing known. */
+    strv (*any_model)(void *arg, size_t i, struct arena *arena);
+    void *arg;
+};
+
+#define POLICY_TARGETS_MAX 16
+
+struct policy_target {
+    size_t provider;
+    strv model;
+    const char *why; /* constant or in the arena: "role fast", "explicit", "listed by provider" */
+};
+
+struct policy_skip { /* a candidate that was left out, for explain */
+    const char *candidate, *why;
+};
+
+struct policy_plan {
+    struct policy_target targets[POLICY_TARGETS_MAX];
+    size_t n;
+    struct policy_skip skips[POLICY_TARGETS_MAX];
+    size_t n_skips;
+    strv task;             /* class used, or STRV_NONE */
+    const char *reason;    /* how the list was found: "hint task=explanation", "alias claude-*" */
+    bool is_private;       /* only local targets are in the plan */
+    bool explicit_choice;
+};
+
+/* The plan for a request. False with err: MODEL_NOT_FOUND (text lists the names that exist),
+ * PROVIDER_UNKNOWN, PROVIDER_FORBIDDEN, UNSUPPORTED (no target can express it), PRIVACY_LOCAL_UNAVAILABLE
+ * (private and no local target exists at all), INVALID_REQUEST (bad hint). */
+bool policy_run(const struct policy_facts *facts, const struct llm_request *r, struct arena *arena,
+                struct policy_plan *out, struct err *err);
+/* "provider/model", "provider/" or a name. Unknown providers stay part of the name (models have slashes). */
+void policy_name_parse(const struct policy_provider *providers, size_t n, strv text, struct arena *arena,
+                       struct policy_name *out);
+/* Header values of X-LLM-Mode and X-LLM-Sensitivity and X-LLM-Task into the request. Unknown values are
+ * INVALID_REQUEST, except for sensitivity, where anything unknown means private (hints fail closed). */
+bool policy_hints(struct llm_request *r, strv mode, strv sensitivity, strv task, struct err *err);
+bool policy_mode_parse(strv text, enum llm_mode *out);
+extern const char *const policy_tasks[]; /* the six classes, NULL-terminated */
+
+#endif

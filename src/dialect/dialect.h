@@ -74,9 +74,12 @@ struct dialect_out {
     char raw_finish[64];
     char created[TIMEFMT_MAX]; /* Ollama: created_us as text */
     uint64_t output_bytes; /* of text, for an estimate when the upstream counts nothing */
+    char fixed[224];       /* the part that all pieces of a stream have in common, if it fits */
+    size_t fixed_len;
 };
 
-/* State of decoding one upstream answer. Zero-initialise, fill the first part. */
+/* State of decoding one upstream answer. Zero-initialise, fill the first part. Once `emit` has returned
+ * false it is not called again for that frame, and decode_* returns true: the receiver knows why. */
 struct dialect_in {
     llm_emit_fn emit;
     void *arg;
@@ -168,6 +171,9 @@ struct dialect_edit {
 bool dialect_edit_body(const struct llm_request *r, strv model, const struct dialect_edit *edits,
                        size_t n, struct arena *arena, struct buf *out);
 
+/* OpenAI's "messages" appended to r->messages, which has room for them; the native door takes them too. */
+bool dialect_decode_messages(struct llm_request *r, yyjson_val *messages, struct arena *arena,
+                             struct err *err);
 /* A decode_error for every dialect: local servers answer in each other's envelopes, and proxies in none
  * (failure.c). */
 void dialect_decode_failure(int status, strv body, struct arena *scratch,

@@ -89,6 +89,7 @@ struct llm_request {
     enum llm_mode mode;
     bool private_hint;
     strv task;                /* class named by the caller; STRV_NONE = none */
+    strv session, request_id; /* native metadata; STRV_NONE = none */
 };
 
 static inline bool llm_has(const struct llm_request *r, enum llm_param p)

@@ -106,6 +106,9 @@ struct dialect {
     const char *stream_type; /* Content-Type of a stream */
     const char *json_type;   /* Content-Type of a whole answer */
     const char *keepalive;   /* bytes that may be sent during silence after START, "" = none */
+    const char *terminator;  /* end mark that may be supplied when an upstream gave a finish reason and ended
+                                its transfer cleanly without the mark (OpenAI's [DONE]); NULL = a stream
+                                without its mark was cut */
     uint32_t can;            /* enum llm_need this dialect can express upstream */
 
     /* The body of a request to `op`. Strings of `out` live in `arena` (the JSON copy there). The body's

@@ -157,6 +157,7 @@ struct provider_cell {
     char problem[64];           /* constant text of the last failure, "" = none */
     int64_t latency_us[10];     /* last successful calls, ring */
     unsigned latency_n;
+    int64_t last_success_us;    /* io_now_us scale, 0 = never */
     struct provider_models *models;
     int64_t slots_seen;         /* llama-server: total_slots from /props, 0 = unknown */
 };
@@ -178,12 +179,14 @@ struct provider_report {
 };
 /* Gives the slot back and lets breaker and health learn. `rng` jitters the open time. */
 void provider_report(const struct provider *p, const struct provider_report *r, struct rng *rng);
-/* Be woken (once) when a slot may be free. The waiter stays the caller's. */
+/* Be woken (once) when a slot may be free; at once if one is free by now. The waiter stays the caller's. */
 void provider_wait(const struct provider *p, struct provider_waiter *w);
 void provider_unwait(const struct provider *p, struct provider_waiter *w);
 /* False if queue_max exchanges wait already; true counts one more, given back by provider_queue_leave. */
 bool provider_queue_enter(const struct provider *p);
 void provider_queue_leave(const struct provider *p);
+/* No success in the last five minutes (Ollama's keep_alive): the model may have to be loaded first. */
+bool provider_is_cold(const struct provider *p, int64_t now_us);
 void provider_set_state(struct provider_cell *cell, enum provider_state state, const char *problem);
 
 /* ---- model lists ---- */

@@ -159,7 +159,9 @@ bool json_put_esc(struct buf *b, strv text)
         }
         at++;
     }
-    return buf_put(b, text.ptr + done, at - done); /* refuses if anything before it was refused */
+    if (done == at)
+        return !b->failed; /* also without a text at all */
+    return buf_put(b, text.ptr + done, at - done);
 }
 
 bool json_put_key(struct buf *b, bool *first, const char *key)

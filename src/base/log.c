@@ -23,8 +23,9 @@
 #include "base/timefmt.h"
 #include "base/utf8.h"
 
-#define FLUSH_BYTES   (32 * 1024)
-#define PENDING_BYTES (64 * 1024) /* while nobody reads: about 300 lines, the newer ones are lost  \
+#define FLUSH_BYTES (32 * 1024)
+#define PENDING_BYTES                                                                              \
+    (64 * 1024) /* while nobody reads: about 300 lines, the newer ones are lost  \
                                    */
 #define LINE_BYTES  PIPE_BUF
 #define VALUE_BYTES 200

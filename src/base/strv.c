@@ -41,6 +41,8 @@ bool strv_ends(strv v, strv suffix)
 
 bool strv_contains_nocase(strv v, strv part)
 {
+    if (part.len == 0)
+        return true;
     for (size_t at = 0; at + part.len <= v.len; at++) {
         if (same_nocase(v.ptr + at, part.ptr, part.len))
             return true;

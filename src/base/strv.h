@@ -33,7 +33,7 @@ static inline bool strv_eq(strv a, strv b)
 
 static inline strv strv_from(strv v, size_t at) /* at <= len */
 {
-    return (strv){v.ptr + at, v.len - at};
+    return at != 0 ? (strv){v.ptr + at, v.len - at} : v; /* NULL + 0 is undefined in C17 */
 }
 
 bool strv_eq_cstr(strv a, const char *b);

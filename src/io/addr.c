@@ -132,7 +132,8 @@ static bool parse_inet(struct io_addr *a, strv text, struct err *err)
     while (name.len > 0 && name.ptr[name.len - 1] != ':' && name.ptr[name.len - 1] != ']')
         name.len--;
     if (name.len == 0 || name.ptr[name.len - 1] != ':')
-        return err_set(err, 0, "address \"" STRV_FMT "\" has no port; expected ADDRESS:PORT or unix:PATH",
+        return err_set(err, 0,
+                       "address \"" STRV_FMT "\" has no port; expected ADDRESS:PORT or unix:PATH",
                        STRV_ARG(text));
     digits = strv_from(text, name.len);
     name.len--;
@@ -156,7 +157,8 @@ static bool parse_inet(struct io_addr *a, strv text, struct err *err)
             return true;
     }
     return err_set(err, 0,
-                   "\"" STRV_FMT "\" is not an address; expected an IPv4 address, an IPv6 address in "
+                   "\"" STRV_FMT
+                   "\" is not an address; expected an IPv4 address, an IPv6 address in "
                    "brackets, or localhost",
                    STRV_ARG(name));
 }

@@ -41,7 +41,7 @@ struct io_loop {
     atomic_bool stop;
     struct list signals; /* struct io_signal */
     struct list lingers; /* struct io_linger: finished streams still flushing */
-    char *plain;         /* decrypted bytes on their way to on_data; made with the first TLS stream */
+    char *plain; /* decrypted bytes on their way to on_data; made with the first TLS stream */
     char in[IO_READ_BYTES];
 };
 
@@ -58,7 +58,7 @@ struct io_stream {
     struct io_loop *loop;
     const struct io_stream_ops *ops;
     void *arg;
-    struct buf kept;            /* output the kernel did not take yet */
+    struct buf kept; /* output the kernel did not take yet */
     size_t pending_max;
     struct io_tls_conn *tls;    /* NULL = plain */
     struct io_connect *connect; /* not yet given to its user */
@@ -67,6 +67,7 @@ struct io_stream {
     int fd;
     uint8_t armed;       /* UV_READABLE | UV_WRITABLE as the poll handle has them */
     uint8_t why;         /* enum io_end of a failed send, told later */
+    bool connecting : 1; /* connect(2) is under way */
     bool reading : 1;    /* the user wants data */
     bool ended : 1;      /* on_end was called, or may never be */
     bool write_dead : 1; /* nothing can be sent any more */
@@ -76,7 +77,8 @@ struct io_stream {
     char peer[IO_ADDR_TEXT_MAX];
 };
 /* An idle connection is to cost about 1 KB with its HTTP state. */
-_Static_assert(sizeof(struct io_stream) <= 448, "a stream grew; see the target for idle connections");
+_Static_assert(sizeof(struct io_stream) <= 448,
+               "a stream grew; see the target for idle connections");
 
 /* stream.c. The stream owns fd from then on; NULL: memory refused, and fd is closed. */
 struct io_stream *io_stream_new(struct io_loop *loop, int fd, const struct sockaddr *peer);

@@ -18,7 +18,8 @@
 
 #include "io/internal.h"
 
-#define TASK_ROUNDS_MAX 32 /* tasks that queue tasks, per turn: then sockets get their chance again */
+#define TASK_ROUNDS_MAX                                                                            \
+    32 /* tasks that queue tasks, per turn: then sockets get their chance again */
 
 struct io_post {
     void (*fn)(void *arg);
@@ -94,7 +95,7 @@ void io_loop_free(struct io_loop *loop)
     run_posts(loop);
     run_tasks(loop);
     loop->timers = (struct io_timers){0}; /* nobody is left to be called; do not wait for them */
-    uv_run(&loop->uv, UV_RUN_DEFAULT);    /* what is left: close callbacks, abandoned name look-ups */
+    uv_run(&loop->uv, UV_RUN_DEFAULT); /* what is left: close callbacks, abandoned name look-ups */
     run_tasks(loop);
     uv_close((uv_handle_t *)&loop->prepare, NULL);
     uv_close((uv_handle_t *)&loop->check, NULL);
@@ -308,6 +309,7 @@ static void set_alarm(struct io_loop *loop)
         return;
     at_ms = next <= io_now_us(loop) ? 0 : (next + 999) / 1000;
     uv_ms = uv_now(&loop->uv);
-    uv_timer_start(&loop->alarm, on_alarm, (uint64_t)at_ms > uv_ms ? (uint64_t)at_ms - uv_ms : 0, 0);
+    uv_timer_start(&loop->alarm, on_alarm, (uint64_t)at_ms > uv_ms ? (uint64_t)at_ms - uv_ms : 0,
+                   0);
     loop->alarm_us = next;
 }

@@ -73,6 +73,7 @@ void io_stream_read(struct io_stream *s, bool on)
 {
     if (s->reading == on || s->closing)
         return;
+    assert(!on || s->ops != NULL || s->connect != NULL);
     s->reading = on;
     if (!on || s->ended)
         return; /* the poll handle stays as it is, see internal.h */
@@ -188,7 +189,7 @@ void io_stream_arm(struct io_stream *s)
         return;
     if (s->reading && !s->ended)
         want |= UV_READABLE;
-    if ((buf_len(&s->kept) > 0 || s->connect != NULL) && !s->write_dead)
+    if ((buf_len(&s->kept) > 0 || s->connecting) && !s->write_dead)
         want |= UV_WRITABLE;
     if (want == s->armed)
         return;
@@ -272,7 +273,7 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 
     if (status < 0)
         s->armed = 0; /* libuv stops the handle when the kernel says POLLERR */
-    if (s->connect != NULL && s->tls == NULL) {
+    if (s->connecting) {
         io_connect_writable(s->connect);
         return;
     }
@@ -326,31 +327,25 @@ static void pull(struct io_stream *s, int rounds)
 /* The connection is beyond repair, but what came before may still lie in the socket. */
 static void broken(struct io_stream *s)
 {
-    int waiting = 0;
+    int unread = 0;
 
-    if (ioctl(s->fd, FIONREAD, &waiting) != 0)
-        waiting = 0;
-    if (s->ended || s->closing)
-        return;
-    if (!s->reading && waiting > 0) {
-        s->write_dead = true; /* io_stream_read() comes back to it */
-        s->why = IO_RESET;
-        buf_fini(&s->kept);
-        return;
-    }
-    if (s->reading && waiting > 0)
-        pull(s, READ_ROUNDS);
-    if (s->closing || s->ended)
-        return;
-    if (waiting > 0) { /* more than our share, or the user put the brake on meanwhile */
+    if (!s->write_dead) {
         s->write_dead = true;
         s->why = IO_RESET;
         buf_fini(&s->kept);
-        if (s->reading)
-            io_defer(s->loop, &s->later);
-        return;
     }
-    io_stream_end(s, s->write_dead ? (enum io_end)s->why : IO_RESET);
+    if (s->ended && s->linger != NULL)
+        destroy(s);
+    if (s->reading)
+        pull(s, READ_ROUNDS);
+    if (s->ended || s->closing)
+        return;
+    if (ioctl(s->fd, FIONREAD, &unread) == 0 && unread > 0 && s->reading)
+        io_defer(s->loop, &s->later); /* more than our share of this turn */
+    else if (unread > 0 || (!s->reading && s->tls != NULL && io_tls_has_input(s)))
+        return; /* told when the brake is off again */
+    else
+        io_stream_end(s, (enum io_end)s->why);
 }
 
 static void flush(struct io_stream *s)
@@ -419,7 +414,8 @@ static void destroy(struct io_stream *s)
         mem_free(s->linger);
         s->linger = NULL;
     }
-    uv_close((uv_handle_t *)&s->poll, on_closed); /* takes fd out of the poll set: before close(2) */
+    uv_close((uv_handle_t *)&s->poll,
+             on_closed); /* takes fd out of the poll set: before close(2) */
     close(s->fd);
     s->fd = -1;
 }

@@ -75,7 +75,8 @@ unsigned io_timers_fire(struct io_timers *h, int64_t now_us)
 
     while ((t = h->root) != NULL && t->place_us <= now_us) {
         heap_remove(h, t);
-        if (t->due_us > t->place_us) { /* moved later meanwhile; also keeps the order of due times */
+        if (t->due_us >
+            t->place_us) { /* moved later meanwhile; also keeps the order of due times */
             t->place_us = t->due_us;
             heap_insert(h, t);
         } else {

@@ -87,6 +87,7 @@ struct dialect_in {
 
     /* private to the dialect */
     bool started, finished, ended;
+    uint64_t seen[2], done[2]; /* OpenAI: a bit per choice that has begun, that has finished */
     int64_t plain, cache_read, cache_write; /* Anthropic: parts of the prompt's tokens as last told */
 };
 
@@ -177,6 +178,14 @@ bool dialect_edit_body(const struct llm_request *r, strv model, const struct dia
 /* OpenAI's "messages" appended to r->messages, which has room for them; the native door takes them too. */
 bool dialect_decode_messages(struct llm_request *r, yyjson_val *messages, struct arena *arena,
                              struct err *err);
+/* What an error object says: {"error":{...}}, {"error":"..."}, {"object":"error",...} or
+ * {"type":"error",...}; false if `root` is none of these. status is a number in it or what its type and
+ * code stand for; 0 = unknown. */
+struct dialect_said {
+    strv message, type, code;
+    int status;
+};
+bool dialect_read_error(yyjson_val *root, struct dialect_said *out);
 /* A decode_error for every dialect: local servers answer in each other's envelopes, and proxies in none
  * (failure.c). */
 void dialect_decode_failure(int status, strv body, struct arena *scratch,

@@ -1,0 +1,850 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * exchange - the step machine. All of it is in the table `states`: what runs on entry and which moves are
+ * legal. exchange_go() is the only place that writes the state; drive() runs steps until one waits.
+ *
+ * The answer itself (frames, events, bytes) is relay.c's. It leaves notes in the exchange, and
+ * exchange_leave() turns them into moves.
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "exchange/exchange_int.h"
+
+#define STEPS_PER_TURN 64      /* more in one go is a loop in the table */
+#define FINISH_LINGER_MS 1000  /* for the upstream's last chunk after its terminator */
+#define QUEUE_LIMIT(x) ((x)->p->limits.queue_ms)
+
+/* ---- snapshots ---- */
+
+struct snapshot *snapshot_ref(struct snapshot *s)
+{
+    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    return s;
+}
+
+void snapshot_unref(struct snapshot *s)
+{
+    if (s != NULL && atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) == 1)
+        s->drop(s);
+}
+
+/* ---- waiting for slots ---- */
+
+struct exchange_wait { /* one per provider cell */
+    struct exchange_env *env;
+    struct list waiting; /* of exchange.queue_node, oldest first */
+    struct provider_waiter waiter;
+    const struct provider *p; /* any provider of the cell, for waiting again */
+    struct snapshot *snapshot; /* keeps p */
+};
+
+static void wake_queue(void *arg);
+
+static void on_slot_free(void *arg) /* any thread */
+{
+    struct exchange_wait *w = arg;
+    /* Refused memory costs a wake-up: the queue's own time limit then ends the wait. */
+    (void)io_post(w->env->loop, wake_queue, w);
+}
+
+bool exchange_env_init(struct exchange_env *env, struct err *err)
+{
+    env->waits = mem_zalloc(sizeof *env->waits * PROVIDERS_MAX);
+    if (env->waits == NULL)
+        return err_oom(err);
+    for (size_t i = 0; i < PROVIDERS_MAX; i++) {
+        struct exchange_wait *w = &env->waits[i];
+        w->env = env;
+        list_init(&w->waiting);
+        list_init(&w->waiter.node);
+        w->waiter.wake = on_slot_free;
+        w->waiter.arg = w;
+    }
+    return true;
+}
+
+static void stop_waiting(struct exchange_wait *w)
+{
+    if (w->snapshot == NULL)
+        return;
+    provider_unwait(w->p, &w->waiter);
+    snapshot_unref(w->snapshot);
+    w->snapshot = NULL;
+    w->p = NULL;
+}
+
+void exchange_env_fini(struct exchange_env *env)
+{
+    assert(env->active == 0);
+    if (env->waits == NULL)
+        return;
+    for (size_t i = 0; i < PROVIDERS_MAX; i++)
+        stop_waiting(&env->waits[i]);
+    mem_free(env->waits);
+    env->waits = NULL;
+}
+
+static void keep_waiting(struct exchange_wait *w, struct exchange *x)
+{
+    if (w->snapshot == NULL) {
+        w->snapshot = snapshot_ref(x->snapshot);
+        w->p = x->p;
+    }
+    provider_wait(w->p, &w->waiter);
+}
+
+static void leave_queue(struct exchange *x)
+{
+    if (list_empty(&x->queue_node))
+        return;
+    struct exchange_wait *w = &x->env->waits[x->p->cell->index];
+    list_del(&x->queue_node);
+    provider_queue_leave(x->p);
+    x->queue_us += io_now_us(x->env->loop) - x->queued_us;
+    if (list_empty(&w->waiting))
+        stop_waiting(w);
+}
+
+/* ---- moves ---- */
+
+static enum step admit(struct exchange *x);
+static enum step plan(struct exchange *x);
+static enum step queue(struct exchange *x);
+static enum step backoff(struct exchange *x);
+static enum step send_request(struct exchange *x);
+static enum step await_head(struct exchange *x);
+static enum step hold(struct exchange *x);
+static enum step stream(struct exchange *x);
+static enum step finish(struct exchange *x);
+static enum step close_exchange(struct exchange *x);
+
+#define TO(s) (1u << EX_##s)
+
+static const struct {
+    const char *name;
+    enum step (*run)(struct exchange *);
+    uint32_t next;          /* every legal move besides CLOSE, which is legal from everywhere */
+    enum outcome timeout;   /* what it means when the state's limit passes */
+} states[] = {
+    [EX_ADMIT] = {"admit", admit, TO(PLAN), OUTCOME_DEADLINE},
+    [EX_PLAN] = {"plan", plan, TO(QUEUE) | TO(SEND), OUTCOME_DEADLINE},
+    [EX_QUEUE] = {"queue", queue, TO(SEND) | TO(PLAN), OUTCOME_BUSY},
+    [EX_BACKOFF] = {"backoff", backoff, TO(PLAN), OUTCOME_DEADLINE},
+    [EX_SEND] = {"send", send_request, TO(AWAIT) | TO(PLAN) | TO(BACKOFF), OUTCOME_CONNECT_TIMEOUT},
+    [EX_AWAIT] = {"await", await_head, TO(HOLD) | TO(PLAN) | TO(BACKOFF), OUTCOME_HEAD_TIMEOUT},
+    [EX_HOLD] = {"hold", hold, TO(STREAM) | TO(FINISH) | TO(PLAN) | TO(BACKOFF), OUTCOME_FIRST_TOKEN_TIMEOUT},
+    [EX_STREAM] = {"stream", stream, TO(FINISH), OUTCOME_IDLE_TIMEOUT},
+    [EX_FINISH] = {"finish", finish, 0, OUTCOME_OK},
+    [EX_CLOSE] = {"close", close_exchange, 0, OUTCOME_DEADLINE},
+};
+_Static_assert(sizeof states / sizeof *states == EX_STATES, "one row per state");
+
+static void on_timer(void *arg);
+static void arm_timer(struct exchange *x);
+
+void exchange_go(struct exchange *x, enum state state)
+{
+    assert(state == EX_CLOSE || (states[x->state].next & (1u << state)) != 0);
+    assert(x->state != EX_CLOSE);
+    if (x->state == EX_QUEUE)
+        leave_queue(x);
+    x->state = state;
+    x->limit_us = INT64_MAX;
+}
+
+static void drive(struct exchange *x)
+{
+    for (int steps = 0; states[x->state].run(x) == STEP_AGAIN; steps++)
+        assert(steps < STEPS_PER_TURN);
+}
+
+/* ---- time ---- */
+
+/* The state's own limit, from now; the attempt's and the chain's deadlines hold beside it. */
+void exchange_arm(struct exchange *x, uint64_t limit_ms)
+{
+    x->limit_us = io_now_us(x->env->loop) + (int64_t)limit_ms * 1000;
+    arm_timer(x);
+}
+
+static int64_t attempt_end_us(const struct exchange *x)
+{
+    return x->call != NULL ? x->attempt_us + (int64_t)x->p->limits.total_ms * 1000 : INT64_MAX;
+}
+
+static bool wants_keepalive(const struct exchange *x)
+{
+    return x->state == EX_STREAM && x->r->stream && !x->paused && x->door->keepalive[0] != '\0' &&
+           x->snapshot->keepalive_ms > 0;
+}
+
+static void arm_timer(struct exchange *x)
+{
+    int64_t due = x->deadline_us;
+    if (x->limit_us < due)
+        due = x->limit_us;
+    if (attempt_end_us(x) < due)
+        due = attempt_end_us(x);
+    if (wants_keepalive(x)) {
+        int64_t ping = x->last_out_us + (int64_t)x->snapshot->keepalive_ms * 1000;
+        if (ping < due)
+            due = ping;
+    }
+    int64_t wait_us = due - io_now_us(x->env->loop);
+    io_timer_start(x->env->loop, &x->timer, wait_us > 0 ? (uint64_t)(wait_us + 999) / 1000 : 0, on_timer, x);
+}
+
+static void on_timer(void *arg)
+{
+    struct exchange *x = arg;
+    exchange_enter(x);
+    int64_t now = x->entered_us;
+    if (now >= x->deadline_us)
+        exchange_verdict(x, OUTCOME_DEADLINE);
+    else if (now >= attempt_end_us(x))
+        exchange_verdict(x, OUTCOME_TOTAL_TIMEOUT);
+    else if (now < x->limit_us) {
+        relay_keepalive(x); /* does nothing unless one is due */
+        arm_timer(x);
+    } else if (x->state == EX_BACKOFF)
+        exchange_go(x, EX_PLAN);
+    else if (x->state == EX_FINISH)
+        relay_finish(x);
+    else if (x->state == EX_AWAIT && !x->up.stream)
+        exchange_verdict(x, OUTCOME_TOTAL_TIMEOUT);
+    else if (x->state == EX_HOLD && x->content)
+        exchange_verdict(x, OUTCOME_IDLE_TIMEOUT);
+    else
+        exchange_verdict(x, states[x->state].timeout);
+    exchange_leave(x);
+}
+
+/* ---- what an attempt leaves behind ---- */
+
+static void note_attempt(struct exchange *x, enum outcome o, int64_t us)
+{
+    if (x->n_attempts == LEDGER_ATTEMPTS_MAX)
+        return;
+    const struct policy_target *t = &x->plan.targets[x->target];
+    const struct provider *p = &x->snapshot->providers[t->provider];
+    x->outcomes[x->n_attempts] = o;
+    x->attempts[x->n_attempts++] = (struct ledger_attempt){
+        .provider = (unsigned)p->cell->index,
+        .provider_name = p->name,
+        .model = t->model,
+        .outcome = (unsigned)o,
+        .outcome_name = outcome_row(o)->name,
+        .us = us,
+    };
+}
+
+/* The attempt is over: the connection and the slot go back, the provider learns, the account gets a line. */
+static void end_attempt(struct exchange *x, enum outcome o)
+{
+    int64_t now = io_now_us(x->env->loop);
+    http_call_cancel(x->call);
+    x->call = NULL;
+    note_attempt(x, o, now - x->attempt_us);
+    if (!x->slot)
+        return;
+    x->slot = false;
+    provider_report(x->p,
+                    &(struct provider_report){
+                        .outcome = o,
+                        .now_us = now,
+                        .wall_us = io_wall_us(x->env->loop),
+                        .latency_us = now - x->attempt_us,
+                        .retry_after_ms = x->retry_after_ms,
+                    },
+                    x->env->rng);
+}
+
+/* ---- refusing ---- */
+
+static void refuse(struct exchange *x, int error, int status, strv message, strv field, uint64_t wait_ms)
+{
+    const struct llm_error_row *row = llm_error_row(error);
+    x->error = error;
+    x->sent_status = status != 0 ? status : x->r->dialect == LLM_ANTHROPIC ? row->anthropic_status : row->status;
+    x->over = true;
+    x->sink->fail(x->sink_arg, x, error, x->sent_status, message.len > 0 ? message : strv_of(row->text), field,
+                  wait_ms > 0 ? (wait_ms + 999) / 1000 : 0);
+    exchange_go(x, EX_CLOSE);
+}
+
+static void refuse_err(struct exchange *x, const struct err *err)
+{
+    refuse(x, err->code, 0, strv_of(err->text), strv_of(err->field), 0);
+}
+
+/* Nobody is left to ask: the most telling of the failures becomes the answer. */
+static void refuse_exhausted(struct exchange *x)
+{
+    size_t i = x->n_attempts;
+    assert(i > 0);
+    /* A breaker that is open says only that there were failures before; an earlier attempt says more. */
+    while (i > 1 && x->outcomes[i - 1] == OUTCOME_BREAKER_OPEN)
+        i--;
+    enum outcome o = x->outcomes[i - 1];
+    for (size_t k = 0; k < x->n_attempts; k++)
+        if (x->outcomes[k] == OUTCOME_CONTEXT_TOO_LONG)
+            o = OUTCOME_CONTEXT_TOO_LONG;
+    int error = outcome_row(o)->error;
+    int status = 0;
+    strv message = STRV_NONE;
+    uint64_t wait_ms = llm_error_row(error)->retry ? x->wait_hint_ms : 0;
+
+    bool callers_fault = o == OUTCOME_REJECTED || o == OUTCOME_CONTEXT_TOO_LONG || o == OUTCOME_MODEL_MISSING ||
+                         o == OUTCOME_UNSUPPORTED || o == OUTCOME_ENCODE || o == OUTCOME_DEADLINE;
+    if (o == OUTCOME_REJECTED) {
+        status = x->status >= 400 && x->status < 500 ? x->status : 0;
+        message = x->upstream_message;
+    } else if (o == OUTCOME_ENCODE) {
+        message = x->upstream_message;
+    } else if (o == OUTCOME_BREAKER_OPEN) {
+        status = 503;
+    } else if (x->plan.is_private && !callers_fault) {
+        error = LLM_ERR_PRIVACY_LOCAL_UNAVAILABLE;
+        wait_ms = x->wait_hint_ms > 0 ? x->wait_hint_ms : 1000;
+    }
+    if (error == LLM_ERR_UPSTREAM_CUT) /* nothing was received that could be incomplete */
+        error = LLM_ERR_ALL_PROVIDERS_FAILED;
+    if (wait_ms == 0 && (error == LLM_ERR_PROVIDER_LOADING || error == LLM_ERR_OVERLOADED ||
+                         error == LLM_ERR_RATE_LIMITED || status == 503))
+        wait_ms = 1000;
+    refuse(x, error, status, message, STRV_NONE, wait_ms);
+}
+
+/* ---- steps ---- */
+
+static bool has_model(void *arg, size_t i, strv model, struct arena *arena, strv *exact, bool *remote)
+{
+    struct snapshot *s = arg;
+    return provider_has_model(&s->providers[i], model, arena, exact, remote);
+}
+
+static strv any_model(void *arg, size_t i, struct arena *arena)
+{
+    struct snapshot *s = arg;
+    struct provider_models *m = provider_models_get(s->providers[i].cell);
+    if (m == NULL)
+        return STRV_NONE;
+    strv name = m->n > 0 ? arena_strv(arena, strv_of(m->items[0].name)) : STRV_NONE;
+    provider_models_unref(m);
+    return name;
+}
+
+static bool make_plan(struct snapshot *s, const struct llm_request *r, struct arena *arena, struct policy_plan *out,
+                      struct err *err)
+{
+    struct policy_facts facts = {
+        .conf = &s->policy,
+        .providers = s->policy_providers,
+        .n_providers = s->n_providers,
+        .has_model = has_model,
+        .any_model = any_model,
+        .arg = s,
+    };
+    return policy_run(&facts, r, arena, out, err);
+}
+
+bool exchange_explain(struct exchange_env *env, const struct llm_request *r, struct arena *arena,
+                      struct policy_plan *out, struct err *err)
+{
+    return make_plan(env->snapshot, r, arena, out, err);
+}
+
+static enum step admit(struct exchange *x)
+{
+    struct err err = ERR_INIT;
+    if (x->env->draining)
+        refuse(x, LLM_ERR_DRAINING, 0, STRV_NONE, STRV_NONE, 1000);
+    else if (x->env->active > x->snapshot->exchanges_max)
+        refuse(x, LLM_ERR_OVERLOADED, 0, STRV_NONE, STRV_NONE, 1000);
+    else if (!make_plan(x->snapshot, x->r, x->arena, &x->plan, &err))
+        refuse_err(x, &err);
+    else
+        exchange_go(x, EX_PLAN);
+    return STEP_AGAIN;
+}
+
+static bool target_left(const struct exchange *x, size_t i)
+{
+    return i < x->plan.n && (x->tried & (1u << i)) == 0;
+}
+
+/* The next target in order; after a missing model, one of the same provider first. */
+static int next_target(const struct exchange *x)
+{
+    bool model_missing = x->n_attempts > 0 && outcome_row(x->outcomes[x->n_attempts - 1])->next == NEXT_MODEL;
+    if (model_missing && x->target >= 0)
+        for (size_t i = 0; i < x->plan.n; i++)
+            if (target_left(x, i) && x->plan.targets[i].provider == x->plan.targets[x->target].provider)
+                return (int)i;
+    for (size_t i = 0; i < x->plan.n; i++)
+        if (target_left(x, i))
+            return (int)i;
+    return -1;
+}
+
+/* The promise of promises, checked where bytes are about to leave: a private request meets only local
+ * providers. The plan holds no other; if it ever does, this ends it. */
+static bool may_leave_to(const struct exchange *x, const struct provider *p)
+{
+    return p->zone == ZONE_LOCAL || !(x->plan.is_private || x->snapshot->policy.airgap ||
+                                      x->snapshot->policy.mode == LLM_MODE_LOCAL);
+}
+
+static void wait_hint(struct exchange *x, uint64_t ms)
+{
+    if (ms > 0 && (x->wait_hint_ms == 0 || ms < x->wait_hint_ms))
+        x->wait_hint_ms = ms;
+}
+
+static void skip_target(struct exchange *x, enum outcome o)
+{
+    note_attempt(x, o, 0);
+    x->tried |= 1u << x->target;
+    x->tries = 0;
+}
+
+static enum step plan(struct exchange *x)
+{
+    if (x->target < 0 || !target_left(x, (size_t)x->target)) {
+        int t = next_target(x);
+        if (t < 0 || x->n_attempts >= x->snapshot->attempts_max) {
+            refuse_exhausted(x);
+            return STEP_AGAIN;
+        }
+        x->target = t;
+        x->tries = 0;
+    }
+    const struct provider *p = &x->snapshot->providers[x->plan.targets[x->target].provider];
+    uint64_t wait_ms = 0;
+    if (!may_leave_to(x, p)) {
+        skip_target(x, OUTCOME_NOT_LOCAL);
+        return STEP_AGAIN;
+    }
+    x->p = p;
+    x->attempt_us = io_now_us(x->env->loop);
+    x->retry_after_ms = 0;
+    switch (provider_admit(p, x->attempt_us, &wait_ms)) {
+    case ADMIT_GO:
+        x->slot = true;
+        exchange_go(x, EX_SEND);
+        return STEP_AGAIN;
+    case ADMIT_BUSY:
+        wait_hint(x, wait_ms > 0 ? wait_ms : 1000);
+        if (provider_queue_enter(p))
+            exchange_go(x, EX_QUEUE);
+        else
+            skip_target(x, OUTCOME_BUSY);
+        return STEP_AGAIN;
+    case ADMIT_LOADING:
+        wait_hint(x, wait_ms > 0 ? wait_ms : 1000);
+        skip_target(x, OUTCOME_LOADING);
+        return STEP_AGAIN;
+    case ADMIT_OPEN:
+        wait_hint(x, wait_ms);
+        skip_target(x, OUTCOME_BREAKER_OPEN);
+        return STEP_AGAIN;
+    case ADMIT_DOWN:
+        break;
+    }
+    wait_hint(x, wait_ms > 0 ? wait_ms : 1000);
+    skip_target(x, OUTCOME_CONNECT_REFUSED);
+    return STEP_AGAIN;
+}
+
+static enum step queue(struct exchange *x)
+{
+    if (!list_empty(&x->queue_node))
+        return STEP_WAIT;
+    struct exchange_wait *w = &x->env->waits[x->p->cell->index];
+    x->queued_us = io_now_us(x->env->loop);
+    list_add_tail(&w->waiting, &x->queue_node);
+    keep_waiting(w, x);
+    exchange_arm(x, QUEUE_LIMIT(x));
+    return STEP_WAIT;
+}
+
+/* A slot may be free: the oldest exchange that gets one goes on. */
+static void wake_queue(void *arg)
+{
+    struct exchange_wait *w = arg;
+    while (!list_empty(&w->waiting)) {
+        struct exchange *x = list_first(&w->waiting, struct exchange, queue_node);
+        uint64_t wait_ms = 0;
+        exchange_enter(x);
+        enum admit a = provider_admit(x->p, x->entered_us, &wait_ms);
+        if (a == ADMIT_GO) {
+            x->slot = true;
+            x->attempt_us = x->entered_us;
+            exchange_go(x, EX_SEND);
+        } else if (a != ADMIT_BUSY) { /* the provider went away meanwhile: choose again */
+            exchange_go(x, EX_PLAN);
+        }
+        exchange_leave(x);
+        if (a == ADMIT_BUSY) {
+            if (w->snapshot != NULL)
+                provider_wait(w->p, &w->waiter);
+            return;
+        }
+    }
+}
+
+static enum step backoff(struct exchange *x)
+{
+    if (x->limit_us == INT64_MAX)
+        exchange_arm(x, x->backoff_ms);
+    return STEP_WAIT;
+}
+
+static bool encode(struct exchange *x, struct err *err)
+{
+    const struct policy_target *t = &x->plan.targets[x->target];
+    x->losses = 0;
+    provider_target(x->p, t->model, x->r, &x->up);
+    x->up.stream = x->r->stream || (x->p->stream_always && x->r->needs == 0);
+    x->pass = x->p->dialect == x->door && x->up.stream == x->r->stream;
+    buf_clear(&x->body);
+    buf_clear(&x->path);
+    if (!x->p->dialect->encode_request(x->r, &x->up, x->arena, &x->body, &x->losses, err))
+        return false;
+    enum llm_op op = x->p->dialect == x->door ? x->r->op : LLM_OP_CHAT;
+    buf_put_cstr(&x->path, x->p->dialect->path(op));
+    buf_put_char(&x->path, '\0');
+    return !x->body.failed && !x->path.failed;
+}
+
+static enum step send_request(struct exchange *x)
+{
+    if (x->call != NULL)
+        return STEP_WAIT;
+    struct err err = ERR_INIT;
+    struct http_header headers[4];
+    if (!relay_begin(x) || !encode(x, &err)) {
+        bool memory = x->body.failed || x->path.failed || x->arena->failed || !err.set;
+        exchange_verdict(x, memory ? OUTCOME_NO_MEMORY : OUTCOME_ENCODE);
+        if (!memory)
+            x->upstream_message = arena_strv(x->arena, strv_of(err.text));
+        return STEP_WAIT;
+    }
+    struct http_call_spec spec = {
+        .upstream = &x->p->upstream,
+        .method = HTTP_POST,
+        .path = buf_view(&x->path).ptr,
+        .headers = headers,
+        .n_headers = provider_headers(x->p, x->arena, headers),
+        .content_type = "application/json",
+        .body = buf_view(&x->body),
+    };
+    struct http_header *kept = arena_alloc(x->arena, sizeof headers);
+    if (kept != NULL) {
+        memcpy(kept, headers, sizeof headers);
+        spec.headers = kept;
+        x->call = http_call(x->env->client, &spec, &relay_ops, x);
+    }
+    if (x->call == NULL) {
+        exchange_verdict(x, OUTCOME_NO_MEMORY);
+        return STEP_WAIT;
+    }
+    /* The client's own connect_ms comes first; this catches a request that cannot be written. */
+    exchange_arm(x, x->p->limits.connect_ms + x->p->limits.head_ms);
+    return STEP_WAIT;
+}
+
+static uint64_t first_token_limit(const struct exchange *x)
+{
+    return provider_is_cold(x->p, x->attempt_us) ? x->p->limits.cold_ms : x->p->limits.first_token_ms;
+}
+
+static enum step await_head(struct exchange *x)
+{
+    if (x->limit_us == INT64_MAX) {
+        x->sent_us = io_now_us(x->env->loop);
+        /* Without a stream the head comes when the answer is whole: only the whole time limits it. A cold
+         * model may be loaded before the head. */
+        uint64_t limit = x->p->limits.head_ms;
+        if (!x->up.stream)
+            limit = x->p->limits.total_ms;
+        else if (first_token_limit(x) > limit)
+            limit = first_token_limit(x);
+        exchange_arm(x, limit);
+    }
+    return STEP_WAIT;
+}
+
+static enum step hold(struct exchange *x)
+{
+    if (x->framed) {
+        /* Content may be here already: a caller who wants it whole sees nothing before the end. */
+        x->limit_us = x->content ? x->last_us + (int64_t)x->p->limits.idle_ms * 1000
+                                 : x->sent_us + (int64_t)first_token_limit(x) * 1000;
+        arm_timer(x);
+    } else if (x->limit_us == INT64_MAX) {
+        exchange_arm(x, x->status == 200 ? x->p->limits.total_ms : x->p->limits.head_ms);
+    }
+    return STEP_WAIT;
+}
+
+static enum step stream(struct exchange *x)
+{
+    if (x->paused) /* waiting for the caller is not the provider's silence */
+        x->limit_us = INT64_MAX;
+    else
+        x->limit_us = x->last_us + (int64_t)x->p->limits.idle_ms * 1000;
+    arm_timer(x);
+    return STEP_WAIT;
+}
+
+static enum step finish(struct exchange *x)
+{
+    if (x->limit_us == INT64_MAX)
+        exchange_arm(x, FINISH_LINGER_MS);
+    return STEP_WAIT;
+}
+
+/* ---- the end ---- */
+
+static void count(struct exchange *x, int64_t now)
+{
+    struct metrics *m = x->env->metrics;
+    const struct ledger_attempt *last = x->n_attempts > 0 ? &x->attempts[x->n_attempts - 1] : NULL;
+    bool ok = x->error == LLM_OK && !x->gone;
+    int64_t total = now - x->caller->received_us;
+    for (unsigned bit = 0; bit < DIALECT_LOSSES; bit++)
+        if (x->losses & (1u << bit))
+            metric_add(m, METRIC_TRANSLATION_LOSSY, bit, 1);
+    struct ledger_row row = {
+        .request_id = x->caller->request_id,
+        .key = x->caller->key,
+        .door = x->r->dialect,
+        .stream = x->r->stream,
+        .is_private = x->plan.is_private,
+        .task = x->plan.task,
+        .attempts = x->attempts,
+        .n_attempts = x->n_attempts,
+        .provider = last != NULL && (ok || x->committed) ? last->provider_name : NULL,
+        .provider_index = last != NULL ? last->provider : 0,
+        .model = last != NULL ? last->model : STRV_NONE,
+        .usage = x->usage,
+        .error = x->error,
+        .outcome = x->gone ? "caller_gone" : ok ? "ok" : llm_error_row(x->error)->code,
+        .caller_gone = x->gone,
+        .status = x->sent_status,
+        .bytes_in = x->caller->bytes_in,
+        .bytes_out = x->bytes_out,
+        .total_us = total,
+        .queue_us = x->queue_us,
+        .upstream_us = total - x->queue_us - x->own_us,
+        .first_us = x->first_us > 0 ? x->first_us - x->caller->received_us : -1,
+    };
+    ledger_close(m, x->env->log, &row);
+    metric_add(m, METRIC_ACTIVE, 0, -1);
+}
+
+static enum step close_exchange(struct exchange *x)
+{
+    assert(x->over && x->call == NULL && !x->slot);
+    return STEP_WAIT;
+}
+
+/* Runs once, when nothing of the exchange is on the stack any more. */
+static void tear_down(struct exchange *x)
+{
+    int64_t now = io_now_us(x->env->loop);
+    x->own_us += now - x->entered_us;
+    io_timer_stop(x->env->loop, &x->timer);
+    count(x, now);
+    if (x->committed && x->r->stream)
+        metric_add(x->env->metrics, METRIC_STREAMS, 0, -1);
+    relay_fini(x);
+    buf_fini(&x->body);
+    buf_fini(&x->path);
+    x->env->active--;
+    snapshot_unref(x->snapshot);
+    x->snapshot = NULL;
+}
+
+/* An attempt failed while nothing was sent to the caller: what now? */
+static void after_failure(struct exchange *x, enum outcome o)
+{
+    const struct outcome_row *row = outcome_row(o);
+    const struct provider_limits *limits = &x->p->limits;
+    bool same = row->next == NEXT_RETRY && x->tries < limits->retries &&
+                x->retry_after_ms <= limits->retry_after_max_ms && x->n_attempts < x->snapshot->attempts_max;
+    wait_hint(x, x->retry_after_ms);
+    if (row->next == NEXT_TELL) {
+        if (o == OUTCOME_NO_MEMORY)
+            refuse(x, LLM_ERR_INTERNAL, 0, STRV_NONE, STRV_NONE, 0);
+        else
+            refuse_exhausted(x);
+        return;
+    }
+    if (!same) {
+        x->tried |= 1u << x->target;
+        exchange_go(x, EX_PLAN);
+        return;
+    }
+    uint64_t pause = rng_jitter(x->env->rng, limits->retry_ms << x->tries, 50);
+    x->backoff_ms = x->retry_after_ms > pause ? x->retry_after_ms : pause;
+    x->tries++;
+    exchange_go(x, EX_BACKOFF);
+}
+
+static void act_on_verdict(struct exchange *x)
+{
+    enum outcome o = (enum outcome)x->verdict;
+    x->verdict = -1;
+    if (x->state == EX_QUEUE || x->state == EX_BACKOFF || x->call != NULL || x->slot)
+        end_attempt(x, o);
+    if (x->committed) {
+        int error = outcome_row(o)->error;
+        x->over = true;
+        relay_fail_inband(x, error == LLM_ERR_DEADLINE_EXCEEDED ? error : LLM_ERR_UPSTREAM_CUT);
+        exchange_go(x, EX_CLOSE);
+    } else if (x->state == EX_QUEUE && o == OUTCOME_BUSY) {
+        x->tried |= 1u << x->target;
+        exchange_go(x, EX_PLAN);
+    } else {
+        after_failure(x, o);
+    }
+}
+
+static void act_on_complete(struct exchange *x)
+{
+    if (x->slot)
+        end_attempt(x, OUTCOME_OK);
+    x->over = true;
+    x->sink->end(x->sink_arg);
+    exchange_go(x, EX_CLOSE);
+}
+
+static void act_on_gone(struct exchange *x)
+{
+    if (x->state == EX_QUEUE || x->state == EX_BACKOFF || x->call != NULL || x->slot)
+        end_attempt(x, OUTCOME_CALLER_GONE);
+    x->over = true;
+    exchange_go(x, EX_CLOSE);
+}
+
+void exchange_enter(struct exchange *x)
+{
+    if (x->inside++ == 0)
+        x->entered_us = io_now_us(x->env->loop);
+}
+
+void exchange_leave(struct exchange *x)
+{
+    if (x->inside > 1) {
+        x->inside--;
+        return;
+    }
+    while (x->state != EX_CLOSE) {
+        if (x->gone)
+            act_on_gone(x);
+        else if (x->verdict >= 0)
+            act_on_verdict(x);
+        else if (x->complete)
+            act_on_complete(x);
+        else {
+            drive(x);
+            if (!x->gone && x->verdict < 0 && !x->complete)
+                break;
+        }
+    }
+    if (x->state == EX_CLOSE) {
+        tear_down(x);
+        return; /* `inside` stays: nothing may come in any more */
+    }
+    x->own_us += io_now_us(x->env->loop) - x->entered_us;
+    x->inside--;
+}
+
+void exchange_verdict(struct exchange *x, enum outcome outcome)
+{
+    if (x->verdict < 0 && !x->complete)
+        x->verdict = (int)outcome;
+}
+
+/* ---- the outside ---- */
+
+struct exchange *exchange_start(struct exchange_env *env, struct arena *arena, struct llm_request *r,
+                                const struct exchange_caller *caller, const struct exchange_sink *sink, void *arg)
+{
+    struct exchange *x = ARENA_NEW(arena, struct exchange);
+    if (x == NULL)
+        return NULL;
+    x->env = env;
+    x->snapshot = snapshot_ref(env->snapshot);
+    x->arena = arena;
+    x->r = r;
+    x->caller = caller;
+    x->sink = sink;
+    x->sink_arg = arg;
+    x->door = dialect_get(r->dialect);
+    x->verdict = -1;
+    x->target = -1;
+    x->usage = LLM_USAGE_NONE;
+    x->started_us = io_now_us(env->loop);
+    x->own_us = x->started_us - caller->received_us;
+    x->deadline_us = x->started_us + (int64_t)x->snapshot->deadline_ms * 1000;
+    x->limit_us = INT64_MAX;
+    list_init(&x->queue_node);
+    buf_init(&x->body, SIZE_MAX / 4);
+    buf_init(&x->path, 4096);
+    env->active++;
+    metric_add(env->metrics, METRIC_ACTIVE, 0, 1);
+    metric_add(env->metrics, METRIC_REQUESTS, r->dialect, 1);
+    exchange_enter(x);
+    exchange_leave(x);
+    return x;
+}
+
+void exchange_caller_gone(struct exchange *x)
+{
+    if (x->state == EX_CLOSE || x->over)
+        return;
+    exchange_enter(x);
+    x->gone = true;
+    exchange_leave(x);
+}
+
+void exchange_proceed(struct exchange *x)
+{
+    if (x->state == EX_CLOSE || !x->paused)
+        return;
+    exchange_enter(x);
+    x->paused = false;
+    x->last_us = x->entered_us;
+    http_call_pause(x->call, false);
+    exchange_leave(x);
+}
+
+const char *exchange_provider(const struct exchange *x)
+{
+    return x->p != NULL ? x->p->name : NULL;
+}
+
+strv exchange_model(const struct exchange *x)
+{
+    return x->target >= 0 ? x->plan.targets[x->target].model : STRV_NONE;
+}
+
+const struct policy_plan *exchange_plan(const struct exchange *x)
+{
+    return &x->plan;
+}
+
+/* Attempts so far, the present one counted in. */
+size_t exchange_attempts(const struct exchange *x)
+{
+    return x->n_attempts + (x->call != NULL ? 1 : 0);
+}
+
+uint32_t exchange_losses(const struct exchange *x)
+{
+    return x->losses;
+}

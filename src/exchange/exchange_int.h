@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * exchange_int - what exchange.c (the machine) and relay.c (the answer) share. Nobody else includes it.
+ *
+ * Callbacks (upstream, timer, caller) come in through enter()/leave() in exchange.c. Inside, code only takes
+ * notes: `verdict` (the attempt failed thus), `complete` (the answer is whole), `gone` (the caller left).
+ * leave() acts on them, so nothing is torn down under the feet of the code that noticed.
+ */
+#ifndef EXCHANGE_EXCHANGE_INT_H
+#define EXCHANGE_EXCHANGE_INT_H
+
+#include "exchange/exchange.h"
+
+enum state {
+    EX_ADMIT,   /* may it start at all */
+    EX_PLAN,    /* choose the next target */
+    EX_QUEUE,   /* wait for a free slot of the target */
+    EX_BACKOFF, /* wait before the same target again */
+    EX_SEND,    /* connecting, sending */
+    EX_AWAIT,   /* sent; no response head yet */
+    EX_HOLD,    /* head seen; nothing sent to the caller yet */
+    EX_STREAM,  /* committed: relaying */
+    EX_FINISH,  /* the answer is whole; the upstream's transfer is about to end */
+    EX_CLOSE,   /* over; accounting */
+    EX_STATES
+};
+
+enum step { STEP_AGAIN, STEP_WAIT };
+
+#define EX_SCRATCH_BYTES 1024
+#define EX_HOLD_BYTES_MAX (256 * 1024)
+#define EX_ERROR_BODY_MAX (64 * 1024)
+
+struct exchange {
+    /* what it is */
+    struct exchange_env *env;
+    struct snapshot *snapshot;
+    struct arena *arena;
+    struct llm_request *r;
+    const struct exchange_caller *caller;
+    const struct exchange_sink *sink;
+    void *sink_arg;
+    const struct dialect *door;
+
+    /* the machine */
+    enum state state;
+    struct io_timer timer;
+    unsigned inside;         /* depth of enter() */
+    bool gone, complete, over;
+    int verdict;             /* enum outcome the attempt ended with, -1 = none */
+    int64_t started_us, deadline_us, attempt_us, sent_us;
+    int64_t limit_us;        /* when the state's own limit is over */
+    int64_t own_us, entered_us, queue_us, queued_us;
+
+    /* the plan */
+    struct policy_plan plan;
+    uint32_t tried;          /* bit per target that is used up */
+    int target;              /* current, -1 = none */
+    int64_t tries;           /* on the current target */
+    uint64_t backoff_ms;
+    uint64_t wait_hint_ms;   /* shortest wait that a provider asked for */
+    struct ledger_attempt attempts[LEDGER_ATTEMPTS_MAX];
+    enum outcome outcomes[LEDGER_ATTEMPTS_MAX];
+    size_t n_attempts;
+    struct list queue_node;
+
+    /* the attempt */
+    const struct provider *p;
+    struct dialect_target up;
+    bool slot;               /* a slot of p is ours */
+    struct http_call *call;
+    struct buf body;         /* request to the upstream; freed at commit */
+    struct buf path;
+    uint32_t losses;
+    bool pass;               /* same dialect: frames go on as they came */
+    bool framed;             /* the upstream's answer is a stream of frames */
+    int status;              /* of the upstream's answer */
+    uint64_t retry_after_ms;
+    strv upstream_message;   /* for the caller only */
+    bool upstream_loading;
+
+    /* the answer */
+    struct arena scratch;    /* one frame's decoding */
+    struct http_framer framer;
+    struct dialect_in in;
+    struct dialect_out out;
+    struct llm_reply reply;  /* collected for a caller who wants it whole */
+    struct buf answer;       /* a whole upstream body, or an error body */
+    struct buf hold;         /* output not yet committed; scratch for encoding afterwards */
+    bool committed, content, finished, ended, paused;
+    bool frame_only_usage;   /* the present frame told nothing but usage */
+    unsigned frame_events;
+    struct llm_usage usage;
+    int64_t first_us;        /* first content of the whole exchange */
+    int64_t token_us;        /* last content */
+    int64_t last_us;         /* last sign of life from the upstream */
+    int64_t last_out_us;
+    int64_t bytes_out;
+    int sent_status;
+    int error;               /* enum llm_error told to the caller */
+};
+
+/* exchange.c */
+void exchange_enter(struct exchange *x);
+void exchange_leave(struct exchange *x);
+/* The attempt ended thus; acted on in leave(). The first verdict counts. */
+void exchange_verdict(struct exchange *x, enum outcome outcome);
+void exchange_go(struct exchange *x, enum state state);
+void exchange_arm(struct exchange *x, uint64_t limit_ms);
+
+/* relay.c */
+extern const struct http_call_ops relay_ops;
+/* Ready to take the answer of a new attempt; drops what the last one left. */
+bool relay_begin(struct exchange *x);
+void relay_fini(struct exchange *x);
+/* The stream failed after its first byte: say so in the caller's dialect. */
+void relay_fail_inband(struct exchange *x, int error);
+void relay_keepalive(struct exchange *x);
+/* The answer is whole and the upstream's transfer over, or not worth waiting for. */
+void relay_finish(struct exchange *x);
+
+#endif

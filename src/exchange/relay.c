@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * relay - the way back: an upstream's answer becomes the caller's.
+ *
+ *   bytes -> framer -> frame -> decode -> events -> (encode | as they came | collect) -> out()
+ *
+ * Four cases, by two questions. Does the upstream answer in frames (`framed`) or whole? Does the caller want
+ * a stream (r->stream) or all at once? And where dialect and form are the same on both sides (`pass`) the
+ * upstream's own bytes go on and the events are only looked at.
+ *
+ * out() holds bytes back until commit(): the first content, or the proper end of an answer without any. Until
+ * then the caller has seen nothing and another provider may still answer. Nothing here ends the attempt; see
+ * exchange_int.h.
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "exchange/exchange_int.h"
+
+bool relay_begin(struct exchange *x)
+{
+    relay_fini(x);
+    arena_init(&x->scratch, EX_SCRATCH_BYTES, x->p->limits.reply_bytes_max * 4 + 65536);
+    buf_init(&x->hold, x->p->limits.reply_bytes_max * 2 + EX_HOLD_BYTES_MAX);
+    buf_init(&x->answer, x->p->limits.reply_bytes_max);
+    http_framer_init(&x->framer, x->p->dialect->framing == DIALECT_SSE ? HTTP_SSE : HTTP_NDJSON,
+                     x->p->limits.frame_bytes_max);
+    llm_reply_init(&x->reply, x->p->limits.reply_bytes_max);
+    x->content = x->finished = x->ended = x->framed = false;
+    x->status = 0;
+    x->usage = LLM_USAGE_NONE;
+    x->upstream_message = STRV_NONE;
+    return true;
+}
+
+void relay_fini(struct exchange *x)
+{
+    arena_fini(&x->scratch);
+    buf_fini(&x->hold);
+    buf_fini(&x->answer);
+    http_framer_fini(&x->framer);
+    llm_reply_fini(&x->reply);
+}
+
+/* ---- output ---- */
+
+static void begin_out(struct exchange *x)
+{
+    char *id = arena_zalloc(x->arena, 64);
+    const struct policy_target *t = &x->plan.targets[x->target];
+    x->out = (struct dialect_out){
+        .op = x->r->op,
+        .model = t->model,
+        .provider = strv_of(x->p->name),
+        .created_us = io_wall_us(x->env->loop),
+        .include_usage = x->r->include_usage,
+        .input_estimate = llm_request_estimate_tokens(x->r),
+    };
+    if (x->door->make_id != NULL && id != NULL) {
+        x->door->make_id(x->env->rng, id);
+        x->out.id = strv_of(id);
+    }
+}
+
+static void send_out(struct exchange *x, strv bytes)
+{
+    if (bytes.len == 0)
+        return;
+    x->sink->body(x->sink_arg, bytes.ptr, bytes.len);
+    x->bytes_out += (int64_t)bytes.len;
+    x->last_out_us = x->entered_us;
+}
+
+static void flush_hold(struct exchange *x)
+{
+    if (x->hold.failed)
+        exchange_verdict(x, OUTCOME_NO_MEMORY);
+    else if (x->committed)
+        send_out(x, buf_view(&x->hold));
+    if (x->committed)
+        buf_clear(&x->hold);
+}
+
+/* The first byte to the caller: from here there is no other provider. */
+static void commit(struct exchange *x)
+{
+    assert(!x->committed && x->r->stream);
+    x->committed = true;
+    x->sent_status = 200;
+    if (x->first_us == 0)
+        x->first_us = x->entered_us;
+    metric_add(x->env->metrics, METRIC_STREAMS, 0, 1);
+    exchange_go(x, EX_STREAM);
+    x->sink->begin(x->sink_arg, x, 200, x->door->stream_type, HTTP_LENGTH_STREAM);
+    flush_hold(x);
+    buf_fini(&x->hold);
+    buf_init(&x->hold, x->p->limits.reply_bytes_max * 2 + EX_HOLD_BYTES_MAX);
+    buf_fini(&x->body);
+    if (x->caller->committed != NULL)
+        x->caller->committed(x->sink_arg);
+}
+
+static void set_clock(struct exchange *x)
+{
+    x->out.total_us = x->entered_us - x->caller->received_us;
+    x->out.first_us = (x->first_us > 0 ? x->first_us : x->entered_us) - x->caller->received_us;
+}
+
+/* ---- the native door's account of the route (scheduler-consumers.md 2.2) ---- */
+
+static void put_attempts(struct exchange *x, struct buf *b)
+{
+    buf_put_cstr(b, "\"attempts\":[");
+    for (size_t i = 0; i <= x->n_attempts; i++) {
+        bool now = i == x->n_attempts; /* the one that is answering */
+        const struct ledger_attempt *a = &x->attempts[i];
+        buf_put_cstr(b, i > 0 ? ",{\"provider\":" : "{\"provider\":");
+        json_put_str(b, strv_of(now ? x->p->name : a->provider_name));
+        buf_put_cstr(b, ",\"model\":");
+        json_put_str(b, now ? x->plan.targets[x->target].model : a->model);
+        buf_put_cstr(b, ",\"outcome\":");
+        json_put_str(b, strv_of(now ? "ok" : a->outcome_name));
+        buf_put_cstr(b, ",\"ms\":");
+        buf_put_i64(b, (now ? x->entered_us - x->attempt_us : a->us) / 1000);
+        buf_put_char(b, '}');
+    }
+    buf_put_char(b, ']');
+}
+
+static void describe_route(struct exchange *x)
+{
+    struct buf b;
+    if (x->r->dialect != LLM_NATIVE || x->out.route_json.ptr != NULL)
+        return;
+    buf_init(&b, 16384);
+    buf_put_cstr(&b, "{\"task_type\":");
+    if (x->plan.task.ptr != NULL)
+        json_put_str(&b, x->plan.task);
+    else
+        buf_put_cstr(&b, "null");
+    buf_put_cstr(&b, ",\"complexity_score\":null");
+    buf_put_cstr(&b, x->plan.is_private ? ",\"is_privacy_sensitive\":true" : ",\"is_privacy_sensitive\":false");
+    buf_put_cstr(&b, ",\"reason\":");
+    json_put_str(&b, strv_of(x->plan.reason != NULL ? x->plan.reason : ""));
+    buf_put_cstr(&b, x->target > 0 ? ",\"fallback_used\":true,\"clamped\":[" : ",\"fallback_used\":false,\"clamped\":[");
+    bool first = true;
+    for (unsigned bit = 0; bit < DIALECT_LOSSES; bit++) {
+        if ((x->losses & (1u << bit)) == 0)
+            continue;
+        if (!first)
+            buf_put_char(&b, ',');
+        first = false;
+        json_put_str(&b, strv_of(dialect_loss_name(bit)));
+    }
+    buf_put_cstr(&b, "],");
+    put_attempts(x, &b);
+    buf_put_cstr(&b, ",\"request_id\":");
+    json_put_str(&b, x->caller->request_id);
+    buf_put_char(&b, '}');
+    if (!b.failed)
+        x->out.route_json = arena_strv(x->arena, buf_view(&b));
+    buf_fini(&b);
+}
+
+/* ---- events ---- */
+
+static enum outcome outcome_of_event(const struct llm_event *ev)
+{
+    switch (ev->error) {
+    case 429:
+        return OUTCOME_HTTP_429;
+    case 503:
+    case 529:
+        return OUTCOME_HTTP_OVERLOADED;
+    default:
+        return OUTCOME_ERROR_EVENT;
+    }
+}
+
+static void content_event(struct exchange *x)
+{
+    struct metrics *m = x->env->metrics;
+    unsigned provider = (unsigned)x->p->cell->index;
+    if (!x->content) {
+        x->content = true;
+        if (x->first_us == 0)
+            x->first_us = x->entered_us;
+        metric_observe_us(m, METRIC_FIRST_TOKEN, provider, x->first_us - x->caller->received_us);
+    } else {
+        metric_observe_us(m, METRIC_BETWEEN_TOKENS, provider, x->entered_us - x->token_us);
+    }
+    x->token_us = x->entered_us;
+}
+
+static bool forward(struct exchange *x, const struct llm_event *ev)
+{
+    if (!x->r->stream)
+        return x->pass || llm_reply_add(&x->reply, ev, x->arena);
+    if (x->pass)
+        return true;
+    if (ev->kind == LLM_EV_FINISH || ev->kind == LLM_EV_END) {
+        set_clock(x);
+        describe_route(x);
+    }
+    return x->door->encode_event(&x->out, ev, &x->hold);
+}
+
+static bool on_event(void *arg, const struct llm_event *ev)
+{
+    struct exchange *x = arg;
+    if (x->verdict >= 0)
+        return false;
+    x->frame_events++;
+    if (ev->kind != LLM_EV_USAGE)
+        x->frame_only_usage = false;
+    switch (ev->kind) {
+    case LLM_EV_START:
+    case LLM_EV_PING:
+        break;
+    case LLM_EV_TEXT:
+    case LLM_EV_REASONING:
+        content_event(x);
+        break;
+    case LLM_EV_FINISH:
+        x->finished = true;
+        break;
+    case LLM_EV_USAGE:
+        llm_usage_merge(&x->usage, &ev->usage);
+        break;
+    case LLM_EV_END:
+        x->ended = true;
+        if (!x->finished) /* an end mark without a reason: vLLM and LocalAI after an error, Ollama's /v1 */
+            exchange_verdict(x, OUTCOME_CUT);
+        break;
+    case LLM_EV_ERROR:
+        exchange_verdict(x, outcome_of_event(ev));
+        break;
+    }
+    if (x->verdict >= 0)
+        return false;
+    if (!forward(x, ev)) {
+        exchange_verdict(x, OUTCOME_TOO_LARGE);
+        return false;
+    }
+    return true;
+}
+
+static bool on_frame(void *arg, const struct http_frame *frame)
+{
+    struct exchange *x = arg;
+    struct err err = ERR_INIT;
+    if (x->ended) /* after the end mark there is nothing to say */
+        return true;
+    x->frame_only_usage = true;
+    x->frame_events = 0;
+    bool ok = x->p->dialect->decode_frame(&x->in, frame->name, frame->data, &err);
+    arena_reset(&x->scratch);
+    if (!ok || x->verdict >= 0) {
+        exchange_verdict(x, OUTCOME_MALFORMED);
+        return false;
+    }
+    if (x->pass && x->r->stream) {
+        bool unasked = x->frame_events > 0 && x->frame_only_usage && !x->r->include_usage &&
+                       x->r->dialect == LLM_OPENAI;
+        if (!unasked && !x->committed)
+            buf_put_strv(&x->hold, frame->raw);
+        else if (!unasked)
+            send_out(x, frame->raw);
+    }
+    if (x->r->stream && !x->committed && (x->content || x->ended)) {
+        if (x->content || x->finished)
+            commit(x);
+    } else if (!x->committed && buf_len(&x->hold) > EX_HOLD_BYTES_MAX) {
+        exchange_verdict(x, OUTCOME_TOO_LARGE);
+        return false;
+    }
+    if (x->committed && !x->pass)
+        flush_hold(x);
+    return x->verdict < 0;
+}
+
+/* ---- whole answers ---- */
+
+static void send_whole(struct exchange *x, strv body)
+{
+    x->committed = true;
+    x->sent_status = 200;
+    if (x->first_us == 0)
+        x->first_us = x->entered_us;
+    x->sink->begin(x->sink_arg, x, 200, x->door->json_type, (int64_t)body.len);
+    send_out(x, body);
+    x->complete = true;
+}
+
+/* Everything was collected: write the caller's reply. */
+static void send_reply(struct exchange *x)
+{
+    set_clock(x);
+    describe_route(x);
+    buf_clear(&x->hold);
+    if (!x->door->encode_reply(&x->out, &x->reply, &x->hold) || x->hold.failed)
+        exchange_verdict(x, OUTCOME_NO_MEMORY);
+    else
+        send_whole(x, buf_view(&x->hold));
+}
+
+static void on_whole(struct exchange *x)
+{
+    struct err err = ERR_INIT;
+    bool ok = x->p->dialect->decode_reply(&x->in, buf_view(&x->answer), &err);
+    arena_reset(&x->scratch);
+    if (x->verdict >= 0)
+        return;
+    if (!ok || !x->finished || !x->ended)
+        exchange_verdict(x, ok && !x->content ? OUTCOME_EMPTY : OUTCOME_MALFORMED);
+    else if (x->pass && !x->r->stream)
+        send_whole(x, buf_view(&x->answer));
+    else if (!x->r->stream)
+        send_reply(x);
+    else { /* the upstream answered a wish for a stream all at once */
+        if (x->pass) { /* its bytes are no stream: written anew */
+            exchange_verdict(x, OUTCOME_CONTENT_TYPE);
+            return;
+        }
+        commit(x);
+        flush_hold(x);
+        x->complete = true;
+    }
+}
+
+static void on_error_answer(struct exchange *x)
+{
+    struct dialect_failure failure = {0};
+    if (x->status >= 400)
+        x->p->dialect->decode_error(x->status, buf_view(&x->answer), &x->scratch, &failure);
+    if (failure.message.len > 0)
+        x->upstream_message = arena_strv(x->arena, failure.message);
+    exchange_verdict(x, outcome_of_status(x->status, &failure));
+    arena_reset(&x->scratch);
+}
+
+/* ---- the upstream's transfer ---- */
+
+static bool type_is(strv type, const char *want)
+{
+    return strv_contains_nocase(type, strv_of(want));
+}
+
+/* Seconds or an HTTP date (RFC 9110 10.2.3). */
+static uint64_t retry_after(struct exchange *x, const struct http_answer *answer)
+{
+    uint64_t n;
+    strv ms = http_answer_header(answer, "retry-after-ms");
+    strv s = http_answer_header(answer, "retry-after");
+    if (ms.ptr != NULL && strv_u64(ms, 0, 86400000, &n))
+        return n;
+    if (s.ptr == NULL)
+        return 0;
+    if (strv_u64(s, 0, 86400, &n))
+        return n * 1000;
+    int64_t at = timefmt_http_date(s.ptr, s.len);
+    int64_t wait = at - io_wall_us(x->env->loop) / 1000000;
+    return at > 0 && wait > 0 && wait <= 86400 ? (uint64_t)wait * 1000 : 0;
+}
+
+static void on_head(void *arg, const struct http_answer *answer)
+{
+    struct exchange *x = arg;
+    exchange_enter(x);
+    if (x->state == EX_SEND) /* the answer came before the request was all out */
+        exchange_go(x, EX_AWAIT);
+    x->sent_us = x->sent_us != 0 ? x->sent_us : x->entered_us;
+    exchange_go(x, EX_HOLD);
+    x->status = answer->status;
+    x->last_us = x->entered_us;
+    x->retry_after_ms = answer->status >= 400 ? retry_after(x, answer) : 0;
+    strv type = http_answer_header(answer, "content-type");
+    begin_out(x);
+    x->in = (struct dialect_in){.emit = on_event, .arg = x, .scratch = &x->scratch};
+    if (answer->status >= 300 && answer->status < 400)
+        exchange_verdict(x, OUTCOME_REDIRECT);
+    else if (answer->status != 200) {
+        buf_fini(&x->answer);
+        buf_init(&x->answer, EX_ERROR_BODY_MAX);
+    } else if (x->up.stream && (type_is(type, "event-stream") || type_is(type, "ndjson"))) {
+        x->framed = true;
+    } else if (!type_is(type, "json")) {
+        exchange_verdict(x, OUTCOME_CONTENT_TYPE);
+    } else if (x->up.stream) {
+        /* A wish for a stream answered with JSON: lines for Ollama, one whole reply elsewhere. */
+        x->framed = x->p->dialect->framing == DIALECT_NDJSON;
+        x->pass = x->pass && x->framed;
+    }
+    exchange_leave(x);
+}
+
+static void brake(struct exchange *x)
+{
+    if (x->state != EX_STREAM || x->paused || x->call == NULL)
+        return;
+    if (x->sink->pending(x->sink_arg) > x->snapshot->pending_high_bytes) {
+        x->paused = true;
+        http_call_pause(x->call, true);
+    }
+}
+
+static void after_frames(struct exchange *x, bool fed)
+{
+    if (!fed && x->verdict < 0)
+        exchange_verdict(x, x->framer.partial.failed ? OUTCOME_TOO_LARGE : OUTCOME_MALFORMED);
+    if (x->verdict < 0 && x->ended && x->state != EX_FINISH)
+        exchange_go(x, EX_FINISH);
+    brake(x);
+}
+
+static void on_body(void *arg, const char *data, size_t len)
+{
+    struct exchange *x = arg;
+    exchange_enter(x);
+    if (x->verdict >= 0 || x->gone) {
+        /* noted already */
+    } else if (x->framed) {
+        x->last_us = x->entered_us;
+        after_frames(x, http_framer_feed(&x->framer, data, len, on_frame, x));
+    } else if (!buf_put(&x->answer, data, len)) {
+        if (x->status == 200)
+            exchange_verdict(x, OUTCOME_TOO_LARGE);
+        /* else: enough of an error's body to understand it */
+    }
+    exchange_leave(x);
+}
+
+/* The answer ended as its transfer announced: is it whole? */
+static void on_clean_end(struct exchange *x)
+{
+    if (x->status != 200) {
+        on_error_answer(x);
+        return;
+    }
+    if (!x->framed) {
+        on_whole(x);
+        return;
+    }
+    if (!x->ended && x->verdict < 0)
+        after_frames(x, http_framer_end(&x->framer, on_frame, x));
+    if (x->verdict >= 0)
+        return;
+    if (!x->ended && x->finished && x->p->dialect->terminator != NULL) {
+        metric_add(x->env->metrics, METRIC_TERMINATOR_MISSING, (unsigned)x->p->cell->index, 1);
+        x->ended = true;
+        if (x->pass && x->r->stream)
+            buf_put_cstr(&x->hold, x->p->dialect->terminator);
+        else if (!forward(x, &(struct llm_event){.kind = LLM_EV_END}))
+            exchange_verdict(x, OUTCOME_NO_MEMORY);
+        if (x->r->stream && !x->committed)
+            commit(x);
+        flush_hold(x);
+    }
+    if (x->verdict >= 0)
+        return;
+    if (!x->ended)
+        exchange_verdict(x, x->content || x->committed ? OUTCOME_CUT : OUTCOME_EMPTY);
+    else
+        relay_finish(x);
+}
+
+void relay_finish(struct exchange *x)
+{
+    if (x->r->stream)
+        x->complete = true;
+    else
+        send_reply(x);
+}
+
+static void on_end(void *arg, enum http_end how, enum io_end why)
+{
+    struct exchange *x = arg;
+    exchange_enter(x);
+    x->call = NULL; /* the handle is gone */
+    bool clean = how == HTTP_DONE || how == HTTP_DONE_AT_EOF;
+    if (x->verdict >= 0 || x->gone) {
+        /* noted already */
+    } else if (x->state == EX_FINISH) {
+        relay_finish(x); /* whole already, whatever became of the connection */
+    } else if (clean) {
+        on_clean_end(x);
+    } else if (x->status != 0 && x->status != 200) {
+        on_error_answer(x); /* the status says enough */
+    } else {
+        exchange_verdict(x, outcome_of_end(how, why, x->status != 0));
+    }
+    exchange_leave(x);
+}
+
+static void on_sent(void *arg, bool reused)
+{
+    struct exchange *x = arg;
+    (void)reused;
+    exchange_enter(x);
+    if (x->state == EX_SEND) {
+        exchange_go(x, EX_AWAIT);
+        x->sent_us = x->entered_us;
+    }
+    exchange_leave(x);
+}
+
+const struct http_call_ops relay_ops = {on_head, on_body, on_end, on_sent};
+
+/* ---- from the machine ---- */
+
+void relay_fail_inband(struct exchange *x, int error)
+{
+    const struct llm_error_row *row = llm_error_row(error);
+    x->error = error;
+    x->entered_us = io_now_us(x->env->loop);
+    if (x->r->stream) {
+        buf_clear(&x->hold);
+        x->door->stream_error(&x->out, error, strv_of(row->text), x->caller->request_id, &x->hold);
+        if (!x->hold.failed)
+            send_out(x, buf_view(&x->hold));
+    }
+    x->sink->abort(x->sink_arg);
+}
+
+void relay_keepalive(struct exchange *x)
+{
+    int64_t every = (int64_t)x->snapshot->keepalive_ms * 1000;
+    if (x->state != EX_STREAM || !x->r->stream || x->paused || every == 0)
+        return;
+    if (x->entered_us - x->last_out_us >= every)
+        send_out(x, strv_of(x->door->keepalive));
+}

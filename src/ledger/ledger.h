@@ -29,13 +29,14 @@ enum metric {
 
 struct metrics; /* one per thread */
 struct metrics *metrics_new(void); /* registers it; NULL: no memory */
-void metrics_free(struct metrics *m); /* its figures stay in the sum */
+void metrics_free(struct metrics *m); /* its counters stay in the sum, its gauges go */
 /* label: index in the metric's label set, 0 for metrics without labels. */
 void metric_add(struct metrics *m, enum metric id, unsigned label, int64_t n);
 void metric_set(struct metrics *m, enum metric id, unsigned label, int64_t v); /* gauges: summed over threads */
 /* Histograms of seconds; buckets 50 us to 600 s. */
 void metric_observe_us(struct metrics *m, enum metric id, unsigned label, int64_t us);
-int64_t metric_sum(enum metric id, unsigned label); /* over all threads, ended ones too */
+/* Over all threads, ended ones too. A histogram gives how many were observed. */
+int64_t metric_sum(enum metric id, unsigned label);
 
 /* Names for label indices that are not known at compile time. Copies; any thread. */
 void metrics_name_provider(unsigned index, const char *name);
@@ -90,7 +91,8 @@ struct ledger_stats {
  * traffic. A caller who left before the answer's end counts as a failure. */
 void ledger_stats_get(struct ledger_stats *out);
 const char *ledger_task_name(unsigned index); /* NULL beyond the last */
-const char *ledger_provider_name(unsigned index);
+const char *ledger_provider_name(unsigned index); /* NULL while it has none */
+const char *ledger_outcome_name(unsigned index);  /* the same */
 void ledger_started(int64_t wall_us);
 
 #endif

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* admin - the native door's reading side, health and metrics (scheduler-consumers 2.7). */
+#include "admin/admin.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define PAGE_BYTES_MAX ((size_t)16 << 20)
+
+static void reply(struct http_request *req, int status, const char *type, struct buf *b)
+{
+    http_reply_header(req, "Cache-Control", STRV("no-store"));
+    if (b->failed)
+        http_reply_whole(req, 500, "application/json", STRV("{\"detail\":\"out of memory\",\"code\":\"internal_error\"}"));
+    else
+        http_reply_whole(req, status, type, buf_view(b));
+    buf_fini(b);
+}
+
+static void put_time(struct buf *b, int64_t wall_us)
+{
+    char text[TIMEFMT_MAX];
+    if (wall_us <= 0) {
+        buf_put_cstr(b, "null");
+        return;
+    }
+    timefmt_rfc3339(text, wall_us, 6);
+    buf_printf(b, "\"%s\"", text);
+}
+
+static bool is_available(const struct provider *p)
+{
+    struct provider_cell *c = p->cell;
+    pthread_mutex_lock(&c->lock);
+    bool yes = c->available && c->state == PROVIDER_UP && c->breaker != BREAKER_OPEN;
+    pthread_mutex_unlock(&c->lock);
+    return yes;
+}
+
+bool admin_ready(const struct exchange_env *env, const char **reason)
+{
+    const struct snapshot *s = env->snapshot;
+    const char *why = NULL;
+    if (env->draining)
+        why = "shutting down";
+    else if (s->n_providers == 0)
+        why = "no provider is configured";
+    else {
+        why = "no provider is available";
+        for (size_t i = 0; i < s->n_providers; i++)
+            if (is_available(&s->providers[i]))
+                why = NULL;
+    }
+    if (reason != NULL)
+        *reason = why;
+    return why == NULL;
+}
+
+void admin_healthz(void *ctx, struct http_request *req)
+{
+    (void)ctx;
+    http_reply_whole(req, 200, "application/json", STRV("{\"status\":\"ok\"}"));
+}
+
+void admin_readyz(void *ctx, struct http_request *req)
+{
+    struct admin *a = ctx;
+    struct buf b;
+    const char *reason;
+    bool ready = admin_ready(a->env, &reason);
+    buf_init(&b, PAGE_BYTES_MAX);
+    buf_put_cstr(&b, ready ? "{\"ready\":true" : "{\"ready\":false,\"reason\":");
+    if (!ready) {
+        json_put_str(&b, strv_of(reason));
+        http_reply_header(req, "Retry-After", STRV("1"));
+    }
+    buf_put_char(&b, '}');
+    reply(req, ready ? 200 : 503, "application/json", &b);
+}
+
+void admin_available(void *ctx, struct http_request *req)
+{
+    struct admin *a = ctx;
+    http_reply_whole(req, 200, "application/json",
+                     admin_ready(a->env, NULL) ? STRV("{\"available\":true}") : STRV("{\"available\":false}"));
+}
+
+/* ---- providers ---- */
+
+/* Models that the configuration names for the provider and that its own list lacks. */
+static void put_missing(struct buf *b, const struct snapshot *s, size_t index, struct arena *arena)
+{
+    const struct provider *p = &s->providers[index];
+    bool first = true;
+    for (size_t i = 0; i < s->policy.n_roles; i++) {
+        for (size_t k = 0; k < s->policy.roles[i].n; k++) {
+            const struct policy_name *n = &s->policy.roles[i].names[k];
+            if (n->provider == NULL || n->model == NULL || strcmp(n->provider, p->name) != 0 ||
+                provider_has_model(p, strv_of(n->model), arena, NULL, NULL))
+                continue;
+            if (!first)
+                buf_put_char(b, ',');
+            first = false;
+            json_put_str(b, strv_of(n->model));
+        }
+    }
+}
+
+static void put_models(struct buf *b, const struct provider_models *models)
+{
+    for (size_t i = 0; models != NULL && i < models->n; i++) {
+        if (i > 0)
+            buf_put_char(b, ',');
+        json_put_str(b, strv_of(models->items[i].name));
+    }
+}
+
+static void put_health(struct buf *b, struct provider_cell *c)
+{
+    pthread_mutex_lock(&c->lock);
+    int64_t sum = 0;
+    unsigned n = c->latency_n < 10 ? c->latency_n : 10;
+    for (unsigned i = 0; i < n; i++)
+        sum += c->latency_us[i];
+    buf_put_cstr(b, c->available ? "\"is_available\":true" : "\"is_available\":false");
+    buf_put_cstr(b, ",\"last_check\":");
+    put_time(b, c->last_check_wall_us);
+    buf_printf(b, ",\"failure_count\":%lld,\"avg_latency_ms\":", (long long)c->failures);
+    if (n > 0)
+        buf_printf(b, "%.1f", (double)sum / n / 1000.0);
+    else
+        buf_put_cstr(b, "null");
+    buf_put_cstr(b, ",\"error_message\":");
+    if (c->problem[0] != '\0')
+        json_put_str(b, strv_of(c->problem));
+    else
+        buf_put_cstr(b, "null");
+    buf_printf(b, ",\"breaker\":\"%s\",\"state\":\"%s\",\"in_flight\":%lld,\"waiting\":%lld",
+               breaker_state_name(c->breaker),
+               c->state == PROVIDER_UP ? "up" : c->state == PROVIDER_LOADING ? "loading" : "down",
+               (long long)c->in_flight, (long long)c->waiting);
+    pthread_mutex_unlock(&c->lock);
+}
+
+void admin_providers(void *ctx, struct http_request *req)
+{
+    struct admin *a = ctx;
+    const struct snapshot *s = a->env->snapshot;
+    struct buf b;
+    buf_init(&b, PAGE_BYTES_MAX);
+    buf_put_char(&b, '[');
+    for (size_t i = 0; i < s->n_providers; i++) {
+        const struct provider *p = &s->providers[i];
+        struct provider_models *models = provider_models_get(p->cell);
+        buf_put_cstr(&b, i > 0 ? ",{\"provider\":" : "{\"provider\":");
+        json_put_str(&b, strv_of(p->name));
+        buf_printf(&b, ",\"kind\":\"%s\",\"is_local\":%s,", provider_kind_name(p->kind),
+                   p->zone == ZONE_LOCAL ? "true" : "false");
+        put_health(&b, p->cell);
+        buf_put_cstr(&b, ",\"models\":[");
+        put_models(&b, models);
+        buf_put_cstr(&b, "],\"missing_models\":[");
+        if (models != NULL)
+            put_missing(&b, s, i, &req->arena);
+        buf_put_cstr(&b, "]}");
+        if (models != NULL)
+            provider_models_unref(models);
+    }
+    buf_put_char(&b, ']');
+    reply(req, 200, "application/json", &b);
+}
+
+void admin_breakers(void *ctx, struct http_request *req)
+{
+    struct admin *a = ctx;
+    const struct snapshot *s = a->env->snapshot;
+    struct buf b;
+    buf_init(&b, PAGE_BYTES_MAX);
+    buf_put_char(&b, '[');
+    for (size_t i = 0; i < s->n_providers; i++) {
+        struct provider_cell *c = s->providers[i].cell;
+        buf_put_cstr(&b, i > 0 ? ",{\"provider\":" : "{\"provider\":");
+        json_put_str(&b, strv_of(s->providers[i].name));
+        pthread_mutex_lock(&c->lock);
+        buf_printf(&b, ",\"state\":\"%s\",\"failure_count\":%lld,\"last_failure\":", breaker_state_name(c->breaker),
+                   (long long)c->failures);
+        put_time(&b, c->last_failure_wall_us);
+        buf_put_cstr(&b, ",\"next_retry\":");
+        put_time(&b, c->breaker == BREAKER_CLOSED ? 0 : c->next_retry_wall_us);
+        pthread_mutex_unlock(&c->lock);
+        buf_put_char(&b, '}');
+    }
+    buf_put_char(&b, ']');
+    reply(req, 200, "application/json", &b);
+}
+
+void admin_models(void *ctx, struct http_request *req)
+{
+    struct admin *a = ctx;
+    const struct snapshot *s = a->env->snapshot;
+    struct buf b;
+    bool first = true;
+    buf_init(&b, PAGE_BYTES_MAX);
+    buf_put_cstr(&b, "{\"models\":[");
+    for (size_t i = 0; i < s->n_providers; i++) {
+        const struct provider *p = &s->providers[i];
+        struct provider_models *models = provider_models_get(p->cell);
+        for (size_t k = 0; models != NULL && k < models->n; k++) {
+            const struct provider_model *m = &models->items[k];
+            buf_put_cstr(&b, first ? "{\"name\":" : ",{\"name\":");
+            first = false;
+            json_put_str(&b, strv_of(m->name));
+            buf_put_cstr(&b, ",\"provider\":");
+            json_put_str(&b, strv_of(p->name));
+            buf_printf(&b, ",\"is_local\":%s,\"loaded\":%s,\"context\":",
+                       p->zone == ZONE_LOCAL && !m->remote ? "true" : "false", m->loaded ? "true" : "false");
+            if (m->context > 0)
+                buf_put_i64(&b, m->context);
+            else
+                buf_put_cstr(&b, "null");
+            buf_put_char(&b, '}');
+        }
+        if (models != NULL)
+            provider_models_unref(models);
+    }
+    buf_put_cstr(&b, "],\"roles\":{");
+    for (size_t i = 0; i < s->policy.n_roles; i++) {
+        const struct policy_list *role = &s->policy.roles[i];
+        if (i > 0)
+            buf_put_char(&b, ',');
+        json_put_str(&b, strv_of(role->name));
+        buf_put_cstr(&b, ":[");
+        for (size_t k = 0; k < role->n; k++) {
+            if (k > 0)
+                buf_put_char(&b, ',');
+            json_put_str(&b, strv_of(role->names[k].text));
+        }
+        buf_put_char(&b, ']');
+    }
+    buf_put_cstr(&b, "}}");
+    reply(req, 200, "application/json", &b);
+}
+
+/* ---- statistics and metrics ---- */
+
+void admin_stats(void *ctx, struct http_request *req)
+{
+    (void)ctx;
+    struct ledger_stats st;
+    struct buf b;
+    bool first = true;
+    ledger_stats_get(&st);
+    buf_init(&b, PAGE_BYTES_MAX);
+    buf_printf(&b, "{\"total_requests\":%lld,\"requests_by_provider\":{", (long long)st.total);
+    for (unsigned i = 0; i < LEDGER_PROVIDERS_MAX; i++) {
+        if (st.by_provider[i] == 0)
+            continue;
+        if (!first)
+            buf_put_char(&b, ',');
+        first = false;
+        json_put_str(&b, strv_of(ledger_provider_name(i)));
+        buf_printf(&b, ":%lld", (long long)st.by_provider[i]);
+    }
+    buf_put_cstr(&b, "},\"requests_by_task_type\":{");
+    first = true;
+    for (unsigned i = 0; ledger_task_name(i) != NULL; i++) {
+        if (st.by_task[i] == 0)
+            continue;
+        if (!first)
+            buf_put_char(&b, ',');
+        first = false;
+        json_put_str(&b, strv_of(ledger_task_name(i)));
+        buf_printf(&b, ":%lld", (long long)st.by_task[i]);
+    }
+    buf_printf(&b, "},\"fallback_count\":%lld,\"failed_attempts\":%lld,\"total_tokens_used\":%lld,",
+               (long long)st.fallbacks, (long long)st.failed_attempts, (long long)st.tokens);
+    buf_printf(&b, "\"avg_latency_ms\":%.1f,\"error_count\":%lld,\"success_count\":%lld,\"uptime_start\":",
+               st.success > 0 ? (double)st.latency_us_sum / (double)st.success / 1000.0 : 0.0, (long long)st.failure,
+               (long long)st.success);
+    put_time(&b, st.started_wall_us);
+    buf_put_char(&b, '}');
+    reply(req, 200, "application/json", &b);
+}
+
+static int64_t resident_bytes(void)
+{
+    long long pages = 0, resident = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    if (f == NULL)
+        return 0;
+    if (fscanf(f, "%lld %lld", &pages, &resident) != 2)
+        resident = 0;
+    fclose(f);
+    return resident * sysconf(_SC_PAGESIZE);
+}
+
+static int64_t open_descriptors(void)
+{
+    int64_t n = 0;
+    DIR *d = opendir("/proc/self/fd");
+    if (d == NULL)
+        return 0;
+    while (readdir(d) != NULL)
+        n++;
+    closedir(d);
+    return n - 3; /* ".", ".." and the directory itself */
+}
+
+/* Gauges that nobody keeps up to date are set when they are read; they belong to the process. */
+static void take_gauges(struct admin *a)
+{
+    struct metrics *m = metrics_process();
+    const struct snapshot *s = a->env->snapshot;
+    for (size_t i = 0; i < s->n_providers; i++) {
+        struct provider_cell *c = s->providers[i].cell;
+        unsigned label = (unsigned)c->index;
+        pthread_mutex_lock(&c->lock);
+        int64_t breaker = c->breaker == BREAKER_CLOSED ? 0 : c->breaker == BREAKER_HALF_OPEN ? 1 : 2;
+        int64_t available = c->available, in_flight = c->in_flight;
+        pthread_mutex_unlock(&c->lock);
+        metric_set(m, METRIC_BREAKER, label, breaker);
+        metric_set(m, METRIC_AVAILABLE, label, available);
+        metric_set(m, METRIC_IN_FLIGHT, label, in_flight);
+    }
+    metric_set(m, METRIC_MEMORY, 0, resident_bytes());
+    metric_set(m, METRIC_DESCRIPTORS, 0, open_descriptors());
+}
+
+void admin_metrics(void *ctx, struct http_request *req)
+{
+    struct buf b;
+    take_gauges(ctx);
+    buf_init(&b, PAGE_BYTES_MAX);
+    metrics_print(&b);
+    reply(req, 200, "text/plain; version=0.0.4; charset=utf-8", &b);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * admin - what operators and their machines read: is it alive, can it serve, what does it know of its
+ * providers, what has it done. Reads only; never asks a provider while somebody waits.
+ */
+#ifndef ADMIN_ADMIN_H
+#define ADMIN_ADMIN_H
+
+#include "base/base.h"
+#include "exchange/exchange.h"
+#include "http/http.h"
+#include "ledger/ledger.h"
+#include "provider/provider.h"
+
+struct admin { /* one per worker */
+    struct exchange_env *env;
+};
+
+/* Rows of app's route table; ctx is the struct admin. */
+void admin_healthz(void *ctx, struct http_request *req);
+void admin_readyz(void *ctx, struct http_request *req);
+void admin_metrics(void *ctx, struct http_request *req);
+void admin_providers(void *ctx, struct http_request *req);
+void admin_breakers(void *ctx, struct http_request *req);
+void admin_stats(void *ctx, struct http_request *req);
+void admin_available(void *ctx, struct http_request *req);
+void admin_models(void *ctx, struct http_request *req);
+
+/* Can anything be served now? reason (may be NULL) gets a constant text when not. */
+bool admin_ready(const struct exchange_env *env, const char **reason);
+
+#endif

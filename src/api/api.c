@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* api - what every request passes before its handler runs: route, host, origin, key. */
+#include <assert.h>
+
+#include "api/api_int.h"
+
+/* ---- errors ---- */
+
+static enum llm_dialect door_of_path(strv path)
+{
+    if (strv_starts(path, STRV("/v1/messages")))
+        return LLM_ANTHROPIC;
+    if (strv_starts(path, STRV("/api/")))
+        return LLM_OLLAMA;
+    if (strv_starts(path, STRV("/router/")))
+        return LLM_NATIVE;
+    return LLM_OPENAI;
+}
+
+static strv decimal(struct arena *arena, uint64_t n)
+{
+    char *text = arena_printf(arena, "%llu", (unsigned long long)n);
+    return text != NULL ? strv_of(text) : STRV("1");
+}
+
+void api_error(struct http_request *req, enum llm_dialect door, int error, int status, strv message, strv field,
+               uint64_t retry_after_s)
+{
+    const struct llm_error_row *row = llm_error_row(error);
+    const struct dialect *d = dialect_get(door);
+    struct buf body;
+    strv id = api_state(req) != NULL ? api_state(req)->request_id : STRV_NONE;
+    if (status == 0)
+        status = door == LLM_ANTHROPIC ? row->anthropic_status : row->status;
+    if (door == LLM_NATIVE && error == LLM_ERR_INVALID_REQUEST && field.len > 0)
+        status = 422; /* the first customer's own habit for errors of a field */
+    buf_init(&body, 65536);
+    d->encode_error(error, message.len > 0 ? message : strv_of(row->text), field, id, &body);
+    if (door == LLM_OPENAI || door == LLM_ANTHROPIC)
+        http_reply_header(req, "x-should-retry", row->retry ? STRV("true") : STRV("false"));
+    if (retry_after_s > 0)
+        http_reply_header(req, "Retry-After", decimal(&req->arena, retry_after_s));
+    http_reply_whole(req, status, d->json_type, body.failed ? STRV("{}") : buf_view(&body));
+    buf_fini(&body);
+}
+
+static const struct {
+    int error;
+} bad_rows[] = {
+    [HTTP_BAD_MESSAGE] = {LLM_ERR_INVALID_REQUEST},      [HTTP_BAD_HEAD_TOO_LARGE] = {LLM_ERR_HEADERS_TOO_LARGE},
+    [HTTP_BAD_BODY_TOO_LARGE] = {LLM_ERR_BODY_TOO_LARGE}, [HTTP_BAD_TIMEOUT] = {LLM_ERR_REQUEST_TIMEOUT},
+    [HTTP_BAD_BUSY] = {LLM_ERR_OVERLOADED},
+};
+
+static bool turn_down(struct api *api, struct http_request *req, enum llm_dialect door, int error, const char *text)
+{
+    metric_add(api->env->metrics, METRIC_BAD_REQUESTS, (unsigned)error, 1);
+    api_error(req, door, error, 0, strv_of(text), STRV_NONE, error == LLM_ERR_OVERLOADED ? 1 : 0);
+    return false;
+}
+
+void api_on_bad(void *arg, struct http_request *req, enum http_bad why)
+{
+    assert((size_t)why < sizeof bad_rows / sizeof *bad_rows);
+    enum llm_dialect door = api_state(req) != NULL && api_state(req)->route != NULL ? api_state(req)->route->door
+                                                                            : door_of_path(req->path);
+    turn_down(arg, req, door, bad_rows[why].error,
+              why == HTTP_BAD_MESSAGE ? "This is not a valid HTTP/1.1 request." : NULL);
+}
+
+/* ---- request id ---- */
+
+strv api_request_id(struct api *api, struct http_request *req)
+{
+    strv given = strv_trim(http_request_header(req, "X-Request-ID"));
+    bool fit = given.len >= 1 && given.len <= 255;
+    for (size_t i = 0; fit && i < given.len; i++)
+        fit = given.ptr[i] > 0x20 && given.ptr[i] < 0x7f;
+    if (fit)
+        return given;
+    char *uuid = arena_alloc(&req->arena, 37);
+    if (uuid == NULL)
+        return STRV("out-of-memory");
+    rng_uuid(api->env->rng, uuid);
+    return strv_of(uuid);
+}
+
+/* ---- host and origin ---- */
+
+static bool is_address(strv host)
+{
+    if (host.len > 0 && host.ptr[0] == '[')
+        return true;
+    size_t dots = 0;
+    for (size_t i = 0; i < host.len; i++) {
+        if (host.ptr[i] == '.')
+            dots++;
+        else if (host.ptr[i] < '0' || host.ptr[i] > '9')
+            return false;
+    }
+    return dots == 3;
+}
+
+static strv without_port(strv host)
+{
+    if (host.len > 0 && host.ptr[0] == '[') {
+        for (size_t i = 0; i < host.len; i++)
+            if (host.ptr[i] == ']')
+                return (strv){host.ptr, i + 1};
+        return host;
+    }
+    for (size_t i = 0; i < host.len; i++)
+        if (host.ptr[i] == ':')
+            return (strv){host.ptr, i};
+    return host;
+}
+
+static bool listed(const char *const *list, strv value)
+{
+    for (; list != NULL && *list != NULL; list++)
+        if (strv_eq_nocase(strv_of(*list), value))
+            return true;
+    return false;
+}
+
+/* A web page can make a browser call any name that its owner points at us (DNS rebinding). It cannot choose
+ * the Host header: only names that are ours are served. Addresses cannot be rebound. */
+static bool host_is_ours(const struct api *api, const struct http_request *req)
+{
+    strv full = http_request_header(req, "Host");
+    strv host = without_port(full);
+    if (full.ptr == NULL) /* HTTP/1.0; HTTP/1.1 without one was refused by the parser */
+        return true;
+    return is_address(host) || strv_eq_nocase(host, STRV("localhost")) ||
+           (host.len > 10 && strv_eq_nocase(strv_from(host, host.len - 10), STRV(".localhost"))) ||
+           listed(api->hosts, host) || listed(api->hosts, full);
+}
+
+static bool answer_preflight(struct http_request *req)
+{
+    http_reply_header(req, "Access-Control-Allow-Methods", STRV("GET, POST, HEAD, OPTIONS"));
+    strv wanted = http_request_header(req, "Access-Control-Request-Headers");
+    if (wanted.ptr != NULL && wanted.len < 1024)
+        http_reply_header(req, "Access-Control-Allow-Headers", wanted);
+    http_reply_header(req, "Access-Control-Max-Age", STRV("600"));
+    http_reply_whole(req, 204, NULL, STRV(""));
+    return false;
+}
+
+/* ---- the head ---- */
+
+static const struct api_route *find_route(const struct api *api, const struct http_request *req, bool *path_known)
+{
+    enum http_method method = req->method == HTTP_HEAD ? HTTP_GET : req->method;
+    *path_known = false;
+    for (size_t i = 0; i < api->n_routes; i++) {
+        if (!strv_eq_cstr(req->path, api->routes[i].path))
+            continue;
+        *path_known = true;
+        if (api->routes[i].method == method)
+            return &api->routes[i];
+    }
+    return NULL;
+}
+
+static bool authorised(const struct api *api, const struct http_request *req, struct api_state *state)
+{
+    if (state->route->open || (api->keys->n == 0 && !api->require_keys))
+        return true;
+    strv secret = policy_key_from_headers(http_request_header(req, "Authorization"),
+                                          http_request_header(req, "x-api-key"));
+    const struct policy_key *key = secret.ptr != NULL ? policy_auth(api->keys, secret) : NULL;
+    if (key == NULL)
+        return false;
+    state->key = arena_cstr((struct arena *)&req->arena, strv_of(key->id));
+    return true;
+}
+
+bool api_on_head(void *arg, struct http_request *req)
+{
+    struct api *api = arg;
+    struct api_state *state = ARENA_NEW(&req->arena, struct api_state);
+    enum llm_dialect door = door_of_path(req->path);
+    if (state == NULL)
+        return turn_down(api, req, door, LLM_ERR_INTERNAL, NULL);
+    req->user = state;
+    state->request_id = api_request_id(api, req);
+    http_reply_header(req, "X-Request-ID", state->request_id);
+    if (!host_is_ours(api, req))
+        return turn_down(api, req, door, LLM_ERR_FORBIDDEN,
+                         "This Host is not served here; the option `hosts` lists the names that are.");
+    strv origin = http_request_header(req, "Origin");
+    if (origin.ptr != NULL) {
+        if (!listed(api->origins, origin))
+            return turn_down(api, req, door, LLM_ERR_FORBIDDEN,
+                             "Requests from this Origin are not answered; the option `origins` lists those that are.");
+        http_reply_header(req, "Access-Control-Allow-Origin", origin);
+        http_reply_header(req, "Vary", STRV("Origin"));
+        if (req->method == HTTP_OPTIONS)
+            return answer_preflight(req);
+    }
+    bool path_known;
+    state->route = find_route(api, req, &path_known);
+    if (state->route == NULL)
+        return turn_down(api, req, door, path_known ? LLM_ERR_METHOD_NOT_ALLOWED : LLM_ERR_NOT_FOUND, NULL);
+    if (!authorised(api, req, state))
+        return turn_down(api, req, state->route->door, LLM_ERR_UNAUTHORIZED, NULL);
+    return true;
+}
+
+void api_on_request(void *arg, struct http_request *req)
+{
+    struct api *api = arg;
+    const struct api_route *route = api_state(req)->route;
+    if (route->run != NULL)
+        route->run(api, req, route);
+    else
+        route->read(api->admin, req);
+}

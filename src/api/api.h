@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * api - the doors. Each ends in exchange_start(), or only reads.
+ *
+ *   head     api_on_head: route, Host, Origin, key; refusals before a body is read
+ *   body     api_on_request: the route's handler
+ *   reply    the exchange's sink over http_reply_*, with the X-LLM-* headers
+ *
+ * Every refusal is in the dialect of the route that was meant. A route is a row of app's table; which rows
+ * exist is not known here.
+ *
+ * One struct api per worker; keys and settings are swapped by messages to the worker's loop.
+ */
+#ifndef API_API_H
+#define API_API_H
+
+#include "base/base.h"
+#include "dialect/dialect.h"
+#include "exchange/exchange.h"
+#include "http/http.h"
+#include "llm/llm.h"
+#include "policy/policy.h"
+#include "provider/provider.h"
+
+struct api;
+struct api_route {
+    enum http_method method;
+    const char *path;        /* exact */
+    enum llm_dialect door;   /* whose errors are spoken here */
+    enum llm_op op;
+    bool stream;             /* a stream whatever the body says (/router/stream) */
+    bool open;               /* no key needed */
+    /* One of the two: a door of this folder, or something that only reads (arg is api->admin). */
+    void (*run)(struct api *api, struct http_request *req, const struct api_route *route);
+    void (*read)(void *arg, struct http_request *req);
+    const char *doc;
+};
+
+struct api {
+    struct exchange_env *env;
+    void *admin;                     /* argument of `read` handlers */
+    const struct api_route *routes;
+    size_t n_routes;
+    struct policy_keys *keys;        /* counted; may be empty */
+    bool require_keys;               /* also while there are none */
+    const char *const *origins;      /* Origin values that are answered, NULL-terminated */
+    const char *const *hosts;        /* Host names besides addresses and localhost, NULL-terminated */
+};
+
+/* For http_handlers; arg is the struct api. */
+bool api_on_head(void *arg, struct http_request *req);
+void api_on_request(void *arg, struct http_request *req);
+void api_on_bad(void *arg, struct http_request *req, enum http_bad why);
+
+/* Handlers of rows. */
+void api_generate(struct api *api, struct http_request *req, const struct api_route *route); /* chat, messages, ... */
+void api_models(struct api *api, struct http_request *req, const struct api_route *route);   /* /v1/models, both forms */
+void api_tags(struct api *api, struct http_request *req, const struct api_route *route);     /* /api/tags */
+void api_version(struct api *api, struct http_request *req, const struct api_route *route);  /* /api/version */
+void api_root(struct api *api, struct http_request *req, const struct api_route *route);     /* / */
+
+/* A whole error reply in the door's dialect. status 0 = the row's; empty message = the row's. */
+void api_error(struct http_request *req, enum llm_dialect door, int error, int status, strv message, strv field,
+               uint64_t retry_after_s);
+/* The request's id: the caller's X-Request-ID if it is fit, else made here; in req's arena. */
+strv api_request_id(struct api *api, struct http_request *req);
+
+/* Every model name a caller can use, without doubles: roles, aliases that are no patterns, models of all
+ * providers. */
+struct api_model {
+    const char *name, *owner;
+    const struct provider_model *facts; /* NULL for roles and aliases */
+};
+struct api_model_list {
+    struct api_model *items;
+    size_t n;
+    struct provider_models *held[PROVIDERS_MAX]; /* lists the items point into */
+};
+bool api_model_list(struct snapshot *s, struct arena *arena, struct api_model_list *out);
+void api_model_list_fini(struct api_model_list *list);
+
+#endif

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * generate - every door that asks a model: decode the body, start the exchange, be its sink.
+ *
+ * The call lives in the request's arena, which goes when the reply is over; so does the exchange.
+ */
+#include "api/api_int.h"
+
+struct api_call {
+    struct api *api;
+    struct http_request *req;
+    struct llm_request r;
+    struct exchange_caller caller;
+    struct exchange *x; /* NULL once it is over */
+    bool over;
+};
+
+/* ---- the sink ---- */
+
+/* Model and task names may come from the caller's JSON; a header takes visible ASCII only. */
+static strv header_text(struct arena *arena, strv text)
+{
+    char *copy = arena_cstr(arena, text);
+    if (copy == NULL)
+        return STRV("");
+    for (char *c = copy; *c != '\0'; c++)
+        if (*c < 0x20 || *c > 0x7e)
+            *c = '?';
+    return strv_of(copy);
+}
+
+static strv losses_text(struct arena *arena, uint32_t losses)
+{
+    char *text = NULL;
+    for (unsigned bit = 0; bit < DIALECT_LOSSES; bit++)
+        if (losses & (1u << bit))
+            text = text == NULL ? arena_printf(arena, "%s", dialect_loss_name(bit))
+                                : arena_printf(arena, "%s, %s", text, dialect_loss_name(bit));
+    return text != NULL ? strv_of(text) : STRV_NONE;
+}
+
+static void put_route_headers(struct http_request *req, const struct exchange *x)
+{
+    const struct policy_plan *plan = exchange_plan(x);
+    char attempts[24];
+    if (exchange_provider(x) != NULL) {
+        http_reply_header(req, "X-LLM-Provider", strv_of(exchange_provider(x)));
+        http_reply_header(req, "X-LLM-Model", header_text(&req->arena, exchange_model(x)));
+    }
+    if (plan->task.ptr != NULL)
+        http_reply_header(req, "X-LLM-Task", header_text(&req->arena, plan->task));
+    http_reply_header(req, "X-LLM-Private", plan->is_private ? STRV("yes") : STRV("no"));
+    snprintf(attempts, sizeof attempts, "%zu", exchange_attempts(x));
+    http_reply_header(req, "X-LLM-Attempts", strv_of(attempts));
+    strv losses = losses_text(&req->arena, exchange_losses(x));
+    if (losses.ptr != NULL)
+        http_reply_header(req, "X-LLM-Dropped", losses);
+}
+
+static void sink_begin(void *arg, struct exchange *x, int status, const char *content_type, int64_t length)
+{
+    struct api_call *c = arg;
+    put_route_headers(c->req, x);
+    if (exchange_plan(x)->is_private)
+        http_reply_header(c->req, "Cache-Control", STRV("no-store"));
+    else if (length == HTTP_LENGTH_STREAM)
+        http_reply_header(c->req, "Cache-Control", STRV("no-cache"));
+    if (length == HTTP_LENGTH_STREAM) /* a proxy in front must not collect events */
+        http_reply_header(c->req, "X-Accel-Buffering", STRV("no"));
+    http_reply_begin(c->req, status, content_type, length);
+}
+
+static void sink_body(void *arg, const char *data, size_t n)
+{
+    struct api_call *c = arg;
+    http_reply_body(c->req, data, n);
+}
+
+static void sink_over(struct api_call *c)
+{
+    c->over = true;
+    c->x = NULL;
+}
+
+static void sink_end(void *arg)
+{
+    struct api_call *c = arg;
+    sink_over(c);
+    http_reply_end(c->req);
+}
+
+static void sink_abort(void *arg)
+{
+    struct api_call *c = arg;
+    sink_over(c);
+    http_reply_abort(c->req);
+}
+
+static void sink_fail(void *arg, struct exchange *x, int error, int status, strv message, strv field,
+                      uint64_t retry_after_s)
+{
+    struct api_call *c = arg;
+    sink_over(c);
+    put_route_headers(c->req, x);
+    api_error(c->req, c->r.dialect, error, status, message, field, retry_after_s);
+}
+
+static size_t sink_pending(void *arg)
+{
+    struct api_call *c = arg;
+    return http_reply_pending(c->req);
+}
+
+static const struct exchange_sink sink = {sink_begin, sink_body, sink_end, sink_fail, sink_abort, sink_pending};
+
+/* ---- the caller's side ---- */
+
+static void on_gone(struct http_request *req)
+{
+    struct api_call *c = api_state(req)->call;
+    struct exchange *x = c->x;
+    sink_over(c);
+    if (x != NULL)
+        exchange_caller_gone(x);
+}
+
+static void on_drain(struct http_request *req)
+{
+    struct api_call *c = api_state(req)->call;
+    if (c->x != NULL)
+        exchange_proceed(c->x);
+}
+
+static void on_committed(void *arg)
+{
+    struct api_call *c = arg;
+    http_request_drop_body(c->req);
+}
+
+/* ---- the way in ---- */
+
+static void refuse(struct api_call *c, const struct err *err, enum llm_dialect door)
+{
+    metric_add(c->api->env->metrics, METRIC_BAD_REQUESTS, (unsigned)(err->code > 0 ? err->code : LLM_ERR_INTERNAL), 1);
+    api_error(c->req, door, err->code, 0, strv_of(err->text), strv_of(err->field), 0);
+}
+
+void api_generate(struct api *api, struct http_request *req, const struct api_route *route)
+{
+    struct err err = ERR_INIT;
+    struct api_call *c = ARENA_NEW(&req->arena, struct api_call);
+    if (c == NULL) {
+        api_error(req, route->door, LLM_ERR_INTERNAL, 0, STRV_NONE, STRV_NONE, 0);
+        return;
+    }
+    c->api = api;
+    c->req = req;
+    const struct dialect *d = dialect_get(route->door);
+    if (!d->decode_request(req->body, route->op, &req->arena, &c->r, &err) ||
+        !policy_hints(&c->r, http_request_header(req, "X-LLM-Mode"), http_request_header(req, "X-LLM-Sensitivity"),
+                      http_request_header(req, "X-LLM-Task"), &err)) {
+        refuse(c, &err, route->door);
+        return;
+    }
+    c->r.stream = c->r.stream || route->stream;
+    c->caller = (struct exchange_caller){
+        .request_id = api_state(req)->request_id,
+        .key = api_state(req)->key,
+        .received_us = req->received_us,
+        .bytes_in = (int64_t)req->body.len,
+        .committed = on_committed,
+    };
+    api_state(req)->call = c;
+    req->on_gone = on_gone;
+    req->on_drain = on_drain;
+    struct exchange *x = exchange_start(api->env, &req->arena, &c->r, &c->caller, &sink, c);
+    if (x == NULL)
+        api_error(req, route->door, LLM_ERR_INTERNAL, 0, STRV_NONE, STRV_NONE, 0);
+    else if (!c->over)
+        c->x = x;
+}

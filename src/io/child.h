@@ -20,7 +20,8 @@ struct io_loop;
 struct io_child;
 
 struct io_child_opts {
-    const char *const *argv; /* argv[0] is the file, looked up on PATH if it has no slash; NULL ends */
+    const char *const
+        *argv; /* argv[0] is the file, looked up on PATH if it has no slash; NULL ends */
     const char *const *envp; /* "NAME=value"; NULL ends */
     const char *cwd;         /* NULL = ours */
     /* A line of its standard error, without the line end, cut to 1 KiB; may be NULL. */
@@ -31,7 +32,8 @@ struct io_child_opts {
 };
 
 /* NULL with err when it cannot even be started (file missing: told here, not by on_exit). */
-struct io_child *io_child_start(struct io_loop *loop, const struct io_child_opts *opts, struct err *err);
+struct io_child *io_child_start(struct io_loop *loop, const struct io_child_opts *opts,
+                                struct err *err);
 pid_t io_child_pid(const struct io_child *c);
 void io_child_signal(struct io_child *c, int signum);
 /* SIGTERM, and SIGKILL after grace_ms; on_exit still comes. */

@@ -55,8 +55,8 @@ struct io_stream *io_stream_new(struct io_loop *loop, int fd, const struct socka
     s->loop = loop;
     s->fd = fd;
     s->pending_max = PENDING_MAX_DEFAULT;
-    /* TLS records are a little larger than what is in them. */
-    buf_init(&s->kept, PENDING_MAX_DEFAULT + PENDING_MAX_DEFAULT / 64);
+    buf_init(&s->kept,
+             SIZE_MAX); /* the maximum is asked for before: TLS adds to what it is given */
     s->later.run = run_later;
     s->loopback = io_sockaddr_is_loopback(peer);
     io_addr_text(peer, s->peer);
@@ -105,9 +105,6 @@ size_t io_stream_pending(const struct io_stream *s)
 void io_stream_set_max(struct io_stream *s, size_t pending_bytes_max)
 {
     s->pending_max = pending_bytes_max;
-    s->kept.max = pending_bytes_max + pending_bytes_max / 64 + 4096;
-    if (s->kept.max < s->kept.cap)
-        s->kept.max = s->kept.cap;
 }
 
 void io_stream_close(struct io_stream *s)

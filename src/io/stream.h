@@ -32,16 +32,16 @@ struct sockaddr;
 
 /* Why a connection could not be made or ended. */
 enum io_end {
-    IO_EOF,            /* the peer finished cleanly (for TLS: with close_notify) */
-    IO_RESET,          /* reset, broken pipe, or any other socket error */
-    IO_TRUNCATED,      /* TLS only: the connection ended without close_notify */
-    IO_REFUSED,        /* nobody listens */
-    IO_UNREACHABLE,    /* no route, no such UNIX socket */
-    IO_TIMEOUT,        /* connect_ms passed */
-    IO_DNS,            /* name not found */
-    IO_TLS,            /* handshake or certificate */
-    IO_NOT_ALLOWED,    /* every resolved address was turned down by `allow` */
-    IO_NO_MEMORY,      /* memory or descriptors */
+    IO_EOF,         /* the peer finished cleanly (for TLS: with close_notify) */
+    IO_RESET,       /* reset, broken pipe, or any other socket error */
+    IO_TRUNCATED,   /* TLS only: the connection ended without close_notify */
+    IO_REFUSED,     /* nobody listens */
+    IO_UNREACHABLE, /* no route, no such UNIX socket */
+    IO_TIMEOUT,     /* connect_ms passed */
+    IO_DNS,         /* name not found */
+    IO_TLS,         /* handshake or certificate */
+    IO_NOT_ALLOWED, /* every resolved address was turned down by `allow` */
+    IO_NO_MEMORY,   /* memory or descriptors */
     IO_ENDS
 };
 const char *io_end_name(enum io_end end); /* "refused", "dns", ...: constants, fit for logs */
@@ -88,7 +88,7 @@ struct io_tls *io_tls_ref(struct io_tls *tls);
 void io_tls_unref(struct io_tls *tls);
 
 struct io_target {
-    const char *host;      /* name or literal address; NULL for a UNIX socket */
+    const char *host; /* name or literal address; NULL for a UNIX socket */
     uint16_t port;
     const char *unix_path; /* NULL for TCP */
     struct io_tls *tls;    /* NULL = plain */
@@ -104,8 +104,8 @@ struct io_connect;
  * or NULL with the reason. All that `target` points to must live until then. */
 typedef void (*io_connect_fn)(void *arg, struct io_stream *s, enum io_end why);
 /* NULL if memory is refused; then there is no call. */
-struct io_connect *io_connect(struct io_loop *loop, const struct io_target *target, io_connect_fn fn,
-                              void *arg);
+struct io_connect *io_connect(struct io_loop *loop, const struct io_target *target,
+                              io_connect_fn fn, void *arg);
 void io_connect_cancel(struct io_connect *c); /* no call after this */
 
 /* ---- listening ---- */
@@ -114,8 +114,8 @@ struct io_listener;
 typedef void (*io_accept_fn)(void *arg, struct io_stream *s); /* the stream is the callee's */
 /* address: "127.0.0.1:8484", "[::1]:8484", "0.0.0.0:80", "localhost:0", "unix:/run/x.sock" (made with
  * mode 0600, a stale one removed). shared: SO_REUSEPORT, so that every worker has its own listener. */
-struct io_listener *io_listen(struct io_loop *loop, strv address, bool shared, io_accept_fn fn, void *arg,
-                              struct err *err);
+struct io_listener *io_listen(struct io_loop *loop, strv address, bool shared, io_accept_fn fn,
+                              void *arg, struct err *err);
 /* The bound address as text; tells the port chosen for port 0. */
 const char *io_listener_address(const struct io_listener *l);
 void io_listener_pause(struct io_listener *l, bool paused); /* leave connections in the backlog */

@@ -68,6 +68,18 @@ int64_t io_timers_next(const struct io_timers *h)
     return h->root != NULL ? h->root->place_us : IO_TIMERS_NONE;
 }
 
+int64_t io_timers_settle(struct io_timers *h)
+{
+    struct io_timer *t;
+
+    while ((t = h->root) != NULL && t->due_us > t->place_us) {
+        heap_remove(h, t);
+        t->place_us = t->due_us;
+        heap_insert(h, t);
+    }
+    return io_timers_next(h);
+}
+
 unsigned io_timers_fire(struct io_timers *h, int64_t now_us)
 {
     struct io_timer *t;

@@ -17,8 +17,8 @@ struct io_loop;
 struct io_timer {
     void (*fn)(void *arg);
     void *arg;
-    int64_t due_us;   /* when it should fire, io_now_us() scale */
-    int64_t place_us; /* key in the heap, <= due_us while running */
+    int64_t due_us;                       /* when it should fire, io_now_us() scale */
+    int64_t place_us;                     /* key in the heap, <= due_us while running */
     struct io_timer *child, *next, *prev; /* pairing heap; private to the io folder */
     bool running;
 };

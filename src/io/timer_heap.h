@@ -25,6 +25,9 @@ struct io_timers *io_loop_timers(struct io_loop *loop);
 /* When to look again: the smallest place in the heap, which is never later than the next due time.
  * IO_TIMERS_NONE when no timer runs. */
 int64_t io_timers_next(const struct io_timers *timers);
+/* The next due time itself: puts moved timers where they belong. For tests and questions, not for every
+ * turn. */
+int64_t io_timers_settle(struct io_timers *timers);
 /* Calls everything due at now_us, in order of due time. What is started meanwhile waits for the next
  * call, also with 0 ms. Returns how many were called. */
 unsigned io_timers_fire(struct io_timers *timers, int64_t now_us);

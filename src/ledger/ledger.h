@@ -30,6 +30,8 @@ enum metric {
 struct metrics; /* one per thread */
 struct metrics *metrics_new(void); /* registers it; NULL: no memory */
 void metrics_free(struct metrics *m); /* its counters stay in the sum, its gauges go */
+/* Figures of the whole process; any thread may set them. Never NULL. */
+struct metrics *metrics_process(void);
 /* label: index in the metric's label set, 0 for metrics without labels. */
 void metric_add(struct metrics *m, enum metric id, unsigned label, int64_t n);
 void metric_set(struct metrics *m, enum metric id, unsigned label, int64_t v); /* gauges: summed over threads */

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * auth - is this secret one of our keys?
+ *
+ * Only SHA-256 digests are kept: a key is 128 random bits or more, so a slow hash would add cost and
+ * no strength. The digest of what came is compared with every key's, each in constant time and
+ * without an early end, so the time tells neither whether a key matched nor which.
+ */
+#include <assert.h>
+#include <openssl/crypto.h>
+#include <openssl/sha.h>
+
+#include "policy/policy.h"
+
+struct policy_keys *policy_keys_new(const struct policy_key *items, size_t n)
+{
+    struct policy_keys *k;
+    if (n > (SIZE_MAX - sizeof *k) / sizeof *items)
+        return NULL;
+    k = mem_alloc(sizeof *k + n * sizeof *items);
+    if (k == NULL)
+        return NULL;
+    atomic_init(&k->refs, 1);
+    k->items = (struct policy_key *)(k + 1);
+    k->n = n;
+    if (n > 0)
+        memcpy(k->items, items, n * sizeof *items);
+    return k;
+}
+
+struct policy_keys *policy_keys_ref(struct policy_keys *k)
+{
+    atomic_fetch_add_explicit(&k->refs, 1, memory_order_relaxed);
+    return k;
+}
+
+void policy_keys_unref(struct policy_keys *k)
+{
+    if (k != NULL && atomic_fetch_sub_explicit(&k->refs, 1, memory_order_acq_rel) == 1)
+        mem_free(k);
+}
+
+/* All zero when the library could not compute it (memory); policy_auth() lets that match nothing. */
+void policy_key_digest(strv secret, uint8_t out[32])
+{
+    const char *text = secret.ptr != NULL ? secret.ptr : "";
+    if (SHA256((const unsigned char *)text, secret.len, out) == NULL)
+        memset(out, 0, 32);
+}
+
+const struct policy_key *policy_auth(const struct policy_keys *keys, strv secret)
+{
+    static const uint8_t zero[32];
+    uint8_t digest[32];
+    size_t found = 0; /* index + 1 */
+    policy_key_digest(secret, digest);
+    for (size_t i = 0; i < keys->n; i++) {
+        size_t same = CRYPTO_memcmp(digest, keys->items[i].digest, sizeof digest) == 0;
+        found |= (0 - same) & (i + 1) & (0 - (size_t)(found == 0));
+    }
+    bool usable = secret.len > 0 && CRYPTO_memcmp(digest, zero, sizeof zero) != 0;
+    mem_wipe(digest, sizeof digest);
+    return usable && found > 0 ? &keys->items[found - 1] : NULL;
+}
+
+strv policy_key_from_headers(strv authorization, strv x_api_key)
+{
+    strv rest = strv_trim(authorization);
+    strv scheme = STRV("bearer");
+    if (rest.len > scheme.len && strv_eq_nocase((strv){rest.ptr, scheme.len}, scheme) &&
+        (rest.ptr[scheme.len] == ' ' || rest.ptr[scheme.len] == '\t')) {
+        rest = strv_trim(strv_from(rest, scheme.len));
+        if (rest.len > 0)
+            return rest;
+    }
+    rest = strv_trim(x_api_key);
+    return rest.len > 0 ? rest : STRV_NONE;
+}

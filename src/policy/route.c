@@ -1,0 +1,572 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * route - from a request to an ordered list of targets.
+ *
+ *   what the caller named            how it is read, the first that fits
+ *   -------------------------------  ------------------------------------------------------------
+ *   a provider (native door)         that provider, with the named model or its default
+ *   "" or "auto"                     the route of the task class, else the default role
+ *   a role                           its list
+ *   an alias, exact, then a pattern  its list
+ *   provider/model                   that one
+ *   a model's name                   every provider that lists it, in the order of configuration
+ *   anything else                    the alias "*" if there is one, else MODEL_NOT_FOUND
+ *
+ * A list is walked in order; its entries are roles again, providers, provider/model or models. Each
+ * candidate passes add(), the one gate: what may not be asked (policy), cannot say it (needs) or is
+ * not there is noted as skipped, with the reason. What remains is the plan. When nothing remains, the
+ * notes decide which error it is.
+ */
+#include <assert.h>
+
+#include "policy/policy.h"
+
+#define ROLE_DEPTH_MAX 8 /* a role that names a role that names ... */
+#define NAMES_TOLD_MAX 10
+
+const char *const policy_tasks[] = {
+    "simple_query", "explanation", "documentation", "code_generation", "tool_calling",
+    "multi_step",   NULL};
+
+struct role_path { /* the roles we are inside of, so that one cannot contain itself */
+    const struct policy_list *role;
+    const struct role_path *outer;
+    unsigned depth;
+};
+
+struct run {
+    const struct policy_facts *facts;
+    const struct policy_conf *conf;
+    const struct llm_request *r;
+    struct arena *arena;
+    struct policy_plan *plan;
+    bool local_only;
+    const char *local_why; /* "airgap", "private", "mode local" */
+    enum llm_mode mode;
+    int only;        /* the explicit provider, -1 = any */
+    uint32_t cannot; /* needs that kept a candidate out */
+    unsigned forbidden, unsupported, unknown;
+};
+
+static bool is_task(strv task)
+{
+    for (size_t i = 0; policy_tasks[i] != NULL; i++)
+        if (strv_eq_cstr(task, policy_tasks[i]))
+            return true;
+    return false;
+}
+
+/* ---- hints ---- */
+
+bool policy_mode_parse(strv text, enum llm_mode *out)
+{
+    static const struct {
+        const char *name;
+        enum llm_mode mode;
+    } rows[] = {{"local", LLM_MODE_LOCAL}, {"hybrid", LLM_MODE_HYBRID}, {"cloud", LLM_MODE_CLOUD}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (strv_eq_nocase(text, strv_of(rows[i].name))) {
+            *out = rows[i].mode;
+            return true;
+        }
+    return false;
+}
+
+static bool bad_task(struct err *err)
+{
+    return err_field(err, LLM_ERR_INVALID_REQUEST, "X-LLM-Task",
+                     "the task class must be one of simple_query, explanation, documentation, "
+                     "code_generation, tool_calling, multi_step");
+}
+
+bool policy_hints(struct llm_request *r, strv mode, strv sensitivity, strv task, struct err *err)
+{
+    enum llm_mode m;
+    mode = strv_trim(mode);
+    task = strv_trim(task);
+    sensitivity = strv_trim(sensitivity);
+    if (mode.len > 0) {
+        if (!policy_mode_parse(mode, &m))
+            return err_field(err, LLM_ERR_INVALID_REQUEST, "X-LLM-Mode",
+                             "the mode must be local, hybrid or cloud");
+        if (r->mode == LLM_MODE_UNSET || m < r->mode) /* two hints: the tighter one */
+            r->mode = m;
+    }
+    if (sensitivity.len > 0 && !strv_eq_nocase(sensitivity, STRV("public")))
+        r->private_hint = true;
+    if (task.len > 0) {
+        /* The scheduler's schema has the verdict among the classes. */
+        if (strv_eq(task, STRV("privacy_sensitive")))
+            r->private_hint = true;
+        else if (!is_task(task))
+            return bad_task(err);
+        else
+            r->task = task;
+    }
+    return true;
+}
+
+/* ---- names ---- */
+
+static int find_provider(const struct policy_provider *providers, size_t n, strv name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strv_eq_cstr(name, providers[i].name))
+            return (int)i;
+    return -1;
+}
+
+void policy_name_parse(const struct policy_provider *providers, size_t n, strv text,
+                       struct arena *arena, struct policy_name *out)
+{
+    strv rest = text, head;
+    *out = (struct policy_name){.text = arena_cstr(arena, text)};
+    if (strv_cut(&rest, '/', &head) && rest.ptr != NULL && find_provider(providers, n, head) >= 0) {
+        out->provider = arena_cstr(arena, head);
+        out->model = rest.len > 0 ? arena_cstr(arena, rest) : NULL;
+    } else {
+        out->model = out->text;
+    }
+}
+
+static const struct policy_list *find_list(const struct policy_list *lists, size_t n, strv name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strv_eq_cstr(name, lists[i].name))
+            return &lists[i];
+    return NULL;
+}
+
+static const struct policy_list *find_role(const struct run *run, strv name)
+{
+    return find_list(run->conf->roles, run->conf->n_roles, name);
+}
+
+static const struct policy_list *find_alias(const struct run *run, strv name)
+{
+    const struct policy_conf *conf = run->conf;
+    const struct policy_list *exact = find_list(conf->aliases, conf->n_aliases, name);
+    if (exact != NULL)
+        return exact;
+    for (size_t i = 0; i < conf->n_aliases; i++) {
+        strv pattern = strv_of(conf->aliases[i].name);
+        /* "*" alone stands for names nobody knows, so it must not hide those somebody does. */
+        if (!strv_eq(pattern, STRV("*")) && strv_glob(pattern, name))
+            return &conf->aliases[i];
+    }
+    return NULL;
+}
+
+/* ---- candidates ---- */
+
+static void skip(struct run *run, const char *candidate, const char *why)
+{
+    struct policy_plan *plan = run->plan;
+    if (plan->n_skips < POLICY_TARGETS_MAX && candidate != NULL)
+        plan->skips[plan->n_skips++] = (struct policy_skip){candidate, why};
+}
+
+static const char *label(struct run *run, size_t provider, strv model)
+{
+    return arena_printf(run->arena, "%s/" STRV_FMT, run->facts->providers[provider].name,
+                        STRV_ARG(model));
+}
+
+static bool is_planned(const struct policy_plan *plan, size_t provider, strv model)
+{
+    for (size_t i = 0; i < plan->n; i++)
+        if (plan->targets[i].provider == provider && strv_eq(plan->targets[i].model, model))
+            return true;
+    return false;
+}
+
+/* The gate every candidate passes. `model` has the provider's own spelling. */
+static void add(struct run *run, size_t i, strv model, bool remote, const char *why)
+{
+    const struct policy_provider *p = &run->facts->providers[i];
+    struct policy_plan *plan = run->plan;
+    if (run->only >= 0 && (size_t)run->only != i)
+        return;
+    if (run->local_only && (!p->local || remote)) {
+        run->forbidden++;
+        skip(run, label(run, i, model),
+             arena_printf(run->arena, "%s, and it is in the cloud", run->local_why));
+        return;
+    }
+    if ((run->r->needs & ~p->can) != 0) {
+        run->unsupported++;
+        run->cannot |= run->r->needs & ~p->can;
+        skip(run, label(run, i, model), "cannot express the request");
+        return;
+    }
+    if (plan->n == POLICY_TARGETS_MAX || is_planned(plan, i, model))
+        return;
+    plan->targets[plan->n++] = (struct policy_target){i, model, why};
+}
+
+static bool owns(struct run *run, size_t i, strv model, strv *exact, bool *remote)
+{
+    const struct policy_facts *f = run->facts;
+    *exact = STRV_NONE;
+    *remote = false;
+    if (!f->has_model(f->arg, i, model, run->arena, exact, remote))
+        return false;
+    if (exact->ptr == NULL)
+        *exact = model;
+    return true;
+}
+
+static strv any_model(struct run *run, size_t i)
+{
+    return run->facts->any_model(run->facts->arg, i, run->arena);
+}
+
+/* Provider i with whatever it serves when no model is named. */
+static void add_default(struct run *run, size_t i, const char *why)
+{
+    const struct policy_provider *p = &run->facts->providers[i];
+    strv exact, model = strv_of(p->default_model);
+    bool remote;
+    if (model.len == 0)
+        model = any_model(run, i);
+    if (model.len == 0) {
+        /* Forbidden all the same: a private request must not be told to wait for a cloud's list. */
+        if (run->local_only && !p->local)
+            add(run, i, STRV(""), false, why);
+        else {
+            run->unknown++;
+            skip(run, label(run, i, STRV("")), "no model known yet");
+        }
+        return;
+    }
+    add(run, i, owns(run, i, model, &exact, &remote) ? exact : model, remote, why);
+}
+
+/* provider/model: taken as written while the provider's list is not known. False: the list is known
+ * and does not hold it. */
+static bool add_named(struct run *run, size_t i, strv model, const char *why)
+{
+    strv exact;
+    bool remote;
+    if (owns(run, i, model, &exact, &remote)) {
+        add(run, i, exact, remote, why);
+        return true;
+    }
+    if (any_model(run, i).len == 0) {
+        add(run, i, arena_strv(run->arena, model), false, why);
+        return true;
+    }
+    skip(run, label(run, i, model), "the provider does not list it");
+    return false;
+}
+
+static bool add_listed(struct run *run, strv model, const char *why)
+{
+    bool found = false;
+    for (size_t i = 0; i < run->facts->n_providers; i++) {
+        strv exact;
+        bool remote;
+        if (owns(run, i, model, &exact, &remote)) {
+            found = true;
+            add(run, i, exact, remote, why);
+        }
+    }
+    return found;
+}
+
+static bool is_inside(const struct role_path *path, const struct policy_list *role)
+{
+    for (; path != NULL; path = path->outer)
+        if (path->role == role)
+            return true;
+    return false;
+}
+
+static void walk(struct run *run, const struct policy_list *list, const struct role_path *outer,
+                 const char *why);
+
+static void add_entry(struct run *run, const struct policy_name *name, const struct role_path *path,
+                      const char *why)
+{
+    const struct policy_facts *f = run->facts;
+    strv model = strv_of(name->model);
+    if (name->provider != NULL) {
+        int i = find_provider(f->providers, f->n_providers, strv_of(name->provider));
+        if (i < 0)
+            skip(run, name->text, "no such provider");
+        else if (model.len == 0)
+            add_default(run, (size_t)i, why);
+        else
+            add_named(run, (size_t)i, model, why);
+        return;
+    }
+    const struct policy_list *role = find_role(run, model);
+    int i = find_provider(f->providers, f->n_providers, model);
+    if (role != NULL && !is_inside(path, role) && path->depth < ROLE_DEPTH_MAX)
+        walk(run, role, path, arena_printf(run->arena, "%s, role %s", why, role->name));
+    else if (i >= 0)
+        add_default(run, (size_t)i, why);
+    else if (!add_listed(run, model, why))
+        skip(run, name->text, role != NULL ? "the role contains itself" : "no provider lists it");
+}
+
+static void walk(struct run *run, const struct policy_list *list, const struct role_path *outer,
+                 const char *why)
+{
+    struct role_path path = {list, outer, outer != NULL ? outer->depth + 1 : 0};
+    if (why == NULL) /* memory refused; told at the end */
+        return;
+    for (size_t i = 0; i < list->n; i++)
+        add_entry(run, &list->names[i], &path, why);
+}
+
+static void walk_default(struct run *run)
+{
+    const char *name = run->conf->default_role;
+    const struct policy_list *role = name != NULL ? find_role(run, strv_of(name)) : NULL;
+    if (role != NULL) {
+        walk(run, role, NULL, arena_printf(run->arena, "role %s", role->name));
+        return;
+    }
+    for (size_t i = 0; i < run->facts->n_providers; i++)
+        add_default(run, i, "no default role: every provider in order");
+}
+
+/* ---- when nothing remains ---- */
+
+struct told { /* names for a caller who asked for one that is not there */
+    struct buf text;
+    unsigned n;
+};
+
+static void tell(struct told *told, const char *prefix, strv name)
+{
+    if (name.len == 0 || name.len > 60)
+        return;
+    told->n++;
+    if (told->n > NAMES_TOLD_MAX || buf_len(&told->text) > 200)
+        return;
+    if (buf_len(&told->text) > 0)
+        buf_put_cstr(&told->text, ", ");
+    buf_printf(&told->text, "%s%s" STRV_FMT, prefix, prefix[0] != '\0' ? "/" : "", STRV_ARG(name));
+}
+
+static bool not_found(struct run *run, strv name, struct err *err)
+{
+    const struct policy_conf *conf = run->conf;
+    const struct policy_facts *f = run->facts;
+    struct told told = {.n = 0};
+    buf_init(&told.text, 400);
+    for (size_t i = 0; i < conf->n_roles; i++)
+        tell(&told, "", strv_of(conf->roles[i].name));
+    for (size_t i = 0; i < f->n_providers; i++) {
+        strv model = strv_of(f->providers[i].default_model);
+        tell(&told, f->providers[i].name, model.len > 0 ? model : any_model(run, i));
+    }
+    for (size_t i = 0; i < conf->n_aliases; i++)
+        if (strchr(conf->aliases[i].name, '*') == NULL)
+            tell(&told, "", strv_of(conf->aliases[i].name));
+    name = utf8_cut(name, 64);
+    strv list = buf_view(&told.text);
+    err_field(err, LLM_ERR_MODEL_NOT_FOUND, "model",
+              "The model '" STRV_FMT "' does not exist. %s" STRV_FMT "%s", STRV_ARG(name),
+              told.n > 0 ? "Available are: auto, " : "No model is known yet.", STRV_ARG(list),
+              told.n > NAMES_TOLD_MAX ? ", ..." : "");
+    buf_fini(&told.text);
+    return false;
+}
+
+static bool forbidden(struct run *run, struct err *err)
+{
+    return err_set(err, LLM_ERR_PROVIDER_FORBIDDEN,
+                   "Policy does not allow this: the request may only be served locally (%s).",
+                   run->local_why);
+}
+
+static bool nothing_left(struct run *run, strv name, struct err *err)
+{
+    bool chosen = run->plan->explicit_choice;
+    if (run->forbidden > 0 && chosen)
+        return forbidden(run, err);
+    if (run->unsupported > 0) {
+        const char *field = llm_need_field(run->cannot);
+        return err_field(err, LLM_ERR_UNSUPPORTED, field,
+                         "%s: no provider that may serve this request supports it", field);
+    }
+    if (run->plan->is_private && !chosen)
+        return err_set(err, LLM_ERR_PRIVACY_LOCAL_UNAVAILABLE,
+                       "The request may only be served locally, and no local provider can.");
+    if (run->forbidden > 0)
+        return forbidden(run, err);
+    if (run->unknown > 0)
+        return err_set(err, LLM_ERR_ALL_PROVIDERS_FAILED,
+                       "No provider that may serve this request has told which models it has.");
+    if (name.len == 0)
+        return err_set(err, LLM_ERR_ALL_PROVIDERS_FAILED, "No provider has a model to offer.");
+    if (find_role(run, name) != NULL || find_alias(run, name) != NULL)
+        return err_field(err, LLM_ERR_MODEL_NOT_FOUND, "model",
+                         "None of the models that '" STRV_FMT "' stands for is there.",
+                         STRV_ARG(name));
+    return not_found(run, name, err);
+}
+
+/* ---- the run ---- */
+
+static enum llm_mode clamp_mode(enum llm_mode allowed, enum llm_mode wish)
+{
+    if (allowed == LLM_MODE_UNSET)
+        allowed = LLM_MODE_HYBRID;
+    return wish == LLM_MODE_UNSET || wish > allowed ? allowed : wish;
+}
+
+static void cloud_first(struct run *run)
+{
+    struct policy_plan *plan = run->plan;
+    struct policy_target sorted[POLICY_TARGETS_MAX];
+    size_t n = 0;
+    for (int local = 0; local <= 1; local++)
+        for (size_t i = 0; i < plan->n; i++)
+            if (run->facts->providers[plan->targets[i].provider].local == (local == 1))
+                sorted[n++] = plan->targets[i];
+    assert(n == plan->n);
+    memcpy(plan->targets, sorted, n * sizeof *sorted);
+}
+
+/* The caller named the provider. */
+static bool plan_provider(struct run *run, size_t i, strv model, struct err *err)
+{
+    const struct policy_facts *f = run->facts;
+    const struct policy_list *list = NULL;
+    struct policy_name name;
+    bool found = true;
+    run->only = (int)i;
+    run->plan->explicit_choice = true;
+    run->plan->reason = "explicit provider";
+    policy_name_parse(f->providers, f->n_providers, model, run->arena, &name);
+    if (name.provider != NULL &&
+        find_provider(f->providers, i + 1, strv_of(name.provider)) == (int)i)
+        model = strv_of(name.model); /* the provider named twice */
+    if (model.len > 0)
+        list = find_role(run, model) != NULL ? find_role(run, model) : find_alias(run, model);
+    strv exact;
+    bool remote;
+    if (model.len == 0)
+        add_default(run, i, "explicit provider");
+    else if (list != NULL && !owns(run, i, model, &exact, &remote))
+        walk(run, list, NULL, arena_printf(run->arena, "explicit provider, %s", list->name));
+    else
+        found = add_named(run, i, model, "explicit");
+    if (run->plan->n > 1)
+        run->plan->n = 1;
+    run->only = -1;
+    return run->plan->n > 0 || (found ? nothing_left(run, model, err) : not_found(run, model, err));
+}
+
+static void plan_auto(struct run *run)
+{
+    const struct policy_conf *conf = run->conf;
+    const struct policy_list *route = NULL;
+    run->plan->reason = "auto";
+    if (run->plan->task.len > 0)
+        route = find_list(conf->routes, conf->n_routes, run->plan->task);
+    if (route != NULL) {
+        run->plan->reason = arena_printf(run->arena, "hint task=%s", route->name);
+        walk(run, route, NULL, arena_printf(run->arena, "task %s", route->name));
+    }
+    if (run->plan->n == 0) /* no route, or nothing of it may or can be asked */
+        walk_default(run);
+}
+
+static bool plan_model(struct run *run, strv name, struct err *err)
+{
+    const struct policy_facts *f = run->facts;
+    const struct policy_list *list = find_role(run, name);
+    struct policy_name parsed;
+    if (list != NULL) {
+        run->plan->reason = arena_printf(run->arena, "role %s", list->name);
+        walk(run, list, NULL, run->plan->reason);
+        return true;
+    }
+    list = find_alias(run, name);
+    if (list == NULL) {
+        policy_name_parse(f->providers, f->n_providers, name, run->arena, &parsed);
+        if (parsed.provider != NULL) {
+            int i = find_provider(f->providers, f->n_providers, strv_of(parsed.provider));
+            return plan_provider(run, (size_t)i, strv_of(parsed.model), err);
+        }
+        if (add_listed(run, name, "listed by provider")) {
+            run->plan->reason = "model listed by provider";
+            run->plan->explicit_choice = true;
+            return true;
+        }
+        list = find_list(run->conf->aliases, run->conf->n_aliases, STRV("*"));
+    }
+    if (list == NULL)
+        return not_found(run, name, err);
+    run->plan->reason = arena_printf(run->arena, "alias %s", list->name);
+    walk(run, list, NULL, run->plan->reason);
+    return true;
+}
+
+static bool choose(struct run *run, struct err *err)
+{
+    const struct policy_facts *f = run->facts;
+    strv provider = strv_trim(run->r->provider), model = strv_trim(run->r->model);
+    if (strv_eq_nocase(model, STRV("auto")))
+        model = STRV_NONE;
+    if (provider.len > 0 && !strv_eq(provider, STRV("auto"))) {
+        int i = find_provider(f->providers, f->n_providers, provider);
+        provider = utf8_cut(provider, 64);
+        if (i < 0)
+            return err_field(err, LLM_ERR_PROVIDER_UNKNOWN, "provider",
+                             "The provider '" STRV_FMT "' does not exist.", STRV_ARG(provider));
+        if (!plan_provider(run, (size_t)i, model, err))
+            return false;
+    } else if (model.len == 0) {
+        plan_auto(run);
+    } else if (!plan_model(run, model, err)) {
+        return false;
+    }
+    return run->plan->n > 0 || nothing_left(run, model, err);
+}
+
+static void finish(struct run *run)
+{
+    struct policy_plan *plan = run->plan;
+    if (plan->explicit_choice && run->conf->explicit_fallback)
+        walk_default(run);
+    else if (!plan->explicit_choice && run->mode == LLM_MODE_CLOUD)
+        cloud_first(run);
+    if (!run->conf->fallback && plan->n > 1)
+        plan->n = 1;
+}
+
+bool policy_run(const struct policy_facts *facts, const struct llm_request *r, struct arena *arena,
+                struct policy_plan *out, struct err *err)
+{
+    const struct policy_conf *conf = facts->conf;
+    struct run run = {
+        .facts = facts, .conf = conf, .r = r, .arena = arena, .plan = out, .only = -1};
+    bool said_private = r->private_hint;
+    *out = (struct policy_plan){.task = STRV_NONE};
+    if (r->task.len > 0) {
+        if (strv_eq(r->task, STRV("privacy_sensitive")))
+            said_private = true;
+        else if (!is_task(r->task))
+            return bad_task(err);
+        else
+            out->task = r->task;
+    }
+    run.mode = clamp_mode(conf->mode, r->mode);
+    /* A caller who asks for local only means this request; what the operator demands of all requests
+     * is no verdict about this one. */
+    out->is_private = said_private || r->mode == LLM_MODE_LOCAL;
+    run.local_only = out->is_private || conf->airgap || run.mode == LLM_MODE_LOCAL;
+    run.local_why = said_private ? "private" : conf->airgap ? "airgap" : "mode local";
+    bool ok = choose(&run, err);
+    if (ok)
+        finish(&run);
+    if (arena->failed)
+        return err->set ? false : err_oom(err);
+    return ok;
+}

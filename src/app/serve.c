@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * serve - the router as a process. The main thread reads configuration and keys, starts the engines and the
+ * workers, and then only listens to signals, the key store and the prober.
+ *
+ *   SIGHUP            new snapshot, built whole, then swapped; a bad file changes nothing
+ *   SIGTERM, SIGINT   drain: no new connections, streams end by themselves, at most `drain` long; again: now
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "app/worker.h"
+#include "store/store.h"
+
+#define KEYS_WATCH_MS 1000
+#define ENGINE_GRACE_MS 2500
+#define WORKERS_MAX 64
+
+struct engine { /* a running local engine and the snapshot that describes it */
+    struct engine *next;
+    struct serve *serve;
+    struct provider_engine *handle;
+    struct snapshot *snapshot;
+    const struct provider *p;
+    bool stopping;
+};
+
+struct serve {
+    const struct config_source *source;
+    struct config *config;
+    struct io_loop *loop;
+    struct http_client *client;
+    struct log log;
+    struct provider_prober *prober;
+    struct engine *engines;
+    struct worker *workers;
+    unsigned n_workers, n_drained;
+    struct policy_keys *keys;
+    struct store *store;
+    int64_t store_version;
+    struct io_timer tick, deadline;
+    bool draining, stopping;
+};
+
+/* ---- the process ---- */
+
+static void harden(void)
+{
+    struct rlimit none = {0, 0};
+    setrlimit(RLIMIT_CORE, &none); /* prompts and keys are in memory: no core dumps */
+    prctl(PR_SET_DUMPABLE, 0);
+    signal(SIGPIPE, SIG_IGN);
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
+static void complain(const struct serve *s, const struct err *err)
+{
+    const char *path = s->config == NULL && s->source != NULL ? s->source->path : NULL;
+    if (err->line > 0)
+        fprintf(stderr, "llm-router: %s%sline %zu, column %zu: %s\n", path != NULL ? path : "", path != NULL ? ": " : "",
+                err->line, err->column, err->text);
+    else
+        fprintf(stderr, "llm-router: %s\n", err->text);
+}
+
+/* ---- keys ---- */
+
+struct key_list {
+    struct policy_key *items;
+    size_t n, cap;
+};
+
+static bool collect_key(void *arg, const struct store_key *key)
+{
+    struct key_list *l = arg;
+    if (key->revoked_us != 0)
+        return true;
+    if (l->n == l->cap) {
+        size_t cap = l->cap > 0 ? l->cap * 2 : 16;
+        struct policy_key *items = mem_realloc(l->items, cap * sizeof *items);
+        if (items == NULL)
+            return false;
+        l->items = items;
+        l->cap = cap;
+    }
+    struct policy_key *k = &l->items[l->n++];
+    memcpy(k->id, key->id, sizeof k->id);
+    memcpy(k->name, key->name, sizeof k->name);
+    memcpy(k->digest, key->digest, sizeof k->digest);
+    return true;
+}
+
+static bool load_keys(struct serve *s, struct policy_keys **out, struct err *err)
+{
+    struct key_list list = {0};
+    bool ok = s->store == NULL || store_key_each(s->store, collect_key, &list, err);
+    *out = ok ? policy_keys_new(list.items, list.n) : NULL;
+    mem_free(list.items);
+    return *out != NULL || (err->set ? false : err_oom(err));
+}
+
+static bool open_store(struct serve *s, struct err *err)
+{
+    char path[4096];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/llm-router.db", s->config->state_dir);
+    if (stat(path, &st) != 0)
+        return errno == ENOENT || errno == ENOTDIR ||
+               err_set(err, LLM_ERR_INTERNAL, "%s: %s", path, strerror(errno)); /* no keys were ever made */
+    s->store = store_open(path, false, err);
+    return s->store != NULL;
+}
+
+static void watch_keys(void *arg)
+{
+    struct serve *s = arg;
+    struct err err = ERR_INIT;
+    struct policy_keys *keys = NULL;
+    io_timer_start(s->loop, &s->tick, KEYS_WATCH_MS, watch_keys, s);
+    log_flush(&s->log);
+    if (s->store == NULL && !open_store(s, &err))
+        return;
+    if (s->store == NULL)
+        return;
+    int64_t version = store_version(s->store);
+    if (version == s->store_version)
+        return;
+    if (!load_keys(s, &keys, &err)) { /* the old keys stay */
+        LOG(&s->log, LOG_ERROR, "keys_not_read", LOG_C(REASON, "the key store cannot be read"));
+        return;
+    }
+    s->store_version = version;
+    for (unsigned i = 0; i < s->n_workers; i++)
+        worker_take_keys(&s->workers[i], keys);
+    LOG(&s->log, LOG_INFO, "keys_read", LOG_I(COUNT, keys->n));
+    policy_keys_unref(s->keys);
+    s->keys = keys;
+}
+
+/* Without keys everybody who can reach the address may use the models. */
+static bool check_exposure(struct serve *s, struct err *err)
+{
+    for (const char *const *a = s->config->listen; *a != NULL; a++) {
+        bool loopback;
+        if (!io_address_is_loopback(strv_of(*a), &loopback, err))
+            return false;
+        if (!loopback && s->keys->n == 0)
+            return err_set(err, LLM_ERR_INVALID_REQUEST,
+                           "listen address %s is not loopback and there are no API keys: refusing to start. "
+                           "Make one with `llm-router keys add NAME`, or listen on 127.0.0.1.", *a);
+    }
+    return true;
+}
+
+/* ---- engines ---- */
+
+static void maybe_exit(struct serve *s)
+{
+    if (s->stopping && s->engines == NULL)
+        io_loop_stop(s->loop);
+}
+
+static void start_engine(struct serve *s, struct snapshot *snapshot, const struct provider *p)
+{
+    struct err err = ERR_INIT;
+    struct engine *e = mem_zalloc(sizeof *e);
+    if (e == NULL)
+        return;
+    e->serve = s;
+    e->snapshot = snapshot_ref(snapshot);
+    e->p = p;
+    e->handle = provider_engine_start(s->loop, s->client, &s->log, p, &err);
+    if (e->handle == NULL) {
+        LOG(&s->log, LOG_ERROR, "engine_not_started", LOG_C(PROVIDER, p->name), LOG_C(REASON, err.text));
+        snapshot_unref(e->snapshot);
+        mem_free(e);
+        return;
+    }
+    e->next = s->engines;
+    s->engines = e;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static bool same_args(const char *const *a, const char *const *b)
+{
+    size_t i = 0;
+    if (a == NULL || b == NULL)
+        return a == b;
+    while (a[i] != NULL && b[i] != NULL && strcmp(a[i], b[i]) == 0)
+        i++;
+    return a[i] == NULL && b[i] == NULL;
+}
+
+static bool same_engine(const struct provider *a, const struct provider *b)
+{
+    const struct provider_spawn *x = &a->spawn, *y = &b->spawn;
+    return a->kind == b->kind && same_text(a->name, b->name) && same_text(x->command, y->command) &&
+           same_text(x->model, y->model) && same_text(x->alias, y->alias) && same_text(x->socket, y->socket) &&
+           x->slots == y->slots && x->context == y->context && x->threads == y->threads &&
+           x->embeddings == y->embeddings && same_args(x->args, y->args) && same_text(a->key, b->key);
+}
+
+static bool spawns(const struct provider *p)
+{
+    return p->kind == PROVIDER_LLAMA_SERVER && p->spawn.model != NULL;
+}
+
+static void match_engines(struct serve *s);
+
+static void on_engine_stopped(void *arg)
+{
+    struct engine *e = arg;
+    struct serve *s = e->serve;
+    struct engine **at = &s->engines;
+    while (*at != e)
+        at = &(*at)->next;
+    *at = e->next;
+    snapshot_unref(e->snapshot);
+    mem_free(e);
+    if (!s->stopping)
+        match_engines(s);
+    maybe_exit(s);
+}
+
+static void stop_engine(struct engine *e)
+{
+    if (e->stopping)
+        return;
+    e->stopping = true;
+    provider_engine_stop(e->handle, ENGINE_GRACE_MS, on_engine_stopped, e);
+}
+
+static struct engine *engine_named(struct serve *s, const char *name)
+{
+    for (struct engine *e = s->engines; e != NULL; e = e->next)
+        if (strcmp(e->p->name, name) == 0)
+            return e;
+    return NULL;
+}
+
+/* Makes what runs agree with the configuration: what changed is stopped, and started when it is gone. */
+static void match_engines(struct serve *s)
+{
+    struct snapshot *now = s->config->snapshot;
+    struct engine *next;
+    for (struct engine *e = s->engines; e != NULL; e = next) {
+        bool wanted = false;
+        next = e->next;
+        for (size_t i = 0; i < now->n_providers; i++)
+            wanted = wanted || same_engine(e->p, &now->providers[i]);
+        if (!wanted)
+            stop_engine(e);
+    }
+    for (size_t i = 0; i < now->n_providers; i++)
+        if (spawns(&now->providers[i]) && engine_named(s, now->providers[i].name) == NULL)
+            start_engine(s, now, &now->providers[i]);
+}
+
+/* ---- configuration ---- */
+
+static void keep_snapshot(void *arg, int change)
+{
+    if (change > 0)
+        snapshot_ref(arg);
+    else
+        snapshot_unref(arg);
+}
+
+static void use_snapshot(struct serve *s)
+{
+    struct snapshot *now = s->config->snapshot;
+    bool cloud = !now->policy.airgap && now->policy.mode != LLM_MODE_LOCAL;
+    for (size_t i = 0; i < now->n_providers; i++)
+        metrics_name_provider((unsigned)now->providers[i].cell->index, now->providers[i].name);
+    provider_prober_set(s->prober, now->providers, now->n_providers, cloud, keep_snapshot, now);
+    match_engines(s);
+}
+
+static void log_warnings(struct serve *s)
+{
+    for (const struct config_warning *w = s->config->warnings; w != NULL; w = w->next)
+        LOG(&s->log, LOG_WARN, "configuration", LOG_C(REASON, w->text));
+}
+
+static void on_reload(void *arg, int signum)
+{
+    struct serve *s = arg;
+    struct err err = ERR_INIT;
+    (void)signum;
+    struct config *now = config_load(s->source, &err);
+    if (now == NULL) {
+        metric_add(metrics_process(), METRIC_RELOADS_FAILED, 0, 1);
+        LOG(&s->log, LOG_ERROR, "reload_refused", LOG_I(LINE, err.line), LOG_C(REASON, err.text));
+        return;
+    }
+    const char *const *restart = config_needs_restart(s->config, now);
+    for (; restart != NULL && *restart != NULL; restart++)
+        LOG(&s->log, LOG_WARN, "needs_restart", LOG_C(OPTION, *restart));
+    bool ok = true;
+    for (unsigned i = 0; i < s->n_workers; i++)
+        ok = worker_take_config(&s->workers[i], now) && ok;
+    if (!ok)
+        LOG(&s->log, LOG_ERROR, "reload_incomplete", LOG_C(REASON, "out of memory; reload again"));
+    config_free(s->config);
+    s->config = now;
+    s->log.level = now->log_level;
+    use_snapshot(s);
+    log_warnings(s);
+    metric_add(metrics_process(), METRIC_RELOADS, 0, 1);
+    LOG(&s->log, LOG_INFO, "reloaded", LOG_I(COUNT, now->snapshot->n_providers));
+    log_flush(&s->log);
+}
+
+/* ---- the end ---- */
+
+static void stop_now(void *arg)
+{
+    struct serve *s = arg;
+    if (s->stopping)
+        return;
+    s->stopping = true;
+    for (unsigned i = 0; i < s->n_workers; i++)
+        worker_stop(&s->workers[i]);
+    struct engine *next;
+    for (struct engine *e = s->engines; e != NULL; e = next) {
+        next = e->next;
+        stop_engine(e);
+    }
+    maybe_exit(s);
+}
+
+static void one_drained(void *arg)
+{
+    struct serve *s = arg;
+    if (++s->n_drained == s->n_workers)
+        stop_now(s);
+}
+
+static void on_drained(void *arg, struct worker *w) /* the worker's thread */
+{
+    struct serve *s = arg;
+    (void)w;
+    (void)io_post(s->loop, one_drained, s); /* refused: the drain's deadline ends it */
+}
+
+static void on_stop(void *arg, int signum)
+{
+    struct serve *s = arg;
+    LOG(&s->log, LOG_INFO, "stopping", LOG_I(SIGNAL, signum));
+    log_flush(&s->log);
+    if (s->draining) {
+        stop_now(s);
+        return;
+    }
+    s->draining = true;
+    for (unsigned i = 0; i < s->n_workers; i++)
+        worker_drain(&s->workers[i]);
+    io_timer_start(s->loop, &s->deadline, s->config->drain_ms, stop_now, s);
+}
+
+/* ---- the beginning ---- */
+
+static bool start_workers(struct serve *s, struct err *err)
+{
+    unsigned n = s->config->workers > 0 ? (unsigned)s->config->workers : (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+    n = n > WORKERS_MAX ? WORKERS_MAX : n < 1 ? 1 : n;
+    s->workers = mem_zalloc(n * sizeof *s->workers);
+    if (s->workers == NULL)
+        return err_oom(err);
+    for (s->n_workers = 0; s->n_workers < n; s->n_workers++) {
+        struct worker *w = &s->workers[s->n_workers];
+        if (!worker_init(w, s->n_workers, s->config, s->keys, s->config->log_level, err)) {
+            s->n_workers++;
+            return false;
+        }
+        w->on_drained = on_drained;
+        w->arg = s;
+    }
+    for (const char *const *a = s->config->listen; *a != NULL; a++) {
+        const char *bound = *a; /* port 0 becomes the first worker's real one */
+        /* A UNIX socket is one file: one worker serves it. */
+        unsigned sharers = strncmp(*a, "unix:", 5) == 0 ? 1 : n;
+        for (unsigned i = 0; i < sharers; i++)
+            if (!worker_listen(&s->workers[i], strv_of(bound), n > 1, &bound, err))
+                return false;
+        LOG(&s->log, LOG_INFO, "listening", LOG_C(ADDRESS, bound));
+    }
+    for (unsigned i = 0; i < n; i++)
+        if (!worker_start(&s->workers[i], err))
+            return false;
+    return true;
+}
+
+static bool start(struct serve *s, struct err *err)
+{
+    s->loop = io_loop_new(err);
+    if (s->loop == NULL)
+        return false;
+    s->client = http_client_new(s->loop, (size_t)64 * 1024);
+    if (s->client == NULL)
+        return err_oom(err);
+    for (unsigned i = 0; i < OUTCOMES; i++)
+        metrics_name_outcome(i, outcome_row((enum outcome)i)->name);
+    ledger_started(io_wall_us(s->loop));
+    metric_set(metrics_process(), METRIC_START_TIME, 0, io_wall_us(s->loop) / 1000000);
+    if (!open_store(s, err))
+        return false;
+    s->store_version = s->store != NULL ? store_version(s->store) : -1;
+    if (!load_keys(s, &s->keys, err) || !check_exposure(s, err))
+        return false;
+    if (!io_on_signal(s->loop, SIGTERM, on_stop, s, err) || !io_on_signal(s->loop, SIGINT, on_stop, s, err) ||
+        !io_on_signal(s->loop, SIGHUP, on_reload, s, err))
+        return false;
+    s->prober = provider_prober_new(s->loop, s->client, &s->log, s->config->probe_interval_ms);
+    if (s->prober == NULL)
+        return err_oom(err);
+    return start_workers(s, err);
+}
+
+static void finish(struct serve *s)
+{
+    for (unsigned i = 0; i < s->n_workers; i++)
+        if (s->workers[i].running)
+            worker_stop(&s->workers[i]);
+    for (unsigned i = 0; i < s->n_workers; i++) {
+        worker_join(&s->workers[i]);
+        worker_fini(&s->workers[i]);
+    }
+    mem_free(s->workers);
+    if (s->prober != NULL)
+        provider_prober_free(s->prober);
+    if (s->client != NULL)
+        http_client_free(s->client);
+    if (s->loop != NULL) {
+        io_timer_stop(s->loop, &s->tick);
+        io_timer_stop(s->loop, &s->deadline);
+        io_loop_free(s->loop);
+    }
+    if (s->keys != NULL)
+        policy_keys_unref(s->keys);
+    if (s->store != NULL)
+        store_close(s->store);
+    config_free(s->config);
+    provider_cells_free();
+    log_fini(&s->log);
+}
+
+int app_serve(const struct config_source *source)
+{
+    struct serve s = {.source = source};
+    struct err err = ERR_INIT;
+    harden();
+    s.config = config_load(source, &err);
+    if (s.config == NULL) {
+        complain(&s, &err);
+        return 2;
+    }
+    log_init(&s.log, STDERR_FILENO, s.config->log_level);
+    LOG(&s.log, LOG_INFO, "starting", LOG_C(VERSION, LLM_ROUTER_VERSION), LOG_I(PID, getpid()),
+        LOG_C(PATH, s.config->path));
+    log_warnings(&s);
+    bool ok = start(&s, &err);
+    if (ok) {
+        use_snapshot(&s);
+        watch_keys(&s);
+        io_loop_run(s.loop);
+        LOG(&s.log, LOG_INFO, "stopped", LOG_C(STATE, "drained"));
+    } else {
+        complain(&s, &err);
+    }
+    finish(&s);
+    return ok ? 0 : 1;
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "app/worker.h"
+
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TICK_MS 250 /* log lines wait no longer than this */
+#define UPSTREAM_HEAD_MAX ((size_t)64 * 1024)
+
+static void on_tick(void *arg)
+{
+    struct worker *w = arg;
+    size_t busy, idle;
+    http_client_counts(w->client, &busy, &idle);
+    metric_set(w->metrics, METRIC_POOL_BUSY, 0, (int64_t)busy);
+    metric_set(w->metrics, METRIC_POOL_IDLE, 0, (int64_t)idle);
+    log_flush(&w->log);
+    io_timer_start(w->loop, &w->tick, TICK_MS, on_tick, w);
+}
+
+static void on_connections(void *arg, int change)
+{
+    struct api *api = arg;
+    metric_add(api->env->metrics, METRIC_CONNECTIONS, 0, change);
+}
+
+/* What of a configuration is not in the snapshot but lives in its arena. */
+static void use_config(struct worker *w, const struct config *c)
+{
+    w->api.origins = c->origins;
+    w->api.hosts = c->hosts;
+    w->api.require_keys = c->require_keys;
+}
+
+bool worker_init(struct worker *w, unsigned number, const struct config *c, struct policy_keys *keys,
+                 enum log_level level, struct err *err)
+{
+    memset(w, 0, sizeof *w);
+    w->number = number;
+    log_init(&w->log, STDERR_FILENO, level);
+    if (!rng_seed_system(&w->rng))
+        return err_set(err, LLM_ERR_INTERNAL, "the system gives no random numbers");
+    w->loop = io_loop_new(err);
+    if (w->loop == NULL)
+        return false;
+    w->metrics = metrics_new();
+    w->client = http_client_new(w->loop, UPSTREAM_HEAD_MAX);
+    if (w->metrics == NULL || w->client == NULL)
+        return err_oom(err);
+    w->env = (struct exchange_env){
+        .loop = w->loop,
+        .client = w->client,
+        .rng = &w->rng,
+        .log = &w->log,
+        .metrics = w->metrics,
+        .snapshot = snapshot_ref(c->snapshot),
+    };
+    w->admin.env = &w->env;
+    w->api = (struct api){
+        .env = &w->env,
+        .admin = &w->admin,
+        .routes = app_routes,
+        .n_routes = app_n_routes,
+        .keys = policy_keys_ref(keys),
+    };
+    use_config(w, c);
+    if (!exchange_env_init(&w->env, err))
+        return false;
+    struct http_handlers handlers = {api_on_head, api_on_request, api_on_bad, on_connections, &w->api};
+    w->server = http_server_new(w->loop, &c->server, &handlers, err);
+    return w->server != NULL;
+}
+
+bool worker_listen(struct worker *w, strv address, bool shared, const char **bound, struct err *err)
+{
+    return http_server_listen(w->server, address, shared, bound, err);
+}
+
+static void *run(void *arg)
+{
+    struct worker *w = arg;
+    io_timer_start(w->loop, &w->tick, TICK_MS, on_tick, w);
+    io_loop_run(w->loop);
+    return NULL;
+}
+
+bool worker_start(struct worker *w, struct err *err)
+{
+    sigset_t all, old;
+    sigfillset(&all); /* signals belong to the main thread */
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int e = pthread_create(&w->thread, NULL, run, w);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (e != 0)
+        return err_set(err, LLM_ERR_INTERNAL, "cannot start a thread: %s", strerror(e));
+    w->running = true;
+    return true;
+}
+
+/* ---- messages ---- */
+
+struct message {
+    struct worker *w;
+    struct config config; /* a copy; its snapshot is referenced */
+    struct policy_keys *keys;
+};
+
+static struct message *message_new(struct worker *w)
+{
+    struct message *m = mem_zalloc(sizeof *m);
+    if (m != NULL)
+        m->w = w;
+    return m;
+}
+
+static void take_config(void *arg)
+{
+    struct message *m = arg;
+    struct snapshot *old = m->w->env.snapshot;
+    m->w->env.snapshot = m->config.snapshot;
+    use_config(m->w, &m->config);
+    http_server_set_opts(m->w->server, &m->config.server);
+    m->w->log.level = m->config.log_level;
+    snapshot_unref(old);
+    mem_free(m);
+}
+
+bool worker_take_config(struct worker *w, const struct config *c)
+{
+    struct message *m = message_new(w);
+    if (m == NULL)
+        return false;
+    m->config = *c;
+    snapshot_ref(c->snapshot);
+    if (io_post(w->loop, take_config, m))
+        return true;
+    snapshot_unref(c->snapshot);
+    mem_free(m);
+    return false;
+}
+
+static void take_keys(void *arg)
+{
+    struct message *m = arg;
+    policy_keys_unref(m->w->api.keys);
+    m->w->api.keys = m->keys;
+    mem_free(m);
+}
+
+bool worker_take_keys(struct worker *w, struct policy_keys *keys)
+{
+    struct message *m = message_new(w);
+    if (m == NULL)
+        return false;
+    m->keys = policy_keys_ref(keys);
+    if (io_post(w->loop, take_keys, m))
+        return true;
+    policy_keys_unref(keys);
+    mem_free(m);
+    return false;
+}
+
+static void on_drained(void *arg)
+{
+    struct worker *w = arg;
+    w->on_drained(w->arg, w);
+}
+
+static void drain(void *arg)
+{
+    struct worker *w = arg;
+    w->env.draining = true;
+    http_server_drain(w->server, on_drained, w);
+}
+
+void worker_drain(struct worker *w)
+{
+    if (!io_post(w->loop, drain, w))
+        worker_stop(w);
+}
+
+void worker_stop(struct worker *w)
+{
+    io_loop_stop(w->loop);
+}
+
+void worker_join(struct worker *w)
+{
+    if (w->running)
+        pthread_join(w->thread, NULL);
+    w->running = false;
+}
+
+/* After worker_join(): callers that are still there are dropped; their exchanges end and are accounted. */
+void worker_fini(struct worker *w)
+{
+    if (w->loop != NULL)
+        io_timer_stop(w->loop, &w->tick);
+    if (w->server != NULL)
+        http_server_free(w->server);
+    if (w->client != NULL)
+        http_client_free(w->client);
+    exchange_env_fini(&w->env);
+    snapshot_unref(w->env.snapshot);
+    if (w->api.keys != NULL)
+        policy_keys_unref(w->api.keys);
+    if (w->loop != NULL)
+        io_loop_free(w->loop);
+    if (w->metrics != NULL)
+        metrics_free(w->metrics);
+    log_fini(&w->log);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * worker - one thread: its loop, listeners, upstream pools, exchanges. Workers share nothing but the
+ * configuration snapshot (counted) and the provider cells (locked).
+ *
+ * Made and freed by the main thread while the worker's own does not run; in between, spoken to by messages.
+ */
+#ifndef APP_WORKER_H
+#define APP_WORKER_H
+
+#include <pthread.h>
+
+#include "admin/admin.h"
+#include "app/app.h"
+
+struct worker {
+    unsigned number;
+    struct io_loop *loop;
+    struct http_client *client;
+    struct http_server *server;
+    struct rng rng;
+    struct log log;
+    struct metrics *metrics;
+    struct exchange_env env;
+    struct api api;
+    struct admin admin;
+    struct io_timer tick;
+    pthread_t thread;
+    bool running;
+    void (*on_drained)(void *arg, struct worker *w); /* on the worker's thread */
+    void *arg;
+};
+
+/* Everything but the thread. */
+bool worker_init(struct worker *w, unsigned number, const struct config *c, struct policy_keys *keys,
+                 enum log_level level, struct err *err);
+bool worker_listen(struct worker *w, strv address, bool shared, const char **bound, struct err *err);
+bool worker_start(struct worker *w, struct err *err);
+/* Messages; any thread. Configuration and keys are referenced until taken over. */
+bool worker_take_config(struct worker *w, const struct config *c);
+bool worker_take_keys(struct worker *w, struct policy_keys *keys);
+void worker_drain(struct worker *w);
+void worker_stop(struct worker *w); /* now; then join */
+void worker_join(struct worker *w);
+void worker_fini(struct worker *w);
+
+#endif

@@ -273,6 +273,16 @@ static void run_leavers(void)
     load.measuring = false;
 }
 
+/* A number; or three: before the first connection, at the window's start, at its end. */
+static void print_levels(const char *name, uint64_t first, const uint64_t *more)
+{
+    if (more == NULL)
+        printf(",\"%s\":%llu", name, (unsigned long long)first);
+    else
+        printf(",\"%s\":[%llu,%llu,%llu]", name, (unsigned long long)first,
+               (unsigned long long)more[0], (unsigned long long)more[1]);
+}
+
 static void report(void)
 {
     static const char *const names[] = {"closed", "rate", "streams", "idle", "leavers"};
@@ -304,15 +314,13 @@ static void report(void)
         hist_print("delay", &load.delay);
         hist_print("first", &load.first);
     }
-    if (opt.pid_count)
-        printf(",\"cpu_ns\":%llu,\"pss_kb\":[%llu,%llu,%llu],\"rss_kb\":[%llu,%llu,%llu],\"fds\":[%"
-               "llu,%llu,%llu]",
-               (unsigned long long)(at_end.cpu_ns - at_start.cpu_ns),
-               (unsigned long long)before.pss_kb, (unsigned long long)at_start.pss_kb,
-               (unsigned long long)at_end.pss_kb, (unsigned long long)before.rss_kb,
-               (unsigned long long)at_start.rss_kb, (unsigned long long)at_end.rss_kb,
-               (unsigned long long)before.fds, (unsigned long long)at_start.fds,
-               (unsigned long long)at_end.fds);
+    if (opt.pid_count) {
+        print_levels("cpu_ns", at_end.cpu_ns - at_start.cpu_ns, NULL);
+        print_levels("wait_ns", at_end.wait_ns - at_start.wait_ns, NULL);
+        print_levels("pss_kb", before.pss_kb, (uint64_t[]){at_start.pss_kb, at_end.pss_kb});
+        print_levels("rss_kb", before.rss_kb, (uint64_t[]){at_start.rss_kb, at_end.rss_kb});
+        print_levels("fds", before.fds, (uint64_t[]){at_start.fds, at_end.fds});
+    }
     puts("}");
 }
 

@@ -31,7 +31,7 @@ void hist_clear(struct hist *h);
 void hist_print(const char *name, const struct hist *h); /* a JSON member, in microseconds */
 
 struct usage {
-    uint64_t cpu_ns, rss_kb, pss_kb, fds;
+    uint64_t cpu_ns, wait_ns, rss_kb, pss_kb, fds;
 };
 
 #define WATCH_MAX 16

@@ -73,28 +73,29 @@ void hist_print(const char *name, const struct hist *h)
     printf("}");
 }
 
-static uint64_t threads_cpu_ns(int pid)
+/* Adds up run time, and time ready to run while others had the core. */
+static void threads_cpu(int pid, struct usage *u)
 {
     char path[300];
-    uint64_t sum = 0;
     snprintf(path, sizeof path, "/proc/%d/task", pid);
     DIR *d = opendir(path);
     if (d == NULL)
-        return 0;
+        return;
     for (struct dirent *e; (e = readdir(d)) != NULL;) {
-        unsigned long long ns;
+        unsigned long long ran, waited;
         if (e->d_name[0] == '.')
             continue;
         snprintf(path, sizeof path, "/proc/%d/task/%s/schedstat", pid, e->d_name);
         FILE *f = fopen(path, "r");
         if (f == NULL)
             continue; /* the thread ended */
-        if (fscanf(f, "%llu", &ns) == 1)
-            sum += ns;
+        if (fscanf(f, "%llu %llu", &ran, &waited) == 2) {
+            u->cpu_ns += ran;
+            u->wait_ns += waited;
+        }
         fclose(f);
     }
     closedir(d);
-    return sum;
 }
 
 static uint64_t count_fds(int pid)
@@ -117,7 +118,7 @@ bool usage_read(const int *pids, size_t n, struct usage *u)
     for (size_t i = 0; i < n; i++) {
         char path[64], line[256];
         unsigned long long kb;
-        u->cpu_ns += threads_cpu_ns(pids[i]);
+        threads_cpu(pids[i], u);
         u->fds += count_fds(pids[i]);
         snprintf(path, sizeof path, "/proc/%d/smaps_rollup", pids[i]);
         FILE *f = fopen(path, "r");

@@ -22,6 +22,7 @@
 #define HEAD_MAX  (256u << 10)
 #define BODY_MAX  (256u << 20)
 #define LINGER_NS 5000000000u
+#define SLOW_NS   10000000u
 
 struct stats stats;
 
@@ -35,6 +36,10 @@ void conn_open(int fd, bool tls, bool control)
     int one = 1;
     *c = (struct conn){.fd = fd, .id = ++conn_ids, .control = control};
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* a unix socket says no */
+    if (settings.read_bytes > 0) {
+        int size = 4096;
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+    }
     if (tls) {
         c->ssl = SSL_new(tls_context);
         if (c->ssl == NULL || SSL_set_fd(c->ssl, fd) != 1)
@@ -429,6 +434,8 @@ void conn_timer(struct conn *c)
 {
     if (c->phase == PHASE_LINGER)
         conn_kill(c);
+    else if (c->phase == PHASE_READ && settings.read_bytes > 0)
+        conn_ready(c, EPOLLIN);
     else
         conn_drive(c);
 }
@@ -438,8 +445,11 @@ static bool conn_fill(struct conn *c, bool hangup)
 {
     ssize_t got;
     size_t asked = sizeof read_buffer;
+    bool slow = settings.read_bytes > 0 && c->phase == PHASE_READ;
     if (c->in.len == 0) {
-        got = conn_read(c, read_buffer, sizeof read_buffer);
+        if (slow && asked > (size_t)settings.read_bytes)
+            asked = (size_t)settings.read_bytes;
+        got = conn_read(c, read_buffer, asked);
         c->view = read_buffer;
         c->view_len = got > 0 ? (size_t)got : 0;
     } else {
@@ -449,6 +459,8 @@ static bool conn_fill(struct conn *c, bool hangup)
             c->in.data = must_alloc(c->in.data, c->in.cap);
         }
         asked = c->in.cap - c->in.len;
+        if (slow && asked > (size_t)settings.read_bytes)
+            asked = (size_t)settings.read_bytes;
         got = conn_read(c, c->in.data + c->in.len, asked);
         if (got > 0)
             c->in.len += (size_t)got;
@@ -457,7 +469,10 @@ static bool conn_fill(struct conn *c, bool hangup)
     }
     if (got == 0 || got == -2)
         c->peer_gone = true;
-    return got > 0 && (c->ssl || hangup || (size_t)got == asked);
+    if (slow &&
+        got > 0) /* the next piece in a while; the kernel's buffer is small, see conn_open() */
+        timers_set(c, now_ns() + SLOW_NS);
+    return got > 0 && !slow && (c->ssl || hangup || (size_t)got == asked);
 }
 
 void conn_ready(struct conn *c, uint32_t events)

@@ -139,6 +139,8 @@ const struct knobs knobs_default = {
 
 struct rule {
     int64_t n, left; /* n < 0: for ever */
+    int64_t ms;      /* > 0: from its first use on for this long */
+    uint64_t until_ns;
     char model[128], path[128];
     char knobs[512];
 };
@@ -201,7 +203,7 @@ static struct rule *rule_for(struct span model, struct span path)
         bool left = false;
         for (size_t i = 0; i < rules_used; i++) {
             struct rule *r = &rules[i];
-            if (r->left == 0)
+            if (r->left == 0 || (r->until_ns && now_ns() >= r->until_ns))
                 continue;
             left = true;
             /* A rule without a path is for inference alone: probes and lists must not use it up. */
@@ -213,12 +215,16 @@ static struct rule *rule_for(struct span model, struct span path)
                 continue;
             if (r->left > 0)
                 r->left--;
+            if (r->ms > 0 && r->until_ns == 0)
+                r->until_ns = now_ns() + (uint64_t)r->ms * 1000000;
             return r;
         }
         if (left || !rules_loop)
             return NULL;
-        for (size_t i = 0; i < rules_used; i++)
+        for (size_t i = 0; i < rules_used; i++) {
             rules[i].left = rules[i].n;
+            rules[i].until_ns = 0;
+        }
     }
     return NULL;
 }
@@ -269,6 +275,9 @@ static bool rule_add(struct span object, struct text *why)
         struct knobs trial = knobs_default;
         if (span_is(key, "n")) {
             good = span_int(value, &r->n);
+        } else if (span_is(key, "ms")) {
+            good = span_int(value, &r->ms);
+            r->n = -1;
         } else if (span_is(key, "model")) {
             snprintf(r->model, sizeof r->model, "%.127s", word);
         } else if (span_is(key, "path")) {
@@ -332,6 +341,8 @@ bool knobs_control(struct span body, struct text *why)
             settings.strict = span_is(value, "true");
         } else if (span_is(key, "refuse")) {
             good = span_int(value, &settings.refuse);
+        } else if (span_is(key, "read_bytes")) {
+            good = span_int(value, &settings.read_bytes);
         } else if (span_is(key, "slots")) {
             good = span_int(value, &settings.slots);
         } else if (span_is(key, "listen")) {

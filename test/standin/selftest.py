@@ -298,6 +298,14 @@ def test_rules_are_used_in_order_and_loop(s):
     assert text_of("openai", infer(s.port, "openai", stream=True)[2]) == SENTENCE
 
 
+def test_rules_by_time_and_slow_reading(s):
+    control(s, {"rules": [{"ms": 1, "status": 503}, {"ms": 600000, "events": 1}], "read_bytes": 2000})
+    assert infer(s.port, "openai")[0] == 503
+    while (got := infer(s.port, "openai", stream=True, filler="x" * 9000))[0] == 503:
+        pass
+    assert text_of("openai", got[2]) == "Hello"
+
+
 def test_refused_and_reset_connections(s):
     control(s, {"listen": False})
     try:

@@ -175,7 +175,7 @@ extern struct settings {
     const char *key;
     char models[4096]; /* separated by commas */
     bool strict;
-    int64_t record, record_bytes, refuse, slots;
+    int64_t record, record_bytes, refuse, slots, read_bytes;
 } settings;
 
 void conn_open(int fd, bool tls, bool control);

@@ -140,10 +140,10 @@ bool dialect_root(struct json *doc, strv body, struct arena *arena, struct err *
 static bool param_range(const struct llm_param_row *row, const char *field, struct err *err)
 {
     const char *kind = row->kind == LLM_KIND_INT ? "an integer" : "a number";
-    if (row->max >= 2147483647.0)
-        return err_field(err, LLM_ERR_INVALID_REQUEST, field, "%s: must be %s of at least %.15g",
+    if (row->max == INT32_MAX)
+        return err_field(err, LLM_ERR_INVALID_REQUEST, field, "%s: must be %s of at least %.17g",
                          field, kind, row->min);
-    return err_field(err, LLM_ERR_INVALID_REQUEST, field, "%s: must be %s between %.15g and %.15g",
+    return err_field(err, LLM_ERR_INVALID_REQUEST, field, "%s: must be %s between %.17g and %.17g",
                      field, kind, row->min, row->max);
 }
 
@@ -231,6 +231,13 @@ bool dialect_decode_bool(yyjson_val *obj, const char *key, bool *out, struct err
         return dialect_bad(err, LLM_ERR_INVALID_REQUEST, key, "must be true or false");
     *out = yyjson_get_bool(v);
     return true;
+}
+
+bool dialect_is_nothing(yyjson_val *v)
+{
+    return v == NULL || yyjson_is_null(v) || yyjson_is_false(v) ||
+           (yyjson_is_str(v) && yyjson_get_len(v) == 0) ||
+           (yyjson_is_ctn(v) && unsafe_yyjson_get_len(v) == 0);
 }
 
 /* ---- the caller's own bytes with some members replaced ---- */

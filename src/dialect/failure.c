@@ -210,10 +210,12 @@ static yyjson_val *read_json(strv body, struct arena *scratch, struct dialect_sa
     struct err ignored = ERR_INIT;
     if (!json_read(&doc, body, scratch, LLM_ERR_ALL_PROVIDERS_FAILED, &ignored))
         return NULL;
-    if (yyjson_is_str(doc.root))
-        said->message = json_str(doc.root);
-    if (dialect_read_error(doc.root, said) || said->message.ptr != NULL)
+    if (dialect_read_error(doc.root, said))
         return doc.root;
+    if (yyjson_is_str(doc.root)) {
+        said->message = json_str(doc.root);
+        return doc.root;
+    }
     said->message = read_detail(json_get(doc.root, "detail"), scratch);
     if (said->message.ptr == NULL)
         read_object(doc.root, said);

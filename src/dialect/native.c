@@ -295,6 +295,8 @@ static void put_end(struct dialect_out *st, struct buf *out)
 
 static bool encode_event(struct dialect_out *st, const struct llm_event *ev, struct buf *out)
 {
+    if (st->finished)
+        return !out->failed;
     if (!st->started) {
         st->started = true;
         st->usage = LLM_USAGE_NONE;
@@ -322,8 +324,7 @@ static bool encode_event(struct dialect_out *st, const struct llm_event *ev, str
         llm_usage_merge(&st->usage, &ev->usage);
         break;
     case LLM_EV_END:
-        if (!st->finished)
-            put_end(st, out);
+        put_end(st, out);
         st->finished = true;
         break;
     case LLM_EV_REASONING: /* the chunk has no place for it */

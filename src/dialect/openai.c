@@ -432,8 +432,8 @@ static void begin(struct dialect_out *st, struct buf *out)
 
 static bool encode_event(struct dialect_out *st, const struct llm_event *ev, struct buf *out)
 {
-    if (ev->kind == LLM_EV_ERROR || ev->kind == LLM_EV_PING) /* stream_error() ends a stream */
-        return !out->failed;
+    if (st->finished || ev->kind == LLM_EV_ERROR || ev->kind == LLM_EV_PING)
+        return !out->failed; /* a failed stream is ended by stream_error() */
     begin(st, out);
     switch (ev->kind) {
     case LLM_EV_TEXT:
@@ -456,8 +456,7 @@ static bool encode_event(struct dialect_out *st, const struct llm_event *ev, str
         llm_usage_merge(&st->usage, &ev->usage);
         break;
     case LLM_EV_END:
-        if (!st->finished)
-            put_end(st, out);
+        put_end(st, out);
         st->finished = true;
         break;
     case LLM_EV_START:

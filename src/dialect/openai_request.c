@@ -389,6 +389,21 @@ static void edit_num(struct edits *e, const char *key, double value, struct aren
     buf_fini(&text);
 }
 
+static void put_other_options(struct buf *b, yyjson_val *options, struct arena *arena)
+{
+    size_t i, max;
+    yyjson_val *key, *value;
+    yyjson_obj_foreach(options, i, max, key, value)
+    {
+        if (strv_eq_cstr(json_str(key), "include_usage"))
+            continue;
+        buf_put_char(b, ',');
+        json_put_str(b, json_str(key));
+        buf_put_char(b, ':');
+        json_put_val(b, value, arena);
+    }
+}
+
 static void edit_stream(struct edits *e, const struct llm_request *r, bool stream,
                         struct arena *arena)
 {
@@ -407,17 +422,8 @@ static void edit_stream(struct edits *e, const struct llm_request *r, bool strea
     struct buf whole;
     buf_init(&whole, r->body.text.len + 64);
     buf_put_cstr(&whole, "{\"include_usage\":true");
-    size_t i, max;
-    yyjson_val *key, *value;
-    yyjson_obj_foreach(options, i, max, key, value)
-    {
-        if (strv_eq_cstr(json_str(key), "include_usage"))
-            continue;
-        buf_put_char(&whole, ',');
-        json_put_str(&whole, json_str(key));
-        buf_put_char(&whole, ':');
-        json_put_val(&whole, value, arena);
-    }
+    if (options != NULL)
+        put_other_options(&whole, options, arena);
     buf_put_char(&whole, '}');
     if (whole.failed)
         arena->failed = true;

@@ -119,6 +119,8 @@ bool llm_reply_add(struct llm_reply *r, const struct llm_event *ev, struct arena
             buf_put_strv(&r->reasoning, ev->text);
         break;
     case LLM_EV_FINISH:
+        if (ev->choice != 0)
+            break;
         r->finish = ev->finish;
         if (ev->stop_sequence.ptr != NULL)
             r->stop_sequence = arena_strv(arena, ev->stop_sequence);

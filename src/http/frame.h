@@ -11,7 +11,10 @@
  *
  * SSE as in the WHATWG HTML standard, 9.2.6: line ends LF, CRLF or CR; one blank after the colon is
  * optional; several data lines join with LF; comments (lines that begin with a colon) are skipped. An
- * event at the end of the stream without its blank line is still an event here (real servers do that).
+ * event at the end of the stream without its blank line is still an event here (real servers do that),
+ * and its `raw` gets the line ends it lacks. Events without a data line are none, as in the standard.
+ * The same bytes give the same frames however they were cut; for that, an event that ends with CR waits
+ * for the next byte, which may be the LF that belongs to it.
  */
 #ifndef HTTP_FRAME_H
 #define HTTP_FRAME_H
@@ -32,8 +35,11 @@ enum http_framing { HTTP_SSE, HTTP_NDJSON };
 
 struct http_framer {
     enum http_framing framing;
-    struct buf partial;
-    size_t scanned; /* bytes of `partial` already searched for an end */
+    struct buf partial; /* the beginning of a frame whose end has not come yet */
+    struct buf joined;  /* several data lines as one; empty for nearly every stream */
+    size_t bytes_max;
+    unsigned state;     /* how the bytes searched so far ended; see frame.c */
+    unsigned bom;       /* bytes of a byte order mark seen at the stream's start; 3 = past it */
     bool failed;
 };
 void http_framer_init(struct http_framer *f, enum http_framing framing, size_t frame_bytes_max);

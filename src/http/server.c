@@ -1,0 +1,776 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * server - listeners, connections and their states, requests on their way in. See conn.h for the picture,
+ * reply.c for the way out.
+ *
+ * Always holds: one timer per connection, meaning what the state says; the handler is called only from
+ * data, from that timer, or at the end of the turn; a connection in SERVE or FLUSH parses nothing, what
+ * comes is kept in `input` up to INPUT_MAX and then the brake is on. (While it is on, a caller that
+ * leaves is noticed only when something is written to it.)
+ */
+#include <assert.h>
+
+#include "http/conn.h"
+
+/* Pipelined bytes kept; who sends more waits. */
+#define INPUT_MAX ((size_t)64 * 1024)
+/* A refused body up to this size is read over, which is cheaper than a new connection. */
+#define DISCARD_MAX ((uint64_t)64 * 1024)
+/* How long a closing connection may take to read its last reply and close too. */
+#define LINGER_MS 2000
+/* First block of a request's arena: the head of an ordinary request and the handler's own struct. */
+#define ARENA_BLOCK ((size_t)2048)
+/* A decoded document takes a small multiple of its body (yyjson: 12 to 16 bytes per byte at worst). */
+#define ARENA_PER_BODY 16
+#define ARENA_BASE     ((size_t)1024 * 1024)
+
+#define TO(state) (1u << CONN_##state)
+
+static void on_idle_timeout(struct http_conn *c);
+static void on_slow_timeout(struct http_conn *c);
+static void on_write_timeout(struct http_conn *c);
+
+static const struct {
+    const char *name;
+    void (*timeout)(struct http_conn *c);
+    uint32_t next; /* every legal move; DEAD is one from everywhere */
+} states[] = {
+    [CONN_IDLE] = {"idle", on_idle_timeout, TO(HEAD) | TO(SERVE)},
+    [CONN_HEAD] = {"head", on_slow_timeout, TO(BODY) | TO(SERVE) | TO(FLUSH)},
+    [CONN_BODY] = {"body", on_slow_timeout, TO(SERVE) | TO(FLUSH)},
+    [CONN_SERVE] = {"serve", on_write_timeout, TO(FLUSH)},
+    [CONN_FLUSH] = {"flush", on_write_timeout, TO(IDLE)},
+    [CONN_DEAD] = {"dead", NULL, 0},
+};
+_Static_assert(sizeof states / sizeof *states == CONN_STATES, "one row per state");
+
+static void conn_go(struct http_conn *c, enum conn_state to)
+{
+    assert(to == CONN_DEAD || (states[c->state].next & (1u << to)) != 0);
+    c->state = to;
+}
+
+static void on_accept(void *arg, struct io_stream *stream);
+static void on_data(void *arg, const char *data, size_t len);
+static void on_end(void *arg, enum io_end end);
+static void on_drain(void *arg);
+static void on_timer(void *arg);
+static void run_task(struct io_task *task);
+static void conn_receive(struct http_conn *c, const char *data, size_t len);
+static size_t conn_parse(struct http_conn *c, const char *data, size_t len);
+static void conn_arm(struct http_conn *c);
+static bool request_begin(struct http_conn *c);
+static void request_free(struct http_conn *c);
+static bool request_keep_head(struct serving *r);
+static void head_done(struct http_conn *c);
+static enum http_body on_body(void *arg, const char *data, size_t len);
+static void message_done(struct http_conn *c);
+static void conn_bad(struct http_conn *c, enum http_bad why);
+static void conn_settle(struct http_conn *c);
+static void conn_resume(struct http_conn *c);
+static void conn_drop(struct http_conn *c, void (*end)(struct io_stream *));
+static void tell_gone(struct http_conn *c);
+static void start_timer(struct http_conn *c, uint64_t ms);
+static void conn_free(struct http_conn *c);
+static void server_free_now(struct http_server *s);
+
+static const struct io_stream_ops stream_ops = {on_data, on_end, on_drain};
+
+static void enter(struct http_server *s)
+{
+    s->depth++;
+}
+
+static void leave(struct http_server *s)
+{
+    assert(s->depth > 0);
+    if (--s->depth == 0 && s->freed)
+        server_free_now(s);
+}
+
+/* ---- the server ---- */
+
+struct http_server *http_server_new(struct io_loop *loop, const struct http_server_opts *opts,
+                                    const struct http_handlers *handlers, struct err *err)
+{
+    struct http_server *s = mem_alloc(sizeof *s);
+
+    if (s == NULL) {
+        err_oom(err);
+        return NULL;
+    }
+    memset(s, 0, offsetof(struct http_server, out.data));
+    s->loop = loop;
+    s->opts = *opts;
+    s->on = *handlers;
+    s->task.run = run_task;
+    s->date_s = -1;
+    s->out.chunk_at = SIZE_MAX;
+    list_init(&s->conns);
+    list_init(&s->todo);
+    return s;
+}
+
+bool http_server_listen(struct http_server *s, strv address, bool shared, const char **bound,
+                        struct err *err)
+{
+    struct http_listener *l = mem_zalloc(sizeof *l);
+
+    if (l == NULL)
+        return err_oom(err);
+    l->server = s;
+    l->next = s->listeners;
+    s->listeners = l;
+    l->io = io_listen(s->loop, address, shared, on_accept, l, err);
+    if (l->io != NULL)
+        l->address = mem_strdup(io_listener_address(l->io));
+    if (l->address == NULL) {
+        if (l->io != NULL)
+            err_oom(err);
+        s->listeners = l->next;
+        if (l->io != NULL)
+            io_listener_close(l->io);
+        mem_free(l);
+        return false;
+    }
+    if (bound != NULL)
+        *bound = l->address;
+    return true;
+}
+
+void http_server_set_opts(struct http_server *s, const struct http_server_opts *opts)
+{
+    s->opts = *opts;
+}
+
+static void stop_listening(struct http_server *s)
+{
+    for (struct http_listener *l = s->listeners; l != NULL; l = l->next) {
+        if (l->io != NULL)
+            io_listener_close(l->io);
+        l->io = NULL;
+    }
+}
+
+void http_server_drain(struct http_server *s, void (*done)(void *arg), void *arg)
+{
+    struct list *pos, *tmp;
+
+    enter(s);
+    s->draining = true;
+    s->drained = done;
+    s->drained_arg = arg;
+    stop_listening(s);
+    list_for_each(pos, tmp, &s->conns)
+    {
+        struct http_conn *c = list_entry(pos, struct http_conn, node);
+
+        if (c->state == CONN_IDLE)
+            conn_drop(c, io_stream_close);
+    }
+    io_defer(s->loop, &s->task);
+    leave(s);
+}
+
+void http_server_free(struct http_server *s)
+{
+    struct list *pos, *tmp;
+
+    if (s == NULL || s->freed)
+        return;
+    enter(s);
+    s->freed = true;
+    s->drained = NULL;
+    stop_listening(s);
+    list_for_each(pos, tmp, &s->conns)
+    {
+        struct http_conn *c = list_entry(pos, struct http_conn, node);
+
+        http_conn_lost(c);
+        tell_gone(c);
+    }
+    leave(s);
+}
+
+/* Not under one of our own functions. The loop may still hold the task; then that comes here again. */
+static void server_free_now(struct http_server *s)
+{
+    if (s->task.queued)
+        return;
+    while (!list_empty(&s->conns))
+        conn_free(list_first(&s->conns, struct http_conn, node));
+    while (s->listeners != NULL) {
+        struct http_listener *l = s->listeners;
+
+        s->listeners = l->next;
+        mem_free(l->address);
+        mem_free(l);
+    }
+    http_head_free(s->spare);
+    mem_free(s);
+}
+
+void http_request_drop_body(struct http_request *req)
+{
+    struct serving *r = (struct serving *)(void *)req;
+
+    mem_free(r->body);
+    r->body = NULL;
+    r->body_len = r->body_cap = 0;
+    req->body = STRV("");
+}
+
+/* ---- what the loop tells ---- */
+
+static void on_accept(void *arg, struct io_stream *stream)
+{
+    struct http_listener *l = arg;
+    struct http_server *s = l->server;
+    struct http_conn *c = mem_zalloc(sizeof *c);
+
+    if (c == NULL) {
+        io_stream_abort(stream);
+        return;
+    }
+    enter(s);
+    c->server = s;
+    c->stream = stream;
+    c->listener = l->address;
+    buf_init(&c->input, INPUT_MAX * 3); /* the brake comes when a read went over it */
+    list_init(&c->todo);
+    list_add_tail(&s->conns, &c->node);
+    s->n_conns++;
+    io_stream_bind(stream, &stream_ops, c);
+    if (s->on.on_connections != NULL)
+        s->on.on_connections(s->on.arg, 1);
+    if (s->n_conns > s->opts.connections_max || s->draining) {
+        conn_bad(c, HTTP_BAD_BUSY);
+    } else {
+        io_stream_read(stream, true);
+        start_timer(c, s->opts.idle_ms);
+    }
+    leave(s);
+}
+
+static void on_data(void *arg, const char *data, size_t len)
+{
+    struct http_conn *c = arg;
+    struct http_server *s = c->server;
+
+    enter(s);
+    conn_receive(c, data, len);
+    leave(s);
+}
+
+static void on_end(void *arg, enum io_end end)
+{
+    struct http_conn *c = arg;
+    struct http_server *s = c->server;
+
+    enter(s);
+    c->peer_eof = true;
+    /* A caller that has said all and only listens (half-closed) gets a reply that is already made. */
+    if (c->state != CONN_FLUSH || end != IO_EOF)
+        http_conn_lost(c);
+    leave(s);
+}
+
+static void on_drain(void *arg)
+{
+    struct http_conn *c = arg;
+    struct http_server *s = c->server;
+
+    enter(s);
+    c->writing = false;
+    if (c->state == CONN_FLUSH)
+        http_conn_attend(c);
+    else if (c->state == CONN_SERVE && !c->req->ended && c->req->pub.on_drain != NULL)
+        c->req->pub.on_drain(&c->req->pub);
+    leave(s);
+}
+
+static void on_timer(void *arg)
+{
+    struct http_conn *c = arg;
+    struct http_server *s = c->server;
+
+    enter(s);
+    states[c->state].timeout(c);
+    leave(s);
+}
+
+static void on_idle_timeout(struct http_conn *c)
+{
+    conn_drop(c, io_stream_close);
+}
+
+static void on_slow_timeout(struct http_conn *c)
+{
+    if (c->req->ended) /* it has its answer and only drags out its body */
+        conn_drop(c, io_stream_close);
+    else
+        conn_bad(c, HTTP_BAD_TIMEOUT);
+}
+
+/* Also comes when nothing is being written: the timer of IDLE is left running through a request, since
+ * moving it later at the end costs less than stopping and starting it. */
+static void on_write_timeout(struct http_conn *c)
+{
+    uint64_t sent = c->given - io_stream_pending(c->stream);
+
+    if (!c->writing)
+        return;
+    if (sent == c->sent_mark) {
+        http_conn_lost(c);
+        return;
+    }
+    c->sent_mark = sent;
+    start_timer(c, c->server->opts.write_ms);
+}
+
+/* The end of the turn: output first, then everybody who asked for attention. */
+static void run_task(struct io_task *task)
+{
+    struct http_server *s = list_entry(task, struct http_server, task);
+    struct list now;
+
+    enter(s);
+    http_out_flush(s);
+    /* Only those of now: who is put back meanwhile gets the next round. */
+    list_init(&now);
+    if (!list_empty(&s->todo)) {
+        list_add_head(&s->todo, &now);
+        list_del(&s->todo);
+    }
+    while (!list_empty(&now)) {
+        struct http_conn *c = list_first(&now, struct http_conn, todo);
+
+        list_del(&c->todo);
+        if (!s->freed)
+            conn_settle(c);
+    }
+    if (s->drained != NULL && list_empty(&s->conns) && !s->freed) {
+        void (*done)(void *arg) = s->drained;
+
+        s->drained = NULL;
+        done(s->drained_arg);
+    }
+    leave(s);
+}
+
+/* ---- input ---- */
+
+static void conn_receive(struct http_conn *c, const char *data, size_t len)
+{
+    size_t used = 0;
+
+    if (buf_len(&c->input) == 0)
+        used = conn_parse(c, data, len);
+    if (c->state == CONN_DEAD)
+        return;
+    if (used < len && !c->closing) {
+        if (!buf_put(&c->input, data + used, len - used)) {
+            http_conn_lost(c);
+            return;
+        }
+        if (buf_len(&c->input) >= INPUT_MAX) {
+            c->braked = true;
+            io_stream_read(c->stream, false);
+        }
+    }
+    conn_arm(c);
+}
+
+/* Takes bytes until the request is complete; returns how many. */
+static size_t conn_parse(struct http_conn *c, const char *data, size_t len)
+{
+    size_t at = 0, used;
+
+    while (c->state <= CONN_BODY) {
+        if (c->state == CONN_IDLE) {
+            /* Old clients end a body with an empty line that does not belong to it. */
+            while (at < len && (data[at] == '\r' || data[at] == '\n'))
+                at++;
+            if (at == len)
+                break;
+            if (!request_begin(c)) {
+                http_conn_lost(c);
+                break;
+            }
+            conn_go(c, CONN_HEAD);
+        }
+        enum http_parsed got = http_parser_feed(&c->req->parser, data + at, len - at, &used);
+
+        at += used;
+        switch (got) {
+        case HTTP_PARSED_MORE:
+            assert(at == len);
+            return at;
+        case HTTP_PARSED_HEAD:
+            head_done(c);
+            break;
+        case HTTP_PARSED_MESSAGE:
+            message_done(c);
+            break;
+        default:
+            if (c->req->ended) /* refused already, and the body is bad too */
+                conn_drop(c, io_stream_close);
+            else if (got == HTTP_PARSED_NO_MEMORY)
+                conn_bad(c, HTTP_BAD_BUSY);
+            else if (got == HTTP_PARSED_STOPPED)
+                conn_bad(c, c->req->bad);
+            else
+                conn_bad(c,
+                         got == HTTP_PARSED_TOO_LARGE ? HTTP_BAD_HEAD_TOO_LARGE : HTTP_BAD_MESSAGE);
+        }
+    }
+    return at;
+}
+
+static void start_timer(struct http_conn *c, uint64_t ms)
+{
+    io_timer_start(c->server->loop, &c->timer, ms, on_timer, c);
+}
+
+/* After input: the head has one limit for the whole of it, the body one for each pause. */
+static void conn_arm(struct http_conn *c)
+{
+    if (c->state == CONN_HEAD && !c->req->timed) {
+        c->req->timed = true;
+        start_timer(c, c->server->opts.head_ms);
+    } else if (c->state == CONN_BODY) {
+        start_timer(c, c->server->opts.body_ms);
+    }
+}
+
+/* ---- a request on its way in ---- */
+
+static bool request_begin(struct http_conn *c)
+{
+    struct http_server *s = c->server;
+    struct serving *r = mem_zalloc(sizeof *r);
+    struct http_head *head = s->spare;
+
+    if (r == NULL)
+        return false;
+    if (head == NULL)
+        head = http_head_new(s->opts.head_bytes_max);
+    if (head == NULL) {
+        mem_free(r);
+        return false;
+    }
+    s->spare = NULL;
+    head->text.max = s->opts.head_bytes_max;
+    http_parser_init(&r->parser, false, head, s->opts.head_bytes_max, on_body, r);
+    r->conn = c;
+    r->pub.method = HTTP_OTHER;
+    r->pub.target = r->pub.path = r->pub.query = r->pub.body = STRV("");
+    r->pub.loopback_peer = io_stream_is_loopback(c->stream);
+    r->pub.peer = io_stream_peer(c->stream);
+    r->pub.listener = c->listener;
+    r->pub.body_max = s->opts.body_bytes_max;
+    r->pub.received_us = io_now_us(s->loop);
+    arena_init(&r->pub.arena, ARENA_BLOCK, ARENA_BASE);
+    c->req = r;
+    return true;
+}
+
+static void return_head(struct http_server *s, struct serving *r)
+{
+    struct http_head *head = http_parser_take_head(&r->parser);
+
+    if (head == NULL)
+        return;
+    if (s->spare != NULL) {
+        http_head_free(head);
+        return;
+    }
+    http_head_clear(head);
+    s->spare = head;
+}
+
+static void request_free(struct http_conn *c)
+{
+    struct serving *r = c->req;
+
+    if (r == NULL)
+        return;
+    return_head(c->server, r);
+    mem_free(r->body);
+    arena_fini(&r->pub.arena);
+    mem_free(r);
+    c->req = NULL;
+}
+
+/* Copies the head into the request's arena and gives the borrowed one back. */
+static bool request_keep_head(struct serving *r)
+{
+    struct http_request *pub = &r->pub;
+    const struct http_head *h = r->parser.head;
+    strv text = buf_view(&h->text);
+    char *copy = arena_cstr(&pub->arena, text);
+    const char *mark;
+
+    pub->headers = arena_alloc(&pub->arena, h->n * sizeof *pub->headers);
+    if (copy == NULL || pub->headers == NULL)
+        return false;
+    http_head_views(h, copy, pub->headers);
+    pub->n_headers = h->n;
+    pub->method = http_parser_method(&r->parser);
+    pub->target = pub->path = (strv){copy, h->target_len};
+    pub->query = (strv){copy + h->target_len, 0};
+    mark = memchr(copy, '?', h->target_len);
+    if (mark != NULL) {
+        pub->path.len = (size_t)(mark - copy);
+        pub->query = strv_from(pub->target, pub->path.len + 1);
+    }
+    return_head(r->conn->server, r);
+    return true;
+}
+
+static void head_done(struct http_conn *c)
+{
+    struct http_server *s = c->server;
+    struct serving *r = c->req;
+    const struct http_parser *p = &r->parser;
+    bool has_body = p->chunked || p->length > 0;
+    bool read_over = !p->chunked && p->length <= DISCARD_MAX && !p->expects_continue;
+    bool closing;
+
+    r->pub.received_us = io_now_us(s->loop);
+    if (!request_keep_head(r)) {
+        conn_bad(c, HTTP_BAD_BUSY);
+        return;
+    }
+    closing = !p->keep_alive || http_parser_minor(p) == 0;
+    /* A reply given already in on_head has to say whether the connection goes on. */
+    c->closing = closing || (has_body && !read_over);
+    bool go_on = s->on.on_head(s->on.arg, &r->pub);
+
+    if (c->state == CONN_DEAD)
+        return;
+    assert(go_on != r->ended);
+    if (!go_on && c->closing && has_body) {
+        conn_go(c, CONN_FLUSH);
+        http_conn_attend(c);
+        return;
+    }
+    if (go_on) {
+        c->closing = closing;
+        if (p->length > r->pub.body_max) {
+            conn_bad(c, HTTP_BAD_BODY_TOO_LARGE);
+            return;
+        }
+        r->pub.arena.bytes_max = ARENA_BASE + ARENA_PER_BODY * r->pub.body_max;
+        if (p->length > 0) {
+            r->body = mem_alloc((size_t)p->length + 1);
+            r->body_cap = (size_t)p->length;
+            if (r->body == NULL) {
+                conn_bad(c, HTTP_BAD_BUSY);
+                return;
+            }
+        }
+        if (p->expects_continue && has_body) {
+            strv text = STRV("HTTP/1.1 100 Continue\r\n\r\n");
+            struct iovec v = {(void *)(uintptr_t)text.ptr, text.len};
+
+            if (!io_stream_write(c->stream, &v, 1)) {
+                http_conn_lost(c);
+                return;
+            }
+            c->given += text.len;
+        }
+    }
+    conn_go(c, CONN_BODY);
+}
+
+static enum http_body on_body(void *arg, const char *data, size_t len)
+{
+    struct serving *r = arg;
+
+    if (r->ended)
+        return HTTP_BODY_GO; /* refused: read over */
+    if (len > r->pub.body_max - r->body_len) {
+        r->bad = HTTP_BAD_BODY_TOO_LARGE;
+        return HTTP_BODY_STOP;
+    }
+    if (len > r->body_cap - r->body_len) { /* chunked: nobody said how much it will be */
+        size_t cap = r->body_cap < 2048 ? 4096 : r->body_cap * 2;
+        char *body;
+
+        if (cap < r->body_len + len)
+            cap = r->body_len + len;
+        if (cap > r->pub.body_max)
+            cap = r->pub.body_max;
+        body = mem_realloc(r->body, cap + 1);
+        if (body == NULL) {
+            r->bad = HTTP_BAD_BUSY;
+            return HTTP_BODY_STOP;
+        }
+        r->body = body;
+        r->body_cap = cap;
+    }
+    memcpy(r->body + r->body_len, data, len);
+    r->body_len += len;
+    return HTTP_BODY_GO;
+}
+
+static void message_done(struct http_conn *c)
+{
+    struct serving *r = c->req;
+
+    if (r->ended) {
+        conn_go(c, CONN_FLUSH);
+        http_conn_attend(c);
+        return;
+    }
+    if (r->body != NULL) {
+        r->body[r->body_len] = '\0';
+        r->pub.body = (strv){r->body, r->body_len};
+    }
+    conn_go(c, CONN_SERVE);
+    c->server->on.on_request(c->server->on.arg, &r->pub);
+}
+
+static void conn_bad(struct http_conn *c, enum http_bad why)
+{
+    struct http_server *s = c->server;
+
+    if (c->req == NULL && !request_begin(c)) {
+        http_conn_lost(c);
+        return;
+    }
+    c->closing = true;
+    conn_go(c, CONN_SERVE);
+    s->on.on_bad(s->on.arg, &c->req->pub, why);
+    http_reply_abort(&c->req->pub); /* does nothing if it was answered, as it should be */
+}
+
+/* ---- the end of a request, and of a connection ---- */
+
+void http_conn_attend(struct http_conn *c)
+{
+    if (c->server->freed)
+        return;
+    if (list_empty(&c->todo))
+        list_add_tail(&c->server->todo, &c->todo);
+    io_defer(c->server->loop, &c->server->task);
+}
+
+void http_conn_reply_ended(struct http_conn *c)
+{
+    if (c->state != CONN_SERVE)
+        return; /* in on_head: the body, if any, is still to be read over */
+    conn_go(c, CONN_FLUSH);
+    http_conn_attend(c);
+}
+
+void http_conn_wrote(struct http_conn *c, size_t bytes)
+{
+    size_t pending = io_stream_pending(c->stream);
+
+    c->given += bytes;
+    if (pending > c->server->opts.reply_pending_max) {
+        http_conn_lost(c);
+    } else if (pending > 0 && !c->writing) {
+        c->writing = true;
+        c->sent_mark = c->given - pending;
+        start_timer(c, c->server->opts.write_ms);
+    }
+}
+
+void http_conn_lost(struct http_conn *c)
+{
+    struct serving *r = c->req;
+
+    if (c->state == CONN_DEAD)
+        return;
+    if (r != NULL && !r->ended) {
+        r->ended = true;
+        c->gone_due = r->pub.on_gone != NULL;
+    }
+    /* With a request open there may be half a reply out; it must not look like a whole one. */
+    conn_drop(c, r != NULL ? io_stream_abort : io_stream_close);
+}
+
+static void conn_drop(struct http_conn *c, void (*end)(struct io_stream *))
+{
+    struct http_server *s = c->server;
+
+    http_out_drop(c);
+    io_timer_stop(s->loop, &c->timer);
+    end(c->stream);
+    c->stream = NULL;
+    conn_go(c, CONN_DEAD);
+    s->n_conns--;
+    if (s->on.on_connections != NULL)
+        s->on.on_connections(s->on.arg, -1);
+    http_conn_attend(c);
+}
+
+static void finish_stream(struct io_stream *stream)
+{
+    io_stream_finish(stream, LINGER_MS);
+}
+
+static void tell_gone(struct http_conn *c)
+{
+    if (!c->gone_due)
+        return;
+    c->gone_due = false;
+    c->req->pub.on_gone(&c->req->pub);
+}
+
+/* At the end of the turn; all output has been handed to the streams. */
+static void conn_settle(struct http_conn *c)
+{
+    struct http_server *s = c->server;
+
+    if (c->state == CONN_DEAD && c->gone_due) {
+        tell_gone(c);
+        http_conn_attend(c); /* its handler may still hold the request in this turn */
+    } else if (c->state == CONN_DEAD) {
+        conn_free(c);
+    } else if (c->state == CONN_FLUSH) {
+        request_free(c);
+        if (io_stream_pending(c->stream) > 0)
+            return; /* on_drain() or the write limit comes back to it */
+        if (c->closing || c->peer_eof || s->draining) {
+            conn_drop(c, finish_stream);
+            return;
+        }
+        conn_go(c, CONN_IDLE);
+        start_timer(c, s->opts.idle_ms);
+        conn_resume(c);
+    }
+}
+
+/* The next request may have come already. One a turn, so that nobody gets ahead by pipelining. */
+static void conn_resume(struct http_conn *c)
+{
+    if (buf_len(&c->input) == 0)
+        return;
+    strv waiting = buf_view(&c->input);
+    size_t used = conn_parse(c, waiting.ptr, waiting.len);
+
+    if (c->state == CONN_DEAD)
+        return;
+    buf_eat(&c->input, used);
+    if (buf_len(&c->input) == 0 || c->closing)
+        buf_fini(&c->input);
+    if (c->braked && buf_len(&c->input) < INPUT_MAX) {
+        c->braked = false;
+        io_stream_read(c->stream, true);
+    }
+    conn_arm(c);
+}
+
+static void conn_free(struct http_conn *c)
+{
+    assert(c->state == CONN_DEAD && c->stream == NULL);
+    list_del(&c->node);
+    list_del(&c->todo);
+    request_free(c);
+    buf_fini(&c->input);
+    mem_free(c);
+}

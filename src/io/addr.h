@@ -13,8 +13,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "base/err.h"
-#include "base/strv.h"
+#include "base/base.h"
 
 #define IO_ADDR_TEXT_MAX 56 /* "[" 45 of an IPv6 address "]" ":65535" and a terminator */
 

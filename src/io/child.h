@@ -13,18 +13,17 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "base/err.h"
-#include "base/strv.h"
+#include "base/base.h"
 
 struct io_loop;
 struct io_child;
 
 struct io_child_opts {
-    const char *const
-        *argv; /* argv[0] is the file, looked up on PATH if it has no slash; NULL ends */
+    const char *const *argv; /* argv[0] is looked up on PATH if it has no slash; NULL ends */
     const char *const *envp; /* "NAME=value"; NULL ends */
     const char *cwd;         /* NULL = ours */
-    /* A line of its standard error, without the line end, cut to 1 KiB; may be NULL. */
+    /* A line of its standard error, without the line end, cut to 1 KiB, empty ones left out; may be
+     * NULL. */
     void (*on_line)(void *arg, strv line);
     /* It ended: exit status 0..255 and signal 0, or the signal. After this the handle is gone. */
     void (*on_exit)(void *arg, int status, int signal);

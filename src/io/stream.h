@@ -23,8 +23,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#include "base/err.h"
-#include "base/strv.h"
+#include "base/base.h"
 
 struct io_loop;
 struct io_stream;

@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-#include "base/strv.h"
+#include "base/base.h"
 
 enum llm_error {
     LLM_OK,

@@ -14,9 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/arena.h"
-#include "base/buf.h"
-#include "base/strv.h"
+#include "base/base.h"
 
 enum llm_event_kind {
     LLM_EV_START,

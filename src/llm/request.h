@@ -6,9 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/arena.h"
-#include "base/json.h"
-#include "base/strv.h"
+#include "base/base.h"
 
 enum llm_dialect { LLM_OPENAI, LLM_ANTHROPIC, LLM_OLLAMA, LLM_NATIVE, LLM_DIALECTS };
 const char *llm_dialect_name(enum llm_dialect d);

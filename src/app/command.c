@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* command - the tables, and what is made of them. */
+#include "app/command.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+extern char **environ;
+
+const struct flag_row flag_rows[FLAGS] = {
+    [FLAG_CONFIG] = {'c', "config", "FILE", "Configuration file. Without it: $LLM_ROUTER_CONFIG, ./llm-router.yaml, "
+                                            "/etc/llm-router/llm-router.yaml, the first that exists; else the "
+                                            "environment alone."},
+    [FLAG_SET] = {0, "set", "OPTION=VALUE", "Sets one option over file and environment. May be given several times."},
+    [FLAG_JSON] = {0, "json", NULL, "Prints one JSON document instead of text."},
+    [FLAG_MODEL] = {'m', "model", "NAME", "Model, role, alias or provider/model. Default: auto."},
+    [FLAG_SYSTEM] = {'s', "system", "TEXT", "System prompt."},
+    [FLAG_PRIVATE] = {'p', "private", NULL, "Marks the question private: only local providers may see it."},
+    [FLAG_MODE] = {0, "mode", "MODE", "local, hybrid or cloud; can only narrow what the configuration allows."},
+    [FLAG_TASK] = {0, "task", "CLASS", "Task class, as in the header X-LLM-Task."},
+    [FLAG_MAX_TOKENS] = {0, "max-tokens", "N", "Longest answer, in tokens."},
+    [FLAG_URL] = {'u', "url", "URL", "Address of the running router. Default: $LLM_ROUTER_URL, else the first "
+                                     "listen address of the configuration."},
+    [FLAG_SAMPLE] = {0, "sample", NULL, "Prints a sample file with every option, its default and its documentation."},
+    [FLAG_OFFLINE] = {0, "offline", NULL, "Contacts nobody: answers from the configuration alone."},
+    [FLAG_HELP] = {'h', "help", NULL, "Prints this help."},
+};
+
+#define F(x) (1u << FLAG_##x)
+#define SOURCE (F(CONFIG) | F(SET))
+
+const struct command commands[] = {
+    {"serve", "", "run the router",
+     "Runs in the foreground and logs to standard error, one JSON object a line.\n\n"
+     "SIGHUP reads the configuration again and takes it over whole, without ending a stream; a wrong file changes "
+     "nothing. SIGTERM and SIGINT let streams end for as long as `drain` says; a second one ends at once.",
+     SOURCE, command_serve},
+    {"check", "", "validate the configuration and print the effective one",
+     "Prints every option with its value and where it came from. Secrets are masked.\n\n"
+     "Exit status 2 means that the configuration is wrong; standard error says where and what was expected.",
+     SOURCE | F(SAMPLE), command_check},
+    {"doctor", "", "probe providers, models, engine, disk and clock",
+     "Asks every configured provider for its models, starts nothing, and prints every address that the program may "
+     "ever contact. Exit status 1 if nothing could be served.",
+     SOURCE | F(JSON) | F(OFFLINE), command_doctor},
+    {"ask", "[\"QUESTION\"]", "ask one question, the answer streamed",
+     "Sends the question to the running router. Without a question, or with -, it is read from standard input. The "
+     "API key is taken from $LLM_ROUTER_KEY.\n\n"
+     "The answer goes to standard output. On a terminal a last line on standard error tells who answered.",
+     SOURCE | F(JSON) | F(MODEL) | F(SYSTEM) | F(PRIVATE) | F(MODE) | F(TASK) | F(MAX_TOKENS) | F(URL), command_ask},
+    {"models", "", "list what can be asked for",
+     "Asks the configured providers for their models and prints them with the roles and aliases that lead to them.",
+     SOURCE | F(JSON), command_models},
+    {"explain", "\"QUESTION\"", "tell where a request would go and why, without sending it",
+     "Prints the plan in order, and for every candidate that was left out the reason. Providers are asked for their "
+     "model lists unless --offline is given.",
+     SOURCE | F(JSON) | F(MODEL) | F(PRIVATE) | F(MODE) | F(TASK) | F(OFFLINE), command_explain},
+    {"keys", "add NAME | list | revoke ID", "manage the API keys of callers",
+     "A key is shown once, when it is made; only its digest is kept. A running router takes changes over within "
+     "seconds.",
+     SOURCE | F(JSON), command_keys},
+    {"version", "", "print the version", "", F(JSON), command_version},
+    {"help", "[COMMAND]", "print help", "", 0, command_help},
+    {"manpage", "[NAME]", "print a manual page's source",
+     "Prints llm-router(1), the page of a command, or llm-router.yaml(5), for the build.", 0, command_manpage},
+};
+const size_t n_commands = sizeof commands / sizeof *commands;
+
+/* ---- help ---- */
+
+/* Breaks text at blanks; later lines are indented. */
+static void put_wrapped(FILE *out, const char *text, int indent, int width)
+{
+    int column = indent;
+    while (*text != '\0') {
+        int len = (int)strcspn(text, " \n");
+        if (column > indent && column + 1 + len > width) {
+            fprintf(out, "\n%*s", indent, "");
+            column = indent;
+        } else if (column > indent) {
+            fputc(' ', out);
+            column++;
+        }
+        fprintf(out, "%.*s", len, text);
+        column += len;
+        text += len;
+        if (text[0] == '\n' && text[1] == '\n') {
+            fprintf(out, "\n\n%*s", indent, "");
+            column = indent;
+        }
+        text += strspn(text, " \n");
+    }
+    fputc('\n', out);
+}
+
+static void put_flag(FILE *out, const struct flag_row *f)
+{
+    int n = f->letter != 0 ? fprintf(out, "  -%c, --%s", f->letter, f->name) : fprintf(out, "      --%s", f->name);
+    if (f->value != NULL)
+        n += fprintf(out, " %s", f->value);
+    if (n < 26)
+        fprintf(out, "%*s", 26 - n, "");
+    else
+        fprintf(out, "\n%*s", 26, "");
+    put_wrapped(out, f->doc, 26, 100);
+}
+
+static void help_command(FILE *out, const struct command *c)
+{
+    fprintf(out, "usage: llm-router %s [flags]%s%s\n\n", c->name, c->usage[0] != '\0' ? " " : "", c->usage);
+    put_wrapped(out, c->doc[0] != '\0' ? c->doc : c->summary, 0, 100);
+    fputs("\nflags:\n", out);
+    for (unsigned i = 0; i < FLAGS; i++)
+        if ((c->flags & (1u << i)) != 0 || i == FLAG_HELP)
+            put_flag(out, &flag_rows[i]);
+}
+
+static void help_all(FILE *out)
+{
+    fputs("usage: llm-router COMMAND [flags]\n\n"
+          "Stands between applications and language models: speaks OpenAI, Anthropic and Ollama to callers,\n"
+          "keeps private requests on the premises, survives the failure of any provider.\n\ncommands:\n", out);
+    for (size_t i = 0; i < n_commands; i++)
+        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+    fputs("\n`llm-router COMMAND --help` tells more; `man llm-router` tells all.\n", out);
+}
+
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; i < n_commands; i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+int command_help(struct cli *cli)
+{
+    const struct command *c = cli->n_words > 0 ? find_command(cli->words[0]) : NULL;
+    if (cli->n_words > 0 && c == NULL) {
+        fprintf(stderr, "llm-router: there is no command \"%s\"\n", cli->words[0]);
+        return EXIT_USAGE;
+    }
+    if (c != NULL)
+        help_command(stdout, c);
+    else
+        help_all(stdout);
+    return EXIT_OK;
+}
+
+/* ---- manual pages ---- */
+
+/* Text for man(7): a leading dot or quote and every backslash mean themselves; a blank line is a paragraph. */
+static void put_roff(struct buf *b, const char *text)
+{
+    bool line_start = true;
+    for (; *text != '\0'; text++) {
+        if (text[0] == '\n' && text[1] == '\n') {
+            buf_put_cstr(b, "\n.PP\n");
+            text++;
+            line_start = true;
+            continue;
+        }
+        if (line_start && (*text == '.' || *text == '\''))
+            buf_put_cstr(b, "\\&");
+        if (*text == '\\')
+            buf_put_cstr(b, "\\e");
+        else if (*text == '-')
+            buf_put_cstr(b, "\\-");
+        else
+            buf_put_char(b, *text);
+        line_start = *text == '\n';
+    }
+    buf_put_char(b, '\n');
+}
+
+static void man_flags(struct buf *b, uint32_t flags)
+{
+    buf_put_cstr(b, ".SH OPTIONS\n");
+    for (unsigned i = 0; i < FLAGS; i++) {
+        const struct flag_row *f = &flag_rows[i];
+        if ((flags & (1u << i)) == 0 && i != FLAG_HELP)
+            continue;
+        buf_put_cstr(b, ".TP\n");
+        if (f->letter != 0)
+            buf_printf(b, "\\fB\\-%c\\fR, ", f->letter);
+        buf_put_cstr(b, "\\fB\\-\\-");
+        for (const char *c = f->name; *c != '\0'; c++)
+            buf_put_cstr(b, *c == '-' ? "\\-" : (char[]){*c, '\0'});
+        buf_put_cstr(b, "\\fR");
+        if (f->value != NULL)
+            buf_printf(b, " \\fI%s\\fR", f->value);
+        buf_put_char(b, '\n');
+        put_roff(b, f->doc);
+    }
+}
+
+static void man_head(struct buf *b, const char *title, int section, const char *name, const char *summary)
+{
+    buf_printf(b, ".\\\" Written by `llm-router manpage` from the tables of the program; do not edit.\n"
+                  ".TH %s %d \"\" \"llm-router %s\"\n.SH NAME\n%s \\- %s\n", title, section, LLM_ROUTER_VERSION, name, summary);
+}
+
+static void man_status(struct buf *b)
+{
+    buf_put_cstr(b, ".SH \"EXIT STATUS\"\n"
+                    ".TP\n0\nAll went well.\n.TP\n1\nIt failed; standard error says why.\n"
+                    ".TP\n2\nThe command line or the configuration is wrong.\n"
+                    ".TP\n3\nThe running router, or every provider, could not be reached.\n"
+                    ".TP\n4\nThe request was refused.\n");
+}
+
+bool command_manual(const char *name, struct buf *b)
+{
+    char title[64];
+    if (name != NULL && strcmp(name, "llm-router.yaml") == 0) {
+        man_head(b, "LLM-ROUTER.YAML", 5, "llm-router.yaml", "configuration of llm-router");
+        buf_put_cstr(b, ".SH DESCRIPTION\nOne YAML file. Every option has a default; "
+                        "\\fBllm-router check \\-\\-sample\\fR prints a file with all of them.\n");
+        return config_manual(b) && !b->failed;
+    }
+    const struct command *c = name != NULL ? find_command(name) : NULL;
+    if (name != NULL && c == NULL)
+        return false;
+    if (c != NULL) {
+        snprintf(title, sizeof title, "llm-router-%s", c->name);
+        man_head(b, title, 1, title, c->summary);
+        buf_printf(b, ".SH SYNOPSIS\n\\fBllm\\-router %s\\fR [\\fIflags\\fR] ", c->name);
+        put_roff(b, c->usage);
+        buf_put_cstr(b, ".SH DESCRIPTION\n");
+        put_roff(b, c->doc[0] != '\0' ? c->doc : c->summary);
+        man_flags(b, c->flags);
+        man_status(b);
+        buf_put_cstr(b, ".SH \"SEE ALSO\"\nllm\\-router(1), llm\\-router.yaml(5)\n");
+        return !b->failed;
+    }
+    man_head(b, "LLM-ROUTER", 1, "llm-router", "route language model requests, private ones to local models only");
+    buf_put_cstr(b, ".SH SYNOPSIS\n\\fBllm\\-router\\fR \\fICOMMAND\\fR [\\fIflags\\fR]\n.SH DESCRIPTION\n");
+    put_roff(b, "One program between an organisation's applications and its language models. It speaks OpenAI, "
+                "Anthropic and Ollama to its callers, sends each request to a local server or to a cloud, keeps "
+                "private requests on the premises, and survives the failure of any provider.");
+    buf_put_cstr(b, ".SH COMMANDS\n");
+    for (size_t i = 0; i < n_commands; i++) {
+        buf_printf(b, ".TP\n\\fB%s\\fR ", commands[i].name);
+        put_roff(b, commands[i].usage);
+        put_roff(b, commands[i].summary);
+    }
+    buf_put_cstr(b, ".SH ROUTES\n");
+    for (size_t i = 0; i < app_n_routes; i++) {
+        buf_printf(b, ".TP\n%s %s\n", http_method_name(app_routes[i].method), app_routes[i].path);
+        put_roff(b, app_routes[i].doc);
+    }
+    man_status(b);
+    buf_put_cstr(b, ".SH \"SEE ALSO\"\nllm\\-router.yaml(5), llm\\-router\\-serve(1), llm\\-router\\-ask(1)\n");
+    return !b->failed;
+}
+
+int command_manpage(struct cli *cli)
+{
+    struct buf b;
+    buf_init(&b, (size_t)1 << 20);
+    bool ok = command_manual(cli->n_words > 0 ? cli->words[0] : NULL, &b);
+    if (ok)
+        fwrite(buf_view(&b).ptr, 1, buf_len(&b), stdout);
+    else
+        fputs("llm-router: there is no such page\n", stderr);
+    buf_fini(&b);
+    return ok ? EXIT_OK : EXIT_USAGE;
+}
+
+/* ---- the command line ---- */
+
+static int find_flag(const struct command *c, const char *arg, const char **value)
+{
+    *value = NULL;
+    for (unsigned i = 0; i < FLAGS; i++) {
+        const struct flag_row *f = &flag_rows[i];
+        size_t n = strlen(f->name);
+        if ((c->flags & (1u << i)) == 0 && i != FLAG_HELP)
+            continue;
+        if (arg[1] != '-') {
+            if (arg[1] == f->letter && (arg[2] == '\0' || f->value != NULL)) {
+                *value = arg[2] != '\0' ? arg + 2 : NULL;
+                return (int)i;
+            }
+        } else if (strncmp(arg + 2, f->name, n) == 0 && (arg[2 + n] == '\0' || arg[2 + n] == '=')) {
+            *value = arg[2 + n] == '=' ? arg + 3 + n : NULL;
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+static int usage_error(const struct command *c, const char *what, const char *arg)
+{
+    fprintf(stderr, "llm-router %s: %s \"%s\"; see llm-router %s --help\n", c->name, what, arg, c->name);
+    return EXIT_USAGE;
+}
+
+static int parse(struct cli *cli, int argc, char **argv, const char **words)
+{
+    const struct command *c = cli->command;
+    bool only_words = false;
+    for (int i = 0; i < argc; i++) {
+        const char *value;
+        if (only_words || argv[i][0] != '-' || argv[i][1] == '\0') {
+            words[cli->n_words++] = argv[i];
+            continue;
+        }
+        if (strcmp(argv[i], "--") == 0) {
+            only_words = true;
+            continue;
+        }
+        int flag = find_flag(c, argv[i], &value);
+        if (flag < 0)
+            return usage_error(c, "unknown flag", argv[i]);
+        if (flag_rows[flag].value == NULL) {
+            if (value != NULL)
+                return usage_error(c, "this flag takes no value:", argv[i]);
+            value = "";
+        } else if (value == NULL) {
+            if (i + 1 == argc)
+                return usage_error(c, "a value is missing after", argv[i]);
+            value = argv[++i];
+        }
+        cli->flags[flag] = value;
+        if (flag == FLAG_SET) {
+            if (cli->n_set + 1 == sizeof cli->set / sizeof *cli->set)
+                return usage_error(c, "too many of", "--set");
+            cli->set[cli->n_set++] = value;
+        }
+    }
+    return EXIT_OK;
+}
+
+struct config *command_config(struct cli *cli)
+{
+    struct err err = ERR_INIT;
+    struct config *config = config_load(&cli->source, &err);
+    if (config != NULL)
+        return config;
+    if (err.line > 0)
+        fprintf(stderr, "llm-router: %s%sline %zu, column %zu: %s\n", cli->source.path != NULL ? cli->source.path : "",
+                cli->source.path != NULL ? ": " : "", err.line, err.column, err.text);
+    else
+        fprintf(stderr, "llm-router: %s\n", err.text);
+    return NULL;
+}
+
+int command_main(int argc, char **argv)
+{
+    const char *words[256];
+    struct cli cli = {.words = words};
+    if (argc < 2) {
+        help_all(stderr);
+        return EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+        argv[1] = "help";
+    else if (strcmp(argv[1], "--version") == 0)
+        argv[1] = "version";
+    cli.command = find_command(argv[1]);
+    if (cli.command == NULL) {
+        fprintf(stderr, "llm-router: there is no command \"%s\"; see llm-router help\n", argv[1]);
+        return EXIT_USAGE;
+    }
+    if (argc - 2 > (int)(sizeof words / sizeof *words))
+        return usage_error(cli.command, "too many words after", argv[1]);
+    int status = parse(&cli, argc - 2, argv + 2, words);
+    if (status != EXIT_OK)
+        return status;
+    if (cli.flags[FLAG_HELP] != NULL) {
+        help_command(stdout, cli.command);
+        return EXIT_OK;
+    }
+    cli.color = isatty(STDOUT_FILENO) && getenv("NO_COLOR") == NULL;
+    cli.source = (struct config_source){
+        .path = cli.flags[FLAG_CONFIG],
+        .environment = (const char *const *)environ,
+        .set = cli.set,
+    };
+    return cli.command->run(&cli);
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * command - the command line: one table of commands, one of flags. Parsing, `--help` and the man pages are
+ * made from them; a new command is a row and a function.
+ */
+#ifndef APP_COMMAND_H
+#define APP_COMMAND_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "app/app.h"
+
+enum flag {
+    FLAG_CONFIG,
+    FLAG_SET,
+    FLAG_JSON,
+    FLAG_MODEL,
+    FLAG_SYSTEM,
+    FLAG_PRIVATE,
+    FLAG_MODE,
+    FLAG_TASK,
+    FLAG_MAX_TOKENS,
+    FLAG_URL,
+    FLAG_SAMPLE,
+    FLAG_OFFLINE,
+    FLAG_HELP,
+    FLAGS
+};
+
+struct flag_row {
+    char letter;       /* 0 = none */
+    const char *name;  /* without dashes */
+    const char *value; /* word for its value in the help; NULL = a switch */
+    const char *doc;   /* one or two sentences */
+};
+extern const struct flag_row flag_rows[FLAGS];
+
+/* Exit statuses of every command (sysexits.h is not used by tools of this kind; these are in the man page). */
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_UNREACHABLE = 3, EXIT_REFUSED = 4 };
+
+struct cli {
+    const struct command *command;
+    const char *flags[FLAGS];    /* value, or "" for a switch that is on; NULL = not given */
+    const char *set[64];         /* every --set, NULL-terminated */
+    size_t n_set;
+    const char *const *words;    /* what is no flag */
+    size_t n_words;
+    struct config_source source; /* from --config, --set and the environment */
+    bool color;                  /* standard output is a terminal and NO_COLOR is not set */
+};
+
+struct command {
+    const char *name;
+    const char *usage;           /* words after the flags: "\"QUESTION\"" */
+    const char *summary;         /* one line, lower case, no full stop */
+    const char *doc;             /* paragraphs for help and man page, separated by blank lines */
+    uint32_t flags;              /* 1 << FLAG_x; HELP is always there */
+    int (*run)(struct cli *cli);
+};
+extern const struct command commands[];
+extern const size_t n_commands;
+
+int command_main(int argc, char **argv);
+/* A man page in man(7) source: name NULL = llm-router(1), "llm-router.yaml" = the file's, else a command's. */
+bool command_manual(const char *name, struct buf *out);
+
+int command_serve(struct cli *cli);
+int command_check(struct cli *cli);
+int command_doctor(struct cli *cli);
+int command_ask(struct cli *cli);
+int command_models(struct cli *cli);
+int command_explain(struct cli *cli);
+int command_keys(struct cli *cli);
+int command_version(struct cli *cli);
+int command_manpage(struct cli *cli);
+int command_help(struct cli *cli);
+
+/* Loads the configuration; on failure says why on standard error and returns NULL. */
+struct config *command_config(struct cli *cli);
+
+#endif

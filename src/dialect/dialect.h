@@ -165,6 +165,9 @@ bool dialect_decode_stops(struct llm_request *r, yyjson_val *v, const char *fiel
 /* Booleans as JSON booleans; null = absent. */
 bool dialect_decode_bool(yyjson_val *obj, const char *key, bool *out, struct err *err);
 
+/* Absent, null, false, "", [] or {}: asks for nothing, whatever the member means. */
+bool dialect_is_nothing(yyjson_val *v);
+
 /* Members to set in the caller's own body for a same-dialect upstream. */
 struct dialect_edit {
     const char *key; /* root member */

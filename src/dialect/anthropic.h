@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* anthropic - what the two files of this dialect share: requests (anthropic_request.c), answers
+ * (anthropic.c). */
+#ifndef DIALECT_ANTHROPIC_H
+#define DIALECT_ANTHROPIC_H
+
+#include "dialect/dialect.h"
+
+#define PUT(out, literal) buf_put((out), (literal), sizeof(literal) - 1)
+
+bool anthropic_decode_request(strv body, enum llm_op op, struct arena *arena,
+                              struct llm_request *out, struct err *err);
+bool anthropic_encode_request(const struct llm_request *r, const struct dialect_target *t,
+                              struct arena *arena, struct buf *out, uint32_t *losses,
+                              struct err *err);
+
+#endif

@@ -1,0 +1,813 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ollama_test - both sides of /api/chat and /api/generate; the numbers of traps are those of translators'
+ * known bugs. */
+#include "dialect/wire_test.h"
+
+static const struct dialect *const L = &dialect_ollama;
+
+#define USER_HI "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]"
+
+/* ---- requests of callers ---- */
+
+struct request_row {
+    enum llm_op op;
+    const char *body, *expected;
+};
+
+static void check_requests(const struct request_row *rows, size_t n, bool ok)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct asked a;
+        ask(&a, L, rows[i].op, strv_of(rows[i].body));
+        assert_string_equal(cstr(&a.text), rows[i].expected);
+        assert_int_equal(a.ok, ok);
+        asked_fini(&a);
+    }
+}
+
+static void a_request_becomes_canonical(void **state)
+{
+    (void)state;
+    static const struct request_row rows[] = {
+        /* The stream is the default. */
+        {LLM_OP_CHAT, "{\"model\":\"m\"," USER_HI "}", "m stream | user:hi"},
+        {LLM_OP_CHAT, "{\"model\":\"m\",\"stream\":null," USER_HI "}", "m stream | user:hi"},
+        {LLM_OP_CHAT, "{\"model\":\"m\",\"stream\":false," USER_HI "}", "m | user:hi"},
+        {LLM_OP_CHAT, "{\"stream\":false," USER_HI "}", " | user:hi"},
+        {LLM_OP_CHAT,
+         "{\"model\":\"m\",\"stream\":false,\"messages\":[{\"role\":\"System\",\"content\":\"s\"},"
+         "{\"role\":\"USER\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":null},{"
+         "\"role\":"
+         "\"user\"}]}",
+         "m | system:s user:a assistant: user:"},
+        {LLM_OP_CHAT,
+         "{\"model\":\"m\",\"stream\":false,\"options\":{\"temperature\":0.5,\"top_k\":40,\"top_"
+         "p\":0.9,"
+         "\"min_p\":0.1,\"typical_p\":0.7,\"repeat_penalty\":1.1,\"presence_penalty\":1,"
+         "\"frequency_penalty\":-1,\"seed\":-1,\"num_predict\":7,\"stop\":[\"x\",\"\"]}," USER_HI
+         "}",
+         "m max_tokens=7 temperature=0.5 top_p=0.9 top_k=40 min_p=0.1 typical_p=0.7 "
+         "repeat_penalty=1.1 frequency_penalty=-1 presence_penalty=1 seed=-1 stop[x] | user:hi"},
+        /* -1 is Ollama's "no limit": no wish of the caller's. */
+        {LLM_OP_CHAT, "{\"stream\":false,\"options\":{\"num_predict\":-1}," USER_HI "}",
+         " | user:hi"},
+        {LLM_OP_CHAT, "{\"stream\":false,\"options\":{\"num_predict\":40.7}," USER_HI "}",
+         " max_tokens=40 | user:hi"},
+        {LLM_OP_CHAT, "{\"stream\":false,\"options\":null," USER_HI "}", " | user:hi"},
+        /* Harmless values of what cannot be served. */
+        {LLM_OP_CHAT,
+         "{\"stream\":false,\"tools\":[],\"format\":\"\",\"think\":false,\"logprobs\":false,"
+         "\"keep_alive\":\"5m\",\"truncate\":true,\"shift\":false,\"messages\":[{\"role\":\"user\","
+         "\"content\":\"hi\",\"images\":[],\"tool_calls\":null}]}",
+         " | user:hi"},
+        {LLM_OP_CHAT, "{\"stream\":false,\"format\":null,\"tools\":null," USER_HI "}",
+         " | user:hi"},
+        /* Hints that only Ollama understands. */
+        {LLM_OP_CHAT, "{\"stream\":false,\"think\":true," USER_HI "}", " -reasoning | user:hi"},
+        {LLM_OP_CHAT, "{\"stream\":false,\"think\":\"max\"," USER_HI "}", " -reasoning | user:hi"},
+        {LLM_OP_CHAT,
+         "{\"stream\":false,\"messages\":[{\"role\":\"assistant\",\"content\":\"a\",\"thinking\":"
+         "\"t\"}]}",
+         " -reasoning | assistant:a"},
+        {LLM_OP_CHAT, "{\"stream\":false,\"options\":{\"num_ctx\":8192}," USER_HI "}",
+         " -other | user:hi"},
+        /* Trap 29: a stream switch inside options is none. */
+        {LLM_OP_CHAT, "{\"options\":{\"stream\":false}," USER_HI "}", " stream -other | user:hi"},
+        {LLM_OP_CHAT, "{\"stream\":false,\"new\":1," USER_HI "}", " -other | user:hi"},
+        /* What only an Ollama can serve. */
+        {LLM_OP_CHAT, "{\"model\":\"m\"}", "m stream needs=8 |"},
+        {LLM_OP_CHAT, "{\"model\":\"m\",\"messages\":[],\"keep_alive\":0}", "m stream needs=8 |"},
+        {LLM_OP_CHAT, "{\"stream\":false,\"logprobs\":true," USER_HI "}", " needs=8 | user:hi"},
+        {LLM_OP_GENERATE, "{\"model\":\"m\",\"stream\":false,\"prompt\":\"p\",\"system\":\"s\"}",
+         "m | system:s user:p"},
+        {LLM_OP_GENERATE,
+         "{\"prompt\":\"p\",\"system\":\"\",\"suffix\":\"\",\"template\":\"\",\"context\":[],"
+         "\"raw\":"
+         "false,\"images\":[]}",
+         " stream | user:p"},
+        {LLM_OP_GENERATE, "{\"model\":\"m\",\"keep_alive\":-1}", "m stream needs=8 |"},
+        {LLM_OP_GENERATE, "{\"prompt\":\"p\",\"raw\":true}", " stream needs=8 | user:p"},
+        {LLM_OP_GENERATE, "{\"prompt\":\"p\",\"suffix\":\"q\",\"template\":\"t\"}",
+         " stream needs=8 | system:t user:p/q"},
+        /* Tokens of an earlier talk are unreadable here, so they are private. */
+        {LLM_OP_GENERATE, "{\"prompt\":\"p\",\"context\":[1,2]}",
+         " stream needs=8 private | user:p"},
+    };
+    check_requests(rows, COUNT(rows), true);
+}
+
+static void a_wrong_request_names_its_field(void **state)
+{
+    (void)state;
+    static const struct request_row rows[] = {
+        {LLM_OP_CHAT, " \n", "invalid [] the body is empty, a JSON object is expected"},
+        {LLM_OP_CHAT, "7", "invalid [] the body must be a JSON object"},
+        {LLM_OP_CHAT, "{\"model\":{}," USER_HI "}", "invalid [model] model: must be a string"},
+        {LLM_OP_CHAT, "{\"messages\":{}}", "invalid [messages] messages: must be an array"},
+        {LLM_OP_CHAT, "{\"messages\":[[]]}", "invalid [messages.0] messages.0: must be an object"},
+        {LLM_OP_CHAT, "{\"messages\":[{\"role\":\"developer\",\"content\":\"x\"}]}",
+         "invalid [messages.0.role] messages.0.role: must be system, user or assistant"},
+        {LLM_OP_CHAT, "{\"messages\":[{\"content\":\"x\"}]}",
+         "invalid [messages.0.role] messages.0.role: must be system, user or assistant"},
+        /* Trap 17, as Ollama itself. */
+        {LLM_OP_CHAT, "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\"}]}]}",
+         "invalid [messages.0.content] messages.0.content: must be a string"},
+        {LLM_OP_CHAT, "{\"stream\":1," USER_HI "}",
+         "invalid [stream] stream: must be true or false"},
+        {LLM_OP_CHAT, "{\"options\":[]," USER_HI "}",
+         "invalid [options] options: must be an object"},
+        {LLM_OP_CHAT, "{\"options\":{\"temperature\":\"hot\"}," USER_HI "}",
+         "invalid [options.temperature] options.temperature: must be a number between 0 and 2"},
+        {LLM_OP_CHAT, "{\"options\":{\"stop\":[1]}," USER_HI "}",
+         "invalid [options.stop[0]] options.stop[0]: must be a string"},
+        {LLM_OP_CHAT, "{\"think\":\"hard\"," USER_HI "}",
+         "invalid [think] think: must be true, false, low, medium, high or max"},
+        {LLM_OP_CHAT, "{\"top_logprobs\":21," USER_HI "}",
+         "invalid [top_logprobs] top_logprobs: must be between 0 and 20"},
+        {LLM_OP_GENERATE, "{\"prompt\":[\"p\"]}", "invalid [prompt] prompt: must be a string"},
+        {LLM_OP_GENERATE, "{\"prompt\":\"p\",\"context\":\"c\"}",
+         "invalid [context] context: must be an array"},
+        {LLM_OP_GENERATE, "{\"prompt\":\"p\",\"raw\":\"yes\"}",
+         "invalid [raw] raw: must be true or false"},
+        {LLM_OP_CHAT, "{\"tools\":[{}]," USER_HI "}",
+         "unsupported [tools] tools: tools cannot be served"},
+        {LLM_OP_CHAT, "{\"format\":\"json\"," USER_HI "}",
+         "unsupported [format] format: structured output cannot be served"},
+        {LLM_OP_GENERATE, "{\"prompt\":\"p\",\"images\":[\"aGk=\"]}",
+         "unsupported [images] images: images cannot be served"},
+        {LLM_OP_CHAT,
+         "{\"messages\":[{\"role\":\"user\",\"content\":\"x\",\"images\":[\"aGk=\"]}]}",
+         "unsupported [messages.0.images] messages.0.images: cannot be served"},
+        {LLM_OP_CHAT, "{\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[{}]}]}",
+         "unsupported [messages.0.tool_calls] messages.0.tool_calls: cannot be served"},
+        {LLM_OP_CHAT, "{\"messages\":[{\"role\":\"tool\",\"content\":\"18 C\"}]}",
+         "unsupported [messages.0.role] messages.0.role: results of tools cannot be served"},
+    };
+    check_requests(rows, COUNT(rows), false);
+}
+
+static const char full_chat[] =
+    "{\"model\" : \"llama3.2\", \"messages\":[{\"role\":\"system\",\"content\":\"s\"},{\"role\":"
+    "\"user\",\"content\":\"gr\\u00fc\\u00df\"}],\"stream\":false,\"options\":{\"temperature\":1,"
+    "\"num_predict\":9,\"seed\":5,\"stop\":[\"x\"]},\"keep_alive\":\"10m\"}";
+static const char full_generate[] = "{\"model\":\"m\",\"prompt\":\"p\",\"system\":\"s\",\"suffix\":"
+                                    "\"q\",\"template\":\"t\",\"context\":[1],"
+                                    "\"raw\":false,\"options\":{\"top_k\":3}}";
+
+static void a_request_cut_anywhere_is_refused(void **state)
+{
+    (void)state;
+    for (size_t n = 0; n < sizeof full_chat - 1; n++) {
+        struct asked a;
+        ask(&a, L, LLM_OP_CHAT, (strv){full_chat, n});
+        assert_false(a.ok);
+        assert_int_equal(a.err.code, LLM_ERR_INVALID_REQUEST);
+        asked_fini(&a);
+    }
+}
+
+static void survive(const char *body, enum llm_op op, const struct dialect *to)
+{
+    bool done = false;
+    for (uint64_t n = 1; !done; n++) {
+        struct dialect_target t = {.model = STRV("m"), .num_ctx = 4096};
+        int64_t live = mem_live();
+        struct arena arena;
+        struct llm_request r;
+        struct err err = ERR_INIT;
+        struct buf out;
+        uint32_t losses;
+        arena_init(&arena, 512, MIB);
+        buf_init(&out, MIB);
+        mem_fail_at(n, true);
+        done = L->decode_request(strv_of(body), op, &arena, &r, &err) &&
+               to->encode_request(&r, &t, &arena, &out, &losses, &err);
+        mem_fail_at(0, false);
+        assert_true(done || err.set);
+        arena_fini(&arena);
+        buf_fini(&out);
+        assert_int_equal(mem_live(), live);
+    }
+}
+
+static void a_request_survives_every_refusal_of_memory(void **state)
+{
+    (void)state;
+    survive(full_chat, LLM_OP_CHAT, &dialect_ollama);
+    survive(full_chat, LLM_OP_CHAT, &dialect_openai);
+    survive(full_chat, LLM_OP_CHAT, &dialect_anthropic);
+    survive(full_generate, LLM_OP_GENERATE, &dialect_ollama);
+}
+
+/* ---- requests to upstreams ---- */
+
+struct pass_row {
+    const struct dialect *from;
+    enum llm_op op;
+    const char *body;
+    struct dialect_target t;
+    const char *expected, *lost;
+};
+
+static void check_passes(const struct pass_row *rows, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct asked a;
+        struct buf out, lost;
+        ask(&a, rows[i].from, rows[i].op, strv_of(rows[i].body));
+        assert_string_equal(a.err.text, "");
+        bool ok = tell(&a, L, &rows[i].t, &out, &lost);
+        assert_string_equal(ok ? cstr(&out) : a.err.text, rows[i].expected);
+        assert_string_equal(cstr(&lost), rows[i].lost);
+        buf_fini(&out);
+        buf_fini(&lost);
+        asked_fini(&a);
+    }
+}
+
+static void the_same_dialect_passes_bytes_as_they_came(void **state)
+{
+    (void)state;
+    static const struct pass_row rows[] = {
+        {&dialect_ollama,
+         LLM_OP_CHAT,
+         "{ \"new\": 1.50, \"model\" :\"x\", \"stream\" : true, " USER_HI ", \"keep_alive\":-1 }",
+         {.model = STRV("llama3.2:latest"), .stream = true},
+         "{ \"new\": 1.50, \"model\" :\"llama3.2:latest\", \"stream\" : true, " USER_HI
+         ", \"keep_alive\":-1 }",
+         ""},
+        /* The stream is always told, since its default is true. */
+        {&dialect_ollama,
+         LLM_OP_CHAT,
+         "{\"model\":\"x\"," USER_HI "}",
+         {.model = STRV("m"), .stream = true},
+         "{\"stream\":true,\"model\":\"m\"," USER_HI "}",
+         ""},
+        {&dialect_ollama,
+         LLM_OP_GENERATE,
+         "{\"model\":\"x\",\"stream\":null,\"prompt\":\"p\"}",
+         {.model = STRV("m")},
+         "{\"model\":\"m\",\"stream\":false,\"prompt\":\"p\"}",
+         ""},
+        /* Trap 28: the prompt is cut without notice where num_ctx is too small. */
+        {&dialect_ollama,
+         LLM_OP_CHAT,
+         "{\"model\":\"x\",\"stream\":false,\"options\":{\"seed\":1,\"mirostat\":2.50,\"stop\":["
+         "\"a\"]}," USER_HI "}",
+         {.model = STRV("m"), .num_ctx = 8192},
+         "{\"model\":\"m\",\"stream\":false,\"options\":{\"num_ctx\":8192,\"seed\":1,\"mirostat\":"
+         "2.5,"
+         "\"stop\":[\"a\"]}," USER_HI "}",
+         ""},
+        {&dialect_ollama,
+         LLM_OP_CHAT,
+         "{\"model\":\"x\",\"stream\":false,\"options\":{\"num_ctx\":2048}," USER_HI "}",
+         {.model = STRV("m"), .num_ctx = 8192},
+         "{\"model\":\"m\",\"stream\":false,\"options\":{\"num_ctx\":2048}," USER_HI "}",
+         ""},
+        {&dialect_ollama,
+         LLM_OP_CHAT,
+         "{\"model\":\"x\",\"stream\":false," USER_HI "}",
+         {.model = STRV("m"), .num_ctx = 8192, .max_tokens_default = 50},
+         "{\"options\":{\"num_ctx\":8192,\"num_predict\":50},\"model\":\"m\",\"stream\":"
+         "false," USER_HI "}",
+         ""},
+        {&dialect_ollama,
+         LLM_OP_CHAT,
+         "{\"model\":\"x\",\"stream\":false,\"options\":{\"num_predict\":90,\"top_k\":1}," USER_HI
+         "}",
+         {.model = STRV("m"), .max_tokens_default = 50, .max_tokens_cap = 60},
+         "{\"model\":\"m\",\"stream\":false,\"options\":{\"num_predict\":60,\"top_k\":1}," USER_HI
+         "}",
+         ""},
+        {&dialect_ollama,
+         LLM_OP_CHAT,
+         "{\"model\":\"x\",\"stream\":false,\"options\":{\"num_predict\":-1}," USER_HI "}",
+         {.model = STRV("m"), .max_tokens_cap = 60},
+         "{\"model\":\"m\",\"stream\":false,\"options\":{\"num_predict\":-1}," USER_HI "}",
+         ""},
+    };
+    check_passes(rows, COUNT(rows));
+}
+
+static void another_dialect_is_translated(void **state)
+{
+    (void)state;
+    static const struct pass_row rows[] = {
+        /* Traps 17 and 27: one string a message, and the limit by its name here. */
+        {&dialect_openai,
+         LLM_OP_CHAT,
+         "{\"model\":\"x\",\"messages\":[{\"role\":\"developer\",\"content\":\"s\"},{\"role\":"
+         "\"user\","
+         "\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"text\",\"text\":\"b\\\"\"}]},"
+         "{\"role\":\"assistant\",\"content\":null}],\"max_completion_tokens\":12,\"stop\":[\"x\","
+         "\"y\"],\"seed\":7,\"temperature\":0.25,\"user\":\"u\"}",
+         {.model = STRV("m"), .stream = true, .num_ctx = 4096},
+         "{\"model\":\"m\",\"messages\":[{\"role\":\"system\",\"content\":\"s\"},{\"role\":"
+         "\"user\","
+         "\"content\":\"a\\nb\\\"\"},{\"role\":\"assistant\",\"content\":\"\"}],\"stream\":true,"
+         "\"options\":{\"num_ctx\":4096,\"num_predict\":12,\"temperature\":0.25,\"seed\":7,"
+         "\"stop\":"
+         "[\"x\",\"y\"]}}",
+         "user"},
+        {&dialect_anthropic,
+         LLM_OP_CHAT,
+         "{\"model\":\"x\",\"max_tokens\":5000,\"system\":[{\"type\":\"text\",\"text\":\"s\"},{"
+         "\"type\":"
+         "\"text\",\"text\":\"t\"}],\"thinking\":{\"type\":\"adaptive\"}," USER_HI "}",
+         {.model = STRV("m"), .max_tokens_cap = 100},
+         "{\"model\":\"m\",\"messages\":[{\"role\":\"system\",\"content\":\"s\\n\\nt\"},{\"role\":"
+         "\"user\",\"content\":\"hi\"}],\"stream\":false,\"options\":{\"num_predict\":100}}",
+         "reasoning"},
+        /* Nothing asked, nothing set: the model file's own values apply. */
+        {&dialect_openai,
+         LLM_OP_CHAT,
+         "{\"model\":\"x\"," USER_HI "}",
+         {.model = STRV("m")},
+         "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"stream\":false,"
+         "\"options\":{}}",
+         ""},
+        {&dialect_openai,
+         LLM_OP_CHAT,
+         "{\"n\":3," USER_HI "}",
+         {.model = STRV("m")},
+         "n: an Ollama provider cannot serve this",
+         ""},
+        {&dialect_openai,
+         LLM_OP_CHAT,
+         "{\"logprobs\":true," USER_HI "}",
+         {.model = STRV("m")},
+         "logprobs: an Ollama provider cannot serve this",
+         ""},
+        {&dialect_openai,
+         LLM_OP_CHAT,
+         "{\"messages\":[{\"role\":\"assistant\",\"content\":\"a\"}]}",
+         {.model = STRV("m"), .no_prefill = true},
+         "messages: the model does not continue a last message of the assistant",
+         ""},
+    };
+    check_passes(rows, COUNT(rows));
+    assert_string_equal(L->path(LLM_OP_CHAT), "/api/chat");
+    assert_string_equal(L->path(LLM_OP_GENERATE), "/api/generate");
+    assert_int_equal(L->can, LLM_NEED_OLLAMA_RAW);
+}
+
+static void a_prompt_becomes_a_conversation_elsewhere(void **state)
+{
+    (void)state;
+    struct asked a, b;
+    struct buf out, lost;
+    struct dialect_target t = {.model = STRV("m")};
+    ask(&a, L, LLM_OP_GENERATE,
+        STRV("{\"prompt\":\"p\",\"system\":\"s\",\"options\":{\"num_predict\":3}}"));
+    assert_true(tell(&a, &dialect_openai, &t, &out, &lost));
+    ask(&b, &dialect_openai, LLM_OP_CHAT, buf_view(&out));
+    assert_string_equal(cstr(&b.text), "m max_tokens=3 | system:s user:p");
+    buf_fini(&out);
+    buf_fini(&lost);
+    asked_fini(&a);
+    asked_fini(&b);
+}
+
+static void what_is_translated_back_reads_the_same(void **state)
+{
+    (void)state;
+    static const char *const bodies[] = {
+        full_chat,
+        "{" USER_HI "}",
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"\\u0000\\\\\\\"\\n\\ud83d\\ude00\"}],"
+        "\"options\":{\"temperature\":0.1,\"repeat_penalty\":1e-7,\"seed\":9007199254740991}}",
+    };
+    for (size_t i = 0; i < COUNT(bodies); i++) {
+        struct asked a, b, c;
+        struct buf out, lost, back, lost_back;
+        ask(&a, L, LLM_OP_CHAT, strv_of(bodies[i]));
+        assert_true(a.ok);
+        struct dialect_target t = {.model = STRV("m"), .stream = a.r.stream};
+        assert_true(tell(&a, &dialect_openai, &t, &out, &lost));
+        ask(&b, &dialect_openai, LLM_OP_CHAT, buf_view(&out));
+        assert_string_equal(b.err.text, "");
+        assert_true(tell(&b, L, &t, &back, &lost_back));
+        ask(&c, L, LLM_OP_CHAT, buf_view(&back));
+        assert_true(c.ok);
+        struct buf expected, got;
+        buf_init(&expected, MIB);
+        buf_init(&got, MIB);
+        a.r.model = STRV("m");
+        a.r.untranslated = 0;
+        describe(&a.r, &expected);
+        describe(&c.r, &got);
+        assert_string_equal(cstr(&got), cstr(&expected));
+        buf_fini(&expected);
+        buf_fini(&got);
+        buf_fini(&out);
+        buf_fini(&lost);
+        buf_fini(&back);
+        buf_fini(&lost_back);
+        asked_fini(&a);
+        asked_fini(&b);
+        asked_fini(&c);
+    }
+}
+
+/* ---- answers to callers ---- */
+
+#define STAMP "\"model\":\"m\",\"created_at\":\"2026-11-22T15:00:00.123456Z\""
+
+static struct dialect_out fresh_out(enum llm_op op)
+{
+    return (struct dialect_out){.op = op,
+                                .model = STRV("m"),
+                                .created_us = 1795359600123456,
+                                .input_estimate = 9,
+                                .total_us = 5000,
+                                .first_us = 2000};
+}
+
+static void put_events(struct dialect_out *st, const struct llm_event *events, size_t n,
+                       struct buf *out)
+{
+    buf_init(out, MIB);
+    for (size_t i = 0; i < n; i++)
+        assert_true(L->encode_event(st, &events[i], out));
+}
+
+static void a_stream_is_written_line_by_line(void **state)
+{
+    (void)state;
+    struct llm_usage usage = {30, 4, 20, -1, -1, 1000, 2000, 3000, 6000};
+    const struct llm_event events[] = {
+        {.kind = LLM_EV_START, .text = STRV("chatcmpl-9"), .model = STRV("other")},
+        {.kind = LLM_EV_REASONING, .text = STRV("hm")},
+        {.kind = LLM_EV_TEXT, .text = STRV("")},
+        {.kind = LLM_EV_PING},
+        {.kind = LLM_EV_TEXT, .text = STRV("Hal\"lo")},
+        {.kind = LLM_EV_FINISH, .finish = LLM_FINISH_LENGTH},
+        {.kind = LLM_EV_USAGE, .usage = usage},
+        {.kind = LLM_EV_END},
+        {.kind = LLM_EV_END},
+    };
+    struct dialect_out chat = fresh_out(LLM_OP_CHAT), generate = fresh_out(LLM_OP_GENERATE);
+    struct buf out;
+    put_events(&chat, events, COUNT(events), &out);
+    assert_string_equal(
+        cstr(&out),
+        "{" STAMP ",\"message\":{\"role\":\"assistant\",\"content\":\"\",\"thinking\":\"hm\"},"
+        "\"done\":false}\n"
+        "{" STAMP
+        ",\"message\":{\"role\":\"assistant\",\"content\":\"Hal\\\"lo\"},\"done\":false}\n"
+        "{" STAMP ",\"message\":{\"role\":\"assistant\",\"content\":\"\"},\"done\":true,"
+        "\"done_reason\":\"length\",\"total_duration\":6000,\"load_duration\":1000,"
+        "\"prompt_eval_count\":30,\"prompt_eval_duration\":2000,\"eval_count\":4,"
+        "\"eval_duration\":3000}\n");
+    buf_fini(&out);
+    put_events(&generate, events, COUNT(events), &out);
+    assert_string_equal(cstr(&out),
+                        "{" STAMP ",\"response\":\"\",\"thinking\":\"hm\",\"done\":false}\n"
+                        "{" STAMP ",\"response\":\"Hal\\\"lo\",\"done\":false}\n"
+                        "{" STAMP ",\"response\":\"\",\"done\":true,"
+                        "\"done_reason\":\"length\",\"total_duration\":6000,\"load_duration\":1000,"
+                        "\"prompt_eval_count\":30,\"prompt_eval_duration\":2000,\"eval_count\":4,"
+                        "\"eval_duration\":3000}\n");
+    buf_fini(&out);
+}
+
+static void the_six_figures_are_always_there(void **state)
+{
+    (void)state;
+    const struct llm_event events[] = {
+        {.kind = LLM_EV_START},
+        {.kind = LLM_EV_TEXT, .text = STRV("Hello")},
+        {.kind = LLM_EV_FINISH, .finish = LLM_FINISH_FILTER},
+        {.kind = LLM_EV_END},
+    };
+    struct dialect_out st = fresh_out(LLM_OP_GENERATE), still = st;
+    struct buf out;
+    put_events(&st, events, COUNT(events), &out);
+    assert_non_null(strstr(cstr(&out), "\"done_reason\":\"stop\",\"total_duration\":5000000,"
+                                       "\"load_duration\":0,\"prompt_eval_count\":9,"
+                                       "\"prompt_eval_duration\":2000000,\"eval_count\":2,"
+                                       "\"eval_duration\":3000000}\n"));
+    buf_fini(&out);
+    still.total_us = still.first_us = 0; /* clients divide by eval_duration */
+    put_events(&still, events, COUNT(events), &out);
+    assert_non_null(strstr(cstr(&out), "\"prompt_eval_duration\":0,\"eval_count\":2,"
+                                       "\"eval_duration\":1}\n"));
+    buf_fini(&out);
+}
+
+static void trap_33_an_end_without_a_reason_is_not_written(void **state)
+{
+    (void)state;
+    struct dialect_out st = fresh_out(LLM_OP_CHAT);
+    struct llm_reply reply;
+    struct buf out;
+    buf_init(&out, MIB);
+    llm_reply_init(&reply, MIB);
+    assert_true(L->encode_event(&st, &(struct llm_event){.kind = LLM_EV_START}, &out));
+    assert_false(L->encode_event(&st, &(struct llm_event){.kind = LLM_EV_END}, &out));
+    assert_false(L->encode_reply(&st, &reply, &out));
+    assert_int_equal(buf_len(&out), 0);
+    llm_reply_fini(&reply);
+    buf_fini(&out);
+}
+
+static void an_error_is_the_last_line(void **state)
+{
+    (void)state;
+    struct dialect_out st = fresh_out(LLM_OP_CHAT);
+    struct buf out;
+    const struct llm_event events[] = {
+        {.kind = LLM_EV_TEXT, .text = STRV("Hel")},
+        {.kind = LLM_EV_FINISH, .finish = LLM_FINISH_STOP},
+    };
+    put_events(&st, events, COUNT(events), &out);
+    buf_clear(&out);
+    L->stream_error(&st, LLM_ERR_UPSTREAM_CUT, STRV("broke \"off\""), STRV("req_1"), &out);
+    assert_true(L->encode_event(&st, &(struct llm_event){.kind = LLM_EV_END}, &out));
+    assert_string_equal(cstr(&out), "{\"error\":\"broke \\\"off\\\"\"}\n");
+    buf_clear(&out);
+    L->encode_error(LLM_ERR_INVALID_REQUEST, STRV("must be a string"), STRV("prompt"), STRV("r"),
+                    &out);
+    assert_string_equal(cstr(&out), "{\"error\":\"prompt: must be a string\"}");
+    buf_clear(&out);
+    L->encode_error(LLM_ERR_MODEL_NOT_FOUND, STRV("model 'x' not found"), STRV("model"), STRV_NONE,
+                    &out);
+    assert_string_equal(cstr(&out), "{\"error\":\"model 'x' not found\"}");
+    buf_clear(&out);
+    L->encode_error(LLM_ERR_DRAINING, STRV_NONE, STRV_NONE, STRV_NONE, &out);
+    assert_string_equal(cstr(&out), "{\"error\":\"The router is shutting down.\"}");
+    assert_string_equal(L->keepalive, "");
+    buf_fini(&out);
+}
+
+static void a_whole_answer_is_one_object(void **state)
+{
+    (void)state;
+    struct dialect_out chat = fresh_out(LLM_OP_CHAT), generate = fresh_out(LLM_OP_GENERATE);
+    struct llm_reply reply;
+    struct buf out;
+    buf_init(&out, MIB);
+    llm_reply_init(&reply, MIB);
+    buf_put_cstr(&reply.text, "Hi");
+    reply.finish = LLM_FINISH_STOP_SEQUENCE;
+    reply.usage.input = 3;
+    reply.usage.output = 1;
+    assert_true(L->encode_reply(&generate, &reply, &out));
+    assert_string_equal(cstr(&out),
+                        "{" STAMP ",\"response\":\"Hi\",\"done\":true,\"done_reason\":\"stop\","
+                        "\"total_duration\":5000000,\"load_duration\":0,\"prompt_eval_count\":3,"
+                        "\"prompt_eval_duration\":2000000,\"eval_count\":1,"
+                        "\"eval_duration\":3000000}");
+    buf_clear(&out);
+    buf_put_cstr(&reply.reasoning, "hm");
+    reply.finish = LLM_FINISH_OTHER;
+    reply.raw_finish = STRV("load");
+    assert_true(L->encode_reply(&chat, &reply, &out));
+    assert_string_equal(cstr(&out),
+                        "{" STAMP ",\"message\":{\"role\":\"assistant\",\"content\":\"Hi\","
+                        "\"thinking\":\"hm\"},\"done\":true,\"done_reason\":\"load\","
+                        "\"total_duration\":5000000,\"load_duration\":0,\"prompt_eval_count\":3,"
+                        "\"prompt_eval_duration\":2000000,\"eval_count\":1,"
+                        "\"eval_duration\":3000000}");
+    llm_reply_fini(&reply);
+    buf_fini(&out);
+}
+
+/* ---- answers of upstreams ---- */
+
+static const struct {
+    const char *name, *stream, *heard;
+    bool ok;
+} streams[] = {
+    {"chat",
+     "{\"model\":\"l\",\"created_at\":\"t\",\"message\":{\"role\":\"assistant\",\"content\":"
+     "\"Hel\"},"
+     "\"done\":false}\n"
+     "\n"
+     "{\"model\":\"l\",\"message\":{\"role\":\"assistant\",\"content\":\"lo\"},\"done\":false}\r\n"
+     "{\"model\":\"l\",\"message\":{\"role\":\"assistant\",\"content\":\"\"},\"done\":true,"
+     "\"done_reason\":\"stop\",\"total_duration\":6,\"load_duration\":1,\"prompt_eval_count\":26,"
+     "\"prompt_eval_duration\":2,\"eval_count\":298,\"eval_duration\":3}\n",
+     "start(,l) text(Hel) text(lo) finish(stop:stop) "
+     "usage(in=26,out=298,load_ns=1,in_ns=2,out_ns=3,total_ns=6) end",
+     true},
+    {"generate",
+     "{\"model\":\"l\",\"response\":\"a\",\"done\":false}\n"
+     "{\"model\":\"l\",\"response\":\"b\",\"done\":true,\"done_reason\":\"length\",\"context\":[1]}"
+     "\n",
+     "start(,l) text(a) text(b) finish(length:length) usage() end", true},
+    {"thinking",
+     "{\"message\":{\"content\":\"\",\"thinking\":\"hm\"}}\n{\"response\":\"a\",\"thinking\":"
+     "\"ho\"}\n",
+     "start(,) reasoning(hm) reasoning(ho) text(a)", true},
+    /* The runner went away after its last token: no reason. */
+    {"no reason", "{\"done\":true}\n", "start(,) finish(stop:) usage() end", true},
+    {"load", "{\"model\":\"l\",\"response\":\"\",\"done\":true,\"done_reason\":\"load\"}\n",
+     "start(,l) finish(other:load) usage() end", true},
+    {"null and empty texts",
+     "{\"message\":{\"content\":null,\"tool_calls\":[]}}\n{\"response\":null}\n", "start(,)", true},
+    {"behind the end", "{\"response\":\"a\",\"done\":true}\n{\"response\":\"b\"}\n",
+     "start(,) text(a) finish(stop:) usage() end", true},
+    {"counts that are none", "{\"done\":true,\"eval_count\":-3,\"prompt_eval_count\":\"x\"}\n",
+     "start(,) finish(stop:) usage() end", true},
+    {"error first", "{\"error\":\"model 'x' not found\"}\n", "error(500,model 'x' not found)",
+     true},
+    {"error in mid-stream", "{\"response\":\"a\"}\n{\"error\":\"boom\"}\n{\"response\":\"b\"}\n",
+     "start(,) text(a) error(500,boom)", true},
+    {"queue full",
+     "{\"error\":\"server busy, please try again.  maximum pending requests exceeded\"}\n",
+     "error(503,server busy, please try again.  maximum pending requests exceeded)", true},
+    {"an error in a proxy's envelope",
+     "{\"error\":{\"message\":\"m\",\"type\":\"rate_limit_error\"}}\n", "error(429,m)", true},
+    {"a call of a tool", "{\"message\":{\"content\":\"\",\"tool_calls\":[{\"function\":{}}]}}\n",
+     "start(,)", false},
+    {"text that is none", "{\"response\":{}}\n", "start(,)", false},
+    {"not JSON", "{\"response\":\"a\"}\n{\"resp\n", "start(,) text(a)", false},
+    {"not an object", "[]\n", "", false},
+    {"HTML", "<html>\n", "", false},
+};
+
+static void a_stream_becomes_events(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(streams); i++) {
+        struct ear ear;
+        ear_init(&ear);
+        bool ok = ear_stream(&ear, L, strv_of(streams[i].stream));
+        if (strcmp(trace_text(&ear.trace), streams[i].heard) != 0)
+            print_error("in: %s\n", streams[i].name);
+        assert_heard(&ear, streams[i].heard);
+        assert_int_equal(ok, streams[i].ok);
+        assert_int_equal(ear.err.set, !streams[i].ok);
+        ear_fini(&ear);
+    }
+}
+
+static void a_listener_that_refuses_is_asked_no_more(void **state)
+{
+    (void)state;
+    for (unsigned n = 1; n < 6; n++) {
+        struct ear ear;
+        ear_init(&ear);
+        ear.trace.refuse_from = n;
+        assert_true(ear_stream(&ear, L, strv_of(streams[0].stream)));
+        assert_int_equal(ear.trace.events, n);
+        ear_fini(&ear);
+    }
+}
+
+static void a_line_cut_anywhere_is_refused(void **state)
+{
+    (void)state;
+    strv line = STRV("{\"message\":{\"content\":\"gr\xc3\xbc\xc3\x9f\\u00df\"},\"done\":false}");
+    for (size_t n = 1; n < line.len; n++) {
+        struct ear ear;
+        ear_init(&ear);
+        assert_false(ear_frame(&ear, L, STRV_NONE, (strv){line.ptr, n}));
+        assert_int_equal(ear.err.code, LLM_ERR_ALL_PROVIDERS_FAILED);
+        ear_fini(&ear);
+    }
+}
+
+static void a_whole_answer_becomes_the_same_events(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body, *heard;
+        bool ok;
+    } rows[] = {
+        {"{\"model\":\"l\",\"message\":{\"role\":\"assistant\",\"content\":\"Hi\",\"thinking\":"
+         "\"hm\"},"
+         "\"done\":true,\"done_reason\":\"stop\",\"eval_count\":2}",
+         "start(,l) reasoning(hm) text(Hi) finish(stop:stop) usage(out=2) end", true},
+        {"{\"response\":\"x\",\"done\":true,\"done_reason\":\"length\"}",
+         "start(,) text(x) finish(length:length) usage() end", true},
+        {"{\"error\":\"boom\"}", "error(500,boom)", true},
+        {"{\"response\":\"x\",\"done\":false}", "start(,) text(x)", false},
+        {"{\"response\":\"x\"}", "start(,) text(x)", false},
+        {"{}", "start(,)", false},
+        {"null", "", false},
+        {"", "", false},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct ear ear;
+        ear_init(&ear);
+        assert_int_equal(L->decode_reply(&ear.in, strv_of(rows[i].body), &ear.err), rows[i].ok);
+        assert_heard(&ear, rows[i].heard);
+        assert_int_equal(ear.err.set, !rows[i].ok);
+        ear_fini(&ear);
+    }
+}
+
+/* What callers are told, read back by our own reader of upstreams. */
+static void what_is_written_reads_the_same(void **state)
+{
+    (void)state;
+    for (int op = LLM_OP_CHAT; op <= LLM_OP_GENERATE; op++) {
+        struct ear first, second, third;
+        struct dialect_out st = fresh_out((enum llm_op)op), whole = st;
+        struct buf out, body;
+        ear_init(&first);
+        ear_init(&second);
+        ear_init(&third);
+        assert_true(ear_stream(&first, L, strv_of(streams[0].stream)));
+        const struct llm_event events[] = {
+            {.kind = LLM_EV_START},
+            {.kind = LLM_EV_REASONING, .text = STRV("hm")},
+            {.kind = LLM_EV_TEXT, .text = buf_view(&first.reply.text)},
+            {.kind = LLM_EV_FINISH, .finish = first.reply.finish},
+            {.kind = LLM_EV_USAGE, .usage = first.reply.usage},
+            {.kind = LLM_EV_END},
+        };
+        put_events(&st, events, COUNT(events), &out);
+        assert_true(ear_stream(&second, L, buf_view(&out)));
+        assert_heard(&second, "start(,m) reasoning(hm) text(Hello) finish(stop:stop) "
+                              "usage(in=26,out=298,load_ns=1,in_ns=2,out_ns=3,total_ns=6) end");
+        buf_init(&body, MIB);
+        assert_true(L->encode_reply(&whole, &second.reply, &body));
+        assert_true(L->decode_reply(&third.in, buf_view(&body), &third.err));
+        assert_string_equal(trace_text(&third.trace), trace_text(&second.trace));
+        buf_fini(&out);
+        buf_fini(&body);
+        ear_fini(&first);
+        ear_fini(&second);
+        ear_fini(&third);
+    }
+}
+
+static void an_answer_survives_every_refusal_of_memory(void **state)
+{
+    (void)state;
+    bool done = false;
+    for (uint64_t n = 1; !done; n++) {
+        int64_t live = mem_live();
+        struct ear ear;
+        struct dialect_out st = fresh_out(LLM_OP_CHAT);
+        struct buf out;
+        ear_init(&ear);
+        buf_init(&out, MIB);
+        assert_non_null(buf_reserve(&ear.trace.text, 4096)); /* the ear is not what is tested */
+        mem_fail_at(n, true);
+        done = ear_stream(&ear, L, strv_of(streams[0].stream)) && ear.reply.ended &&
+               L->encode_reply(&st, &ear.reply, &out);
+        mem_fail_at(0, false);
+        ear_fini(&ear);
+        buf_fini(&out);
+        assert_int_equal(mem_live(), live);
+    }
+}
+
+static void errors_are_understood(void **state)
+{
+    (void)state;
+    static const struct {
+        int status;
+        const char *body;
+        bool too_long, missing;
+    } rows[] = {
+        {404, "{\"error\":\"model 'x' not found\"}", false, true},
+        {404, "{\"error\":\"model \\\"x\\\" not found, try pulling it first\"}", false, true},
+        {404, "404 page not found", false, false},
+        {400, "{\"error\":\"the input length exceeds the context length\"}", true, false},
+        {503, "{\"error\":\"server busy, please try again.  maximum pending requests exceeded\"}",
+         false, false},
+        {403, "", false, false},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct dialect_failure what;
+        struct arena arena;
+        arena_init(&arena, 4096, MIB);
+        L->decode_error(rows[i].status, strv_of(rows[i].body), &arena, &what);
+        assert_int_equal(what.context_too_long, rows[i].too_long);
+        assert_int_equal(what.model_missing, rows[i].missing);
+        arena_fini(&arena);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_request_becomes_canonical),
+        cmocka_unit_test(a_wrong_request_names_its_field),
+        cmocka_unit_test(a_request_cut_anywhere_is_refused),
+        cmocka_unit_test(a_request_survives_every_refusal_of_memory),
+        cmocka_unit_test(the_same_dialect_passes_bytes_as_they_came),
+        cmocka_unit_test(another_dialect_is_translated),
+        cmocka_unit_test(a_prompt_becomes_a_conversation_elsewhere),
+        cmocka_unit_test(what_is_translated_back_reads_the_same),
+        cmocka_unit_test(a_stream_is_written_line_by_line),
+        cmocka_unit_test(the_six_figures_are_always_there),
+        cmocka_unit_test(trap_33_an_end_without_a_reason_is_not_written),
+        cmocka_unit_test(an_error_is_the_last_line),
+        cmocka_unit_test(a_whole_answer_is_one_object),
+        cmocka_unit_test(a_stream_becomes_events),
+        cmocka_unit_test(a_listener_that_refuses_is_asked_no_more),
+        cmocka_unit_test(a_line_cut_anywhere_is_refused),
+        cmocka_unit_test(a_whole_answer_becomes_the_same_events),
+        cmocka_unit_test(what_is_written_reads_the_same),
+        cmocka_unit_test(an_answer_survives_every_refusal_of_memory),
+        cmocka_unit_test(errors_are_understood),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -5,9 +5,10 @@
  *   options.def   every option: name, type, range, default, unit, reload or restart, secret, documentation.
  *                 Parser, range checks, `check`, `--help`, man page and sample file come from its rows.
  *
- * Precedence: command line, LLM_* variables, provider-specific variables (OLLAMA_URL ...), the file, built-in
- * defaults. Every value remembers where it came from. With no file at all the variables build a complete
- * configuration. A wrong file changes nothing: the error has line and column and says what was expected;
+ * Precedence: command line (--set), environment, file, built-in defaults; airgap is on if any of them says so.
+ * Every value remembers where it came from. With no file at all the variables build a complete configuration;
+ * a file's providers and roles are its own business: then variables change options and add local servers, never
+ * a cloud provider. A wrong file changes nothing: the error has line and column and says what was expected;
  * unknown keys and unknown LLM_* variables are named (keys refuse, variables warn); two variables that mean
  * the same and disagree refuse.
  */
@@ -51,8 +52,12 @@ struct config {
     const struct config_warning *warnings;
 };
 
-/* NULL with err (line, column, text) if anything is wrong. Does not touch the network; does read key files. */
+/* NULL with err if anything is wrong. err->text is complete ("llm-router.yaml:12:5: listen: expected ..."); line
+ * and column are set as well if a file is at fault, field where one option is. Does not touch the network;
+ * does read key files. */
 struct config *config_load(const struct config_source *source, struct err *err);
+/* The same with a file's text at hand; source->path is not looked at. */
+struct config *config_load_text(const struct config_source *source, strv text, struct err *err);
 void config_free(struct config *c); /* drops its reference to the snapshot */
 
 /* The effective configuration as YAML, one option a line with its origin as a comment, secrets masked. */
@@ -61,6 +66,10 @@ bool config_print(const struct config *c, struct buf *out);
 bool config_sample(struct buf *out);
 /* Reference text for the man page llm-router.yaml(5), as mdoc/man source body of an OPTIONS section. */
 bool config_manual(struct buf *out);
+/* The same for the ENVIRONMENT section. */
+bool config_manual_environment(struct buf *out);
+/* The first listening address that is not loopback; NULL = there is none. Such an address needs API keys. */
+const char *config_open_address(const struct config *c);
 /* What cannot change without a restart and differs between two configurations; NULL-terminated names in the
  * arena of `now`. */
 const char *const *config_needs_restart(const struct config *before, const struct config *now);

@@ -1,0 +1,650 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * providers - settings into the snapshot's rows of providers.
+ *
+ * For each one that a source mentions: kind, defaults of the kind, address, zone, key, TLS. A cloud provider
+ * that may not or cannot be used (airgap, mode local, no key) is left out with a warning: nothing that runs
+ * knows of it. Everything else that does not fit together is an error.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "config/internal.h"
+
+#define KEY_BYTES_MAX 4096 /* the longest API keys are signed tokens of about 2 KB */
+
+static const struct origin nowhere = {.from = FROM_DEFAULT};
+
+static const struct origin *origin_of(const struct whole *w, const char *path, const char *name)
+{
+    const struct setting *s = setting_get(w, path, name);
+    return s != NULL ? &s->origin : &nowhere;
+}
+
+static const char *text_of(const struct whole *w, const char *path, const char *name)
+{
+    const struct setting *s = setting_get(w, path, name);
+    return s != NULL ? s->value.text : NULL;
+}
+
+static bool is_local(const struct whole *w, const char *name)
+{
+    const struct setting *s = setting_get(w, "providers.*.zone", name);
+    return s != NULL && s->value.number == ZONE_LOCAL;
+}
+
+static bool is_provider_row(const struct option *o)
+{
+    return strncmp(o->path, "providers.*.", 12) == 0;
+}
+
+/* ---- kind and defaults ---- */
+
+static bool find_kind(struct load *l, struct instance *i)
+{
+    const struct setting *s = setting_get(l->whole, "providers.*.kind", i->name);
+    char path[96];
+    if (s == NULL) {
+        snprintf(path, sizeof path, "providers.%s", i->name);
+        return load_fail(l, &i->origin, path,
+                         "kind is missing: one of openai, ollama, anthropic, llama-server");
+    }
+    i->kind = (enum provider_kind)s->value.number;
+    return true;
+}
+
+/* Options that other kinds have. */
+static bool check_kinds(struct load *l, const struct instance *i)
+{
+    char path[160];
+    for (const struct setting *s = l->whole->settings; s != NULL; s = s->next) {
+        if (is_provider_row(s->option) && strcmp(s->name, i->name) == 0 &&
+            (s->option->kinds & 1u << i->kind) == 0)
+            return load_fail(l, &s->origin, setting_path(s->option, s->name, path, sizeof path),
+                             "a provider of kind %s does not have this option",
+                             provider_kind_name(i->kind));
+    }
+    return true;
+}
+
+static bool put_default(struct load *l, const char *path, const char *name, const char *text)
+{
+    return setting_put_text(l, option_row(path), name, strv_of(text), &nowhere);
+}
+
+static bool fill_defaults(struct load *l, const struct instance *i)
+{
+    for (size_t n = 0; n < options_count; n++) {
+        const struct option *o = &options[n];
+        if (!is_provider_row(o) || (o->kinds & 1u << i->kind) == 0 ||
+            setting_find(l->whole, o, i->name) != NULL)
+            continue;
+        const char *text = option_kind_default(o, i->kind);
+        if (text == NULL)
+            text = o->initial;
+        if (strcmp(o->path, "providers.*.concurrency") == 0 && i->kind == PROVIDER_LLAMA_SERVER)
+            continue; /* the slots, once they are known */
+        if (text != NULL && !put_default(l, o->path, i->name, text))
+            return false;
+    }
+    return true;
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash != NULL ? slash + 1 : path;
+}
+
+/* What follows from other options of the engine. */
+static bool engine_defaults(struct load *l, const struct instance *i)
+{
+    const struct whole *w = l->whole;
+    const char *model = text_of(w, "providers.*.spawn.model", i->name);
+    char path[96], slots[24];
+
+    if (model == NULL) {
+        snprintf(path, sizeof path, "providers.%s.spawn.model", i->name);
+        return load_fail(l, &i->origin, path, "is missing: the model file to serve");
+    }
+    snprintf(slots, sizeof slots, "%llu",
+             (unsigned long long)setting_get(w, "providers.*.spawn.slots", i->name)->value.number);
+    if (setting_get(w, "providers.*.concurrency", i->name) == NULL &&
+        !put_default(l, "providers.*.concurrency", i->name, slots))
+        return false;
+    if (setting_get(w, "providers.*.spawn.alias", i->name) != NULL)
+        return true;
+    strv alias = strv_of(base_name(model));
+    if (strv_ends(alias, STRV(".gguf")) && alias.len > 5)
+        alias.len -= 5;
+    return setting_put(l, option_row("providers.*.spawn.alias"), i->name, &alias, 1, &nowhere);
+}
+
+/* ---- address and zone ---- */
+
+static bool put_zone(struct load *l, const struct instance *i, const char *zone)
+{
+    return setting_get(l->whole, "providers.*.zone", i->name) != NULL ||
+           put_default(l, "providers.*.zone", i->name, zone);
+}
+
+static bool is_localhost(const char *host)
+{
+    strv name = strv_of(host);
+    return strv_eq_nocase(name, STRV("localhost")) || strv_eq_nocase(name, STRV("localhost.")) ||
+           (name.len > 10 && strv_eq_nocase(strv_from(name, name.len - 10), STRV(".localhost")));
+}
+
+/* The zone if nobody named it, and whether the address can be what is claimed. */
+static bool settle_zone(struct load *l, const struct instance *i, const struct http_url *url)
+{
+    struct whole *w = l->whole;
+    const struct zone_rule local = {ZONE_LOCAL, w->networks}, cloud = {ZONE_CLOUD, w->networks};
+    const struct origin *at = origin_of(w, "providers.*.url", i->name);
+    char key[96];
+    bool allowed = false, literal, local_for_sure;
+
+    if (url->unix_path != NULL)
+        return put_zone(l, i, "local");
+    literal = zone_literal(url->host, &cloud, &allowed);
+    snprintf(key, sizeof key, "providers.%s.url", i->name);
+    if (literal && !allowed)
+        return load_fail(l, at, key, "%s is a link-local or metadata address: never used",
+                         url->host);
+    literal = zone_literal(url->host, &local, &allowed);
+    local_for_sure = literal ? allowed : is_localhost(url->host);
+    if (setting_get(w, "providers.*.zone", i->name) == NULL) {
+        if (i->kind == PROVIDER_ANTHROPIC)
+            return put_zone(l, i, "cloud");
+        if (local_for_sure)
+            return put_zone(l, i, "local");
+        snprintf(key, sizeof key, "providers.%s.zone", i->name);
+        return load_fail(
+            l, at, key,
+            "is missing: say local or cloud, since %s is neither loopback nor in local_networks",
+            url->host);
+    }
+    if (literal && !allowed && is_local(w, i->name))
+        return load_fail(l, at, key,
+                         "zone is local, but %s is neither loopback nor in local_networks",
+                         url->host);
+    return true;
+}
+
+static bool build_url(struct load *l, const struct instance *i, struct provider *p)
+{
+    struct whole *w = l->whole;
+    const struct setting *s = setting_get(w, "providers.*.url", i->name);
+    struct err why = ERR_INIT;
+    char key[96];
+
+    if (i->kind == PROVIDER_LLAMA_SERVER) {
+        p->upstream.url = (struct http_url){
+            .host = "localhost", .port = 80, .authority = "localhost", .path = ""};
+        return put_zone(l, i, "local");
+    }
+    if (s == NULL) {
+        snprintf(key, sizeof key, "providers.%s.url", i->name);
+        return load_fail(l, &i->origin, key, "is missing: the provider's base address");
+    }
+    if (!http_url_parse(strv_of(s->value.text), l->arena, &p->upstream.url, &why)) {
+        if (why.code == ERR_CODE_OOM || l->arena->failed)
+            return load_oom(l);
+        return load_fail(l, &s->origin, "url", "%s", why.text);
+    }
+    p->upstream.unix_path = p->upstream.url.unix_path;
+    return settle_zone(l, i, &p->upstream.url);
+}
+
+static bool set_rule(struct load *l, struct provider *p)
+{
+    struct zone_rule *rule = ARENA_NEW(l->arena, struct zone_rule);
+    if (rule == NULL)
+        return load_oom(l);
+    *rule = (struct zone_rule){p->zone, l->whole->networks};
+    p->upstream.allow = zone_allow;
+    p->upstream.allow_arg = rule;
+    return true;
+}
+
+/* ---- keys ---- */
+
+static bool keep_secret(struct load *l, strv text, const char **out)
+{
+    struct secret *s = ARENA_NEW(l->arena, struct secret);
+    if (s == NULL || (s->text = arena_cstr(l->arena, text)) == NULL)
+        return load_oom(l);
+    s->len = text.len;
+    s->next = l->whole->secrets;
+    l->whole->secrets = s;
+    *out = s->text;
+    return true;
+}
+
+/* Goes into a header: anything but visible ASCII could end it. */
+static bool key_ok(strv key)
+{
+    for (size_t i = 0; i < key.len; i++) {
+        if (key.ptr[i] <= ' ' || key.ptr[i] > '~')
+            return false;
+    }
+    return key.len >= 1 && key.len <= KEY_BYTES_MAX;
+}
+
+static bool key_from_env(struct load *l, const struct instance *i, const struct setting *s,
+                         const char **key)
+{
+    strv value = environment_get(l->source, s->value.text);
+    char path[160];
+    if (value.ptr == NULL)
+        return true;
+    if (!key_ok(value))
+        return load_fail(l, &s->origin, setting_path(s->option, i->name, path, sizeof path),
+                         "the variable %s does not hold a key: visible ASCII characters only",
+                         s->value.text);
+    return keep_secret(l, value, key);
+}
+
+/* -1 with errno; at most size bytes. */
+static ssize_t read_small_file(const char *file, char *out, size_t size, struct stat *st)
+{
+    ssize_t n = -1;
+    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return -1;
+    if (fstat(fd, st) == 0) {
+        if (S_ISREG(st->st_mode)) {
+            do
+                n = read(fd, out, size);
+            while (n < 0 && errno == EINTR);
+        } else {
+            errno = EINVAL;
+        }
+    }
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return n;
+}
+
+static bool key_from_file(struct load *l, const struct instance *i, const struct setting *s,
+                          const char **key)
+{
+    char text[KEY_BYTES_MAX + 3], path[160];
+    struct stat st;
+    bool ok;
+
+    setting_path(s->option, i->name, path, sizeof path);
+    ssize_t n = read_small_file(s->value.text, text, sizeof text, &st);
+    if (n < 0)
+        return load_fail(l, &s->origin, path, "%.100s: %s", s->value.text, strerror(errno));
+    strv value = strv_trim((strv){text, (size_t)n});
+    if (!key_ok(value))
+        ok = load_fail(l, &s->origin, path,
+                       "%.100s does not hold a key: visible ASCII characters only", s->value.text);
+    else
+        ok = keep_secret(l, value, key);
+    mem_wipe(text, sizeof text);
+    if (ok && (st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+        ok = load_warn(l, "%s: %s can be used by others than its owner; chmod 600 it", path,
+                       s->value.text);
+    return ok;
+}
+
+static bool build_key(struct load *l, struct instance *i, struct provider *p)
+{
+    struct whole *w = l->whole;
+    const struct setting *env, *file = setting_get(w, "providers.*.key_file", i->name);
+    char path[96];
+
+    if (file == NULL && i->kind == PROVIDER_ANTHROPIC && !is_local(w, i->name) &&
+        setting_get(w, "providers.*.key_env", i->name) == NULL &&
+        !put_default(l, "providers.*.key_env", i->name, "ANTHROPIC_API_KEY"))
+        return false;
+    env = setting_get(w, "providers.*.key_env", i->name);
+    if (env != NULL && file != NULL) {
+        snprintf(path, sizeof path, "providers.%s", i->name);
+        return load_fail(l, &file->origin, path, "key_env and key_file are both given; keep one");
+    }
+    if (env != NULL && !key_from_env(l, i, env, &p->key))
+        return false;
+    if (file != NULL && !key_from_file(l, i, file, &p->key))
+        return false;
+    if (env == NULL || p->key != NULL)
+        return true;
+    if (is_local(w, i->name))
+        return load_warn(
+            l, "providers.%s: the variable %s is not set; the provider is asked without a key",
+            i->name, env->value.text);
+    i->left_out = arena_printf(l->arena, "the variable %s is not set", env->value.text);
+    return i->left_out != NULL || load_oom(l);
+}
+
+/*
+ * The engine's key is made here and not read: it keeps other users of the machine from the engine's socket.
+ * It must stay the same while the engine runs, over every reload, so it lives as long as the process.
+ */
+static struct {
+    pthread_mutex_t lock;
+    struct {
+        char name[64], key[33];
+    } rows[PROVIDERS_MAX];
+    size_t n;
+} engine_keys = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static bool random_key(char out[33])
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t bytes[16];
+    if (!rng_secret(bytes, sizeof bytes))
+        return false;
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        out[2 * i] = digits[bytes[i] >> 4];
+        out[2 * i + 1] = digits[bytes[i] & 15];
+    }
+    out[32] = '\0';
+    mem_wipe(bytes, sizeof bytes);
+    return true;
+}
+
+static bool engine_key(const char *name, char out[33])
+{
+    size_t i = 0;
+    bool ok = true;
+
+    pthread_mutex_lock(&engine_keys.lock);
+    while (i < engine_keys.n && strcmp(engine_keys.rows[i].name, name) != 0)
+        i++;
+    if (i == engine_keys.n) {
+        ok = i < PROVIDERS_MAX && random_key(engine_keys.rows[i].key);
+        if (ok) {
+            snprintf(engine_keys.rows[i].name, sizeof engine_keys.rows[i].name, "%s", name);
+            engine_keys.n++;
+        }
+    }
+    if (ok)
+        memcpy(out, engine_keys.rows[i].key, 33);
+    pthread_mutex_unlock(&engine_keys.lock);
+    return ok;
+}
+
+static bool build_engine(struct load *l, const struct instance *i, struct provider *p)
+{
+    char key[33], path[96];
+    if (!engine_key(i->name, key))
+        return load_fail(l, &i->origin, i->name,
+                         "no random numbers for the engine's key, or more than %d "
+                         "engines in the life of this process",
+                         PROVIDERS_MAX);
+    bool ok = keep_secret(l, (strv){key, 32}, &p->key);
+    mem_wipe(key, sizeof key);
+    if (!ok)
+        return false;
+    p->spawn.socket =
+        arena_printf(l->arena, "%s/engine-%s.sock", l->whole->config.runtime_dir, i->name);
+    if (p->spawn.socket == NULL)
+        return load_oom(l);
+    snprintf(path, sizeof path, "providers.%s", i->name);
+    if (strlen(p->spawn.socket) >= sizeof((struct sockaddr_un *)0)->sun_path)
+        return load_fail(l, origin_of(l->whole, "runtime_dir", NULL), path,
+                         "the engine's socket %.60s... has too long a path; shorten runtime_dir",
+                         p->spawn.socket);
+    p->upstream.unix_path = p->spawn.socket;
+    return true;
+}
+
+/* ---- TLS ---- */
+
+static bool build_tls(struct load *l, const struct instance *i, struct provider *p)
+{
+    struct whole *w = l->whole;
+    struct io_tls_opts opts = {.ca_file = text_of(w, "providers.*.ca_file", i->name),
+                               .cert_file = text_of(w, "providers.*.cert_file", i->name),
+                               .key_file = text_of(w, "providers.*.cert_key_file", i->name)};
+    struct err why = ERR_INIT;
+    char path[96];
+
+    snprintf(path, sizeof path, "providers.%s", i->name);
+    if (!p->upstream.url.tls) {
+        if (opts.ca_file == NULL && opts.cert_file == NULL && opts.key_file == NULL)
+            return true;
+        return load_fail(l, origin_of(w, "providers.*.url", i->name), path,
+                         "certificates are given, but the address does not begin with https");
+    }
+    if ((opts.cert_file == NULL) != (opts.key_file == NULL))
+        return load_fail(l, &i->origin, path, "cert_file and cert_key_file go together");
+    const char *key = arena_printf(l->arena, "%s\n%s\n%s", opts.ca_file != NULL ? opts.ca_file : "",
+                                   opts.cert_file != NULL ? opts.cert_file : "",
+                                   opts.key_file != NULL ? opts.key_file : "");
+    struct tls_use *use = w->tls;
+    if (key == NULL)
+        return load_oom(l);
+    while (use != NULL && strcmp(use->key, key) != 0)
+        use = use->next;
+    if (use == NULL) {
+        use = ARENA_NEW(l->arena, struct tls_use);
+        if (use == NULL)
+            return load_oom(l);
+        use->key = key;
+        use->tls = io_tls_new(&opts, &why);
+        if (use->tls == NULL)
+            return why.code == ERR_CODE_OOM ? load_oom(l)
+                                            : load_fail(l, &i->origin, path, "TLS: %s", why.text);
+        use->next = w->tls;
+        w->tls = use;
+    }
+    p->upstream.tls = use->tls;
+    return true;
+}
+
+/* Bytes that leave in clear, with the key in front of them. */
+static bool warn_clear(struct load *l, const struct instance *i, const struct provider *p)
+{
+    const struct http_url *url = &p->upstream.url;
+    const char *none[] = {NULL};
+    const struct zone_rule loopback = {ZONE_LOCAL, none};
+    bool here;
+    if (p->zone != ZONE_CLOUD || url->tls || url->unix_path != NULL || is_localhost(url->host) ||
+        (zone_literal(url->host, &loopback, &here) && here))
+        return true;
+    return load_warn(l, "providers.%s: %s is reached without TLS: requests%s travel in clear",
+                     i->name, url->host, p->key != NULL ? " and the key" : "");
+}
+
+/* ---- one provider ---- */
+
+/* Everything that makes two connections exchangeable. The networks are in it, so that a connection that
+ * was allowed once is not used after they were changed. */
+static bool build_pool_key(struct load *l, const struct instance *i, struct provider *p)
+{
+    const struct http_url *url = &p->upstream.url;
+    uint64_t networks = 0;
+    for (size_t n = 0; l->whole->networks[n] != NULL; n++)
+        networks = strv_hash(strv_of(l->whole->networks[n]), networks);
+    const char *tls = "";
+    for (const struct tls_use *use = l->whole->tls; use != NULL; use = use->next) {
+        if (use->tls == p->upstream.tls)
+            tls = use->key;
+    }
+    if (p->upstream.unix_path != NULL)
+        p->upstream.key = arena_printf(l->arena, "unix:%s", p->upstream.unix_path);
+    else
+        p->upstream.key = arena_printf(
+            l->arena, "%s://%s:%u %s %llx %s", url->tls ? "https" : "http", url->host, url->port,
+            p->zone == ZONE_LOCAL ? "local" : "cloud", (unsigned long long)networks, tls);
+    const char *address = text_of(l->whole, "providers.*.url", i->name);
+    p->cell = provider_cell_get(i->name, address != NULL ? address : "llama-server");
+    if (p->cell == NULL)
+        return load_fail(
+            l, &i->origin, i->name,
+            "no memory, or more than %d different providers in the life of this process",
+            PROVIDERS_MAX);
+    return p->upstream.key != NULL || load_oom(l);
+}
+
+static const struct dialect *dialect_of(enum provider_kind kind)
+{
+    static const enum llm_dialect dialects[PROVIDER_KINDS] = {[PROVIDER_OPENAI] = LLM_OPENAI,
+                                                              [PROVIDER_OLLAMA] = LLM_OLLAMA,
+                                                              [PROVIDER_ANTHROPIC] = LLM_ANTHROPIC,
+                                                              [PROVIDER_LLAMA_SERVER] = LLM_OPENAI};
+    return dialect_get(dialects[kind]);
+}
+
+static void apply_settings(struct load *l, const struct instance *i, struct provider *p)
+{
+    for (const struct setting *s = l->whole->settings; s != NULL; s = s->next) {
+        if (is_provider_row(s->option) && strcmp(s->name, i->name) == 0)
+            setting_apply(s, l->whole, p);
+    }
+}
+
+/* A cloud provider that policy rules out does not exist: it is not even parsed further than its zone. */
+static void leave_out(const struct whole *w, struct instance *i)
+{
+    if (is_local(w, i->name))
+        return;
+    if (w->snapshot.policy.airgap)
+        i->left_out = "airgap is on";
+    else if (w->snapshot.policy.mode == LLM_MODE_LOCAL)
+        i->left_out = "mode is local";
+}
+
+static bool check_reply_max(struct load *l, const struct instance *i, const struct provider *p)
+{
+    char path[96];
+    if (p->limits.reply_bytes_max < l->whole->config.server.reply_pending_max)
+        return true;
+    snprintf(path, sizeof path, "providers.%s.reply_max", i->name);
+    return load_fail(l, origin_of(l->whole, "providers.*.reply_max", i->name), path,
+                     "must be smaller than server.max_unsent");
+}
+
+static bool build_one(struct load *l, struct instance *i, struct provider *p)
+{
+    static const char *const no_models[] = {NULL};
+    struct whole *w = l->whole;
+
+    *p = (struct provider){.name = i->name, .static_models = no_models};
+    p->spawn.args = no_models;
+    if (!find_kind(l, i) || !check_kinds(l, i) || !fill_defaults(l, i) ||
+        (i->kind == PROVIDER_LLAMA_SERVER && !engine_defaults(l, i)) || !build_url(l, i, p))
+        return false;
+    leave_out(w, i);
+    if (i->left_out == NULL && !build_key(l, i, p))
+        return false;
+    if (i->left_out != NULL)
+        return true;
+    apply_settings(l, i, p);
+    p->dialect = dialect_of(p->kind);
+    p->upstream.connect_ms = p->limits.connect_ms;
+    if (p->default_model == NULL)
+        p->default_model = p->spawn.alias != NULL ? p->spawn.alias : p->static_models[0];
+    if (i->kind == PROVIDER_LLAMA_SERVER && !build_engine(l, i, p))
+        return false;
+    return check_reply_max(l, i, p) && build_tls(l, i, p) && set_rule(l, p) &&
+           warn_clear(l, i, p) && build_pool_key(l, i, p);
+}
+
+/* ---- all of them ---- */
+
+/* Without a file the local servers are known by name only ("ollama" in a Compose file), and nobody said
+ * where they may be: private networks, then, and the operator is told. */
+static bool usual_networks(struct load *l)
+{
+    static const char *const private[] = {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",
+                                          "fc00::/7"};
+    const struct option *o = option_row("local_networks");
+    strv items[4];
+    bool beyond = false;
+
+    for (const struct instance *i = l->whole->instances; i != NULL; i = i->next) {
+        const struct setting *url = setting_get(l->whole, "providers.*.url", i->name);
+        beyond |= url != NULL && url->origin.from == FROM_ENVIRONMENT &&
+                  !strv_contains_nocase(strv_of(url->value.text), STRV("//127.")) &&
+                  !strv_contains_nocase(strv_of(url->value.text), STRV("//localhost")) &&
+                  !strv_contains_nocase(strv_of(url->value.text), STRV("//[::1]")) &&
+                  !strv_starts(strv_of(url->value.text), STRV("unix:"));
+    }
+    if (!beyond)
+        return true;
+    for (size_t n = 0; n < 4; n++)
+        items[n] = strv_of(private[n]);
+    return setting_put(l, o, NULL, items, 4,
+                       &(struct origin){.from = FROM_MADE_UP,
+                                        .text = "private networks, without a file"}) &&
+           load_warn(
+               l,
+               "no local_networks are given: all private networks count as local, since an address "
+               "comes from the environment; set LLM_ROUTER_LOCAL_NETWORKS to narrow it");
+}
+
+static bool find_networks(struct load *l)
+{
+    static const char *const none[] = {NULL};
+    const struct setting *s = setting_get(l->whole, "local_networks", NULL);
+    if (s == NULL && !l->have_file) {
+        if (!usual_networks(l))
+            return false;
+        s = setting_get(l->whole, "local_networks", NULL);
+    }
+    l->whole->networks = s != NULL ? s->value.items : none;
+    return true;
+}
+
+/* What policy sees of them. */
+static bool build_policy_rows(struct load *l)
+{
+    struct snapshot *s = &l->whole->snapshot;
+    s->policy_providers = ARENA_ARRAY(l->arena, struct policy_provider, s->n_providers);
+    if (s->policy_providers == NULL)
+        return load_oom(l);
+    for (size_t n = 0; n < s->n_providers; n++) {
+        const struct provider *p = &s->providers[n];
+        s->policy_providers[n] = (struct policy_provider){.name = p->name,
+                                                          .local = p->zone == ZONE_LOCAL,
+                                                          .can = p->dialect->can,
+                                                          .default_model = p->default_model};
+    }
+    return true;
+}
+
+static bool none_left(struct load *l)
+{
+    const struct instance *i = l->whole->instances;
+    const struct origin at = i != NULL ? i->origin : nowhere;
+    if (i == NULL)
+        return load_fail(l, &at, "providers", "there is none");
+    return load_fail(l, &at, "providers", "none is left: %s is a cloud provider and %s", i->name,
+                     i->left_out);
+}
+
+bool providers_build(struct load *l)
+{
+    struct whole *w = l->whole;
+    struct snapshot *s = &w->snapshot;
+
+    if (!find_networks(l))
+        return false;
+    s->providers = ARENA_ARRAY(l->arena, struct provider, w->n_instances + 1);
+    if (s->providers == NULL)
+        return load_oom(l);
+    for (struct instance *i = w->instances; i != NULL; i = i->next) {
+        struct provider *p = &s->providers[s->n_providers];
+        if (!build_one(l, i, p))
+            return false;
+        if (i->left_out == NULL) {
+            p->index = s->n_providers++;
+        } else if (!load_warn(l, "the cloud provider %s is left out: %s", i->name, i->left_out)) {
+            return false;
+        }
+    }
+    if (s->n_providers == 0)
+        return none_left(l);
+    return build_policy_rows(l);
+}

@@ -76,7 +76,7 @@ struct policy_facts {
     const struct policy_provider *providers;
     size_t n_providers;
     /* Does provider i own this model? *exact gets its own spelling (in arena); *remote: served elsewhere
-     * although the provider is local. */
+     * although the provider is local, or nobody can tell (also set when the answer is no). */
     bool (*has_model)(void *arg, size_t i, strv model, struct arena *arena, strv *exact, bool *remote);
     /* First model provider i lists, when it has no default; STRV_NONE = nothing known. */
     strv (*any_model)(void *arg, size_t i, struct arena *arena);

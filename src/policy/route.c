@@ -204,6 +204,7 @@ static void add(struct run *run, size_t i, strv model, bool remote, const char *
     plan->targets[plan->n++] = (struct policy_target){i, model, why};
 }
 
+/* *remote is also told of a model that is not owned: the provider may pass it on elsewhere. */
 static bool owns(struct run *run, size_t i, strv model, strv *exact, bool *remote)
 {
     const struct policy_facts *f = run->facts;
@@ -221,6 +222,22 @@ static strv any_model(struct run *run, size_t i)
     return run->facts->any_model(run->facts->arg, i, run->arena);
 }
 
+static void add_unknown(struct run *run, size_t i, strv model)
+{
+    run->unknown++;
+    skip(run, label(run, i, model), "its models are not known yet");
+}
+
+/* A model that the configuration or the caller names and no list confirms. Where it would be served
+ * is unknown then, and unknown does not leave the premises. */
+static void add_unlisted(struct run *run, size_t i, strv model, bool remote, const char *why)
+{
+    if (remote && run->local_only && run->facts->providers[i].local)
+        add_unknown(run, i, model);
+    else
+        add(run, i, arena_strv(run->arena, model), false, why);
+}
+
 /* Provider i with whatever it serves when no model is named. */
 static void add_default(struct run *run, size_t i, const char *why)
 {
@@ -229,17 +246,16 @@ static void add_default(struct run *run, size_t i, const char *why)
     bool remote;
     if (model.len == 0)
         model = any_model(run, i);
-    if (model.len == 0) {
-        /* Forbidden all the same: a private request must not be told to wait for a cloud's list. */
-        if (run->local_only && !p->local)
-            add(run, i, STRV(""), false, why);
-        else {
-            run->unknown++;
-            skip(run, label(run, i, STRV("")), "no model known yet");
-        }
+    if (run->only >= 0 && (size_t)run->only != i)
         return;
-    }
-    add(run, i, owns(run, i, model, &exact, &remote) ? exact : model, remote, why);
+    if (model.len == 0 && run->local_only && !p->local)
+        add(run, i, STRV(""), false, why); /* forbidden, whatever its models */
+    else if (model.len == 0)
+        add_unknown(run, i, STRV("?"));
+    else if (owns(run, i, model, &exact, &remote))
+        add(run, i, exact, remote, why);
+    else
+        add_unlisted(run, i, model, remote, why);
 }
 
 /* provider/model: taken as written while the provider's list is not known. False: the list is known
@@ -248,16 +264,17 @@ static bool add_named(struct run *run, size_t i, strv model, const char *why)
 {
     strv exact;
     bool remote;
+    if (run->only >= 0 && (size_t)run->only != i)
+        return true;
     if (owns(run, i, model, &exact, &remote)) {
         add(run, i, exact, remote, why);
-        return true;
+    } else if (any_model(run, i).len == 0) {
+        add_unlisted(run, i, model, remote, why);
+    } else {
+        skip(run, label(run, i, model), "the provider does not list it");
+        return false;
     }
-    if (any_model(run, i).len == 0) {
-        add(run, i, arena_strv(run->arena, model), false, why);
-        return true;
-    }
-    skip(run, label(run, i, model), "the provider does not list it");
-    return false;
+    return true;
 }
 
 static bool add_listed(struct run *run, strv model, const char *why)

@@ -134,6 +134,8 @@ struct provider_waiter { /* a worker that has exchanges waiting for a slot of th
     void *arg;
 };
 
+#define PROVIDER_ASKED_MAX 16
+
 struct provider_cell {
     pthread_mutex_t lock;
     char name[64], address[200];
@@ -145,6 +147,7 @@ struct provider_cell {
     uint64_t open_ms;           /* present length of an open period */
     int64_t opened_us, retry_us;/* io_now_us scale: when it opened, when a trial is allowed */
     bool trial;                 /* the trial call is out */
+    int64_t trial_us;           /* when it began */
     int64_t hold_until_us;      /* asked to stay away (Retry-After) */
     int64_t last_failure_wall_us, next_retry_wall_us; /* 0 = never */
     /* slots */
@@ -160,6 +163,11 @@ struct provider_cell {
     int64_t last_success_us;    /* io_now_us scale, 0 = never */
     struct provider_models *models;
     int64_t slots_seen;         /* llama-server: total_slots from /props, 0 = unknown */
+    struct provider_asked {     /* Ollama: the largest num_ctx asked for, by model; see provider_target() */
+        uint64_t model;         /* hash of its name, 0 = free */
+        int64_t num_ctx;
+    } asked[PROVIDER_ASKED_MAX];
+    unsigned asked_n;           /* next to be overwritten when all are taken */
 };
 
 /* Find or make. NULL: memory refused, or PROVIDERS_MAX cells exist. Cells live until the program's end. */
@@ -174,7 +182,8 @@ enum admit provider_admit(const struct provider *p, int64_t now_us, uint64_t *wa
 struct provider_report {
     enum outcome outcome;
     int64_t now_us, wall_us;
-    int64_t latency_us;         /* of a success */
+    int64_t latency_us;         /* since provider_admit(): now_us - latency_us is the now_us it was given, and
+                                   tells a trial call from one that was under way before the breaker opened */
     uint64_t retry_after_ms;    /* told by the provider; 0 = not */
 };
 /* Gives the slot back and lets breaker and health learn. `rng` jitters the open time. */
@@ -199,6 +208,8 @@ struct provider_model {
     const char *digest;   /* "" = unknown */
     bool remote;          /* Ollama's cloud models: not local whatever the server's address */
     bool loaded;          /* known to be in memory */
+    int64_t output_max;   /* tokens of an answer, 0 = unknown */
+    const char *owner;    /* who serves it by its own words ("vllm", "llamacpp"), "" = unknown */
 };
 struct provider_models {
     atomic_uint refs;
@@ -214,7 +225,8 @@ bool provider_models_take(struct provider_cell *cell, enum provider_kind kind, s
 const char *provider_models_path(enum provider_kind kind); /* "/v1/models", "/api/tags" */
 /* Is `model` the provider's: in its static list or its known list? Ollama names compare without case and
  * with ":latest" implied. *exact (may be NULL) gets the spelling the provider knows; it lives as long as the
- * arena. *remote (may be NULL): the model is really served elsewhere. */
+ * arena. *remote (may be NULL): the model is really served elsewhere, or an Ollama has not told yet where
+ * (also set when the result is false). */
 bool provider_has_model(const struct provider *p, strv model, struct arena *arena, strv *exact,
                         bool *remote);
 
@@ -223,7 +235,8 @@ bool provider_has_model(const struct provider *p, strv model, struct arena *aren
 /* Per-model facts from the quirk table and the model list: fills the target for dialect->encode_request. */
 void provider_target(const struct provider *p, strv model, const struct llm_request *r,
                      struct dialect_target *out);
-/* Request headers for the provider (key, version); writes at most 4 into out. Strings live in arena. */
+/* Request headers for the provider (key, version); writes at most 4 into out. Strings live in arena; look at
+ * arena->failed afterwards. */
 size_t provider_headers(const struct provider *p, struct arena *arena, struct http_header out[4]);
 
 /* ---- watching ---- */

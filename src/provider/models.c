@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * models - which models a provider says it has, and whether a name is one of them.
+ *
+ *   {"object":"list","data":[{"id"}, ...]}         OpenAI's kin, llama-server, Anthropic
+ *   {"models":[{"name","details"}, ...]}           Ollama
+ *
+ * A list is read whole or refused whole: the old one then stays. It is immutable and counted, so a
+ * reader keeps it while a newer one takes its place. What can chat stands first, and what is served
+ * from here stands before what an Ollama only relays, because the first is the default.
+ *
+ * An Ollama on this machine may hand a model on to the cloud under any innocent name. Only its list
+ * tells; until it has told, every name there counts as remote.
+ */
+#include <stdio.h>
+
+#include "provider/provider.h"
+
+#define LIST_BYTES_MAX ((size_t)8 << 20)
+#define JSON_BYTES_MAX ((size_t)64 << 20) /* a parsed value is larger than its text */
+#define NAME_BYTES_MAX 256
+
+const char *provider_models_path(enum provider_kind kind)
+{
+    switch (kind) {
+    case PROVIDER_OLLAMA:
+        return "/api/tags";
+    case PROVIDER_ANTHROPIC: /* its pages hold 20 unless asked for more */
+        return "/v1/models?limit=1000";
+    default:
+        return "/v1/models";
+    }
+}
+
+/* ---- holding ---- */
+
+static struct provider_models *models_new(void)
+{
+    struct provider_models *m = mem_zalloc(sizeof *m);
+    if (m == NULL)
+        return NULL;
+    atomic_init(&m->refs, 1);
+    arena_init(&m->arena, 4096, LIST_BYTES_MAX);
+    return m;
+}
+
+struct provider_models *provider_models_get(struct provider_cell *cell)
+{
+    pthread_mutex_lock(&cell->lock);
+    struct provider_models *m = cell->models;
+    if (m != NULL)
+        atomic_fetch_add_explicit(&m->refs, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&cell->lock);
+    return m;
+}
+
+void provider_models_unref(struct provider_models *m)
+{
+    if (m == NULL || atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    arena_fini(&m->arena);
+    mem_free(m);
+}
+
+/* ---- reading ---- */
+
+/* "2026-05-04T17:37:44.7-07:00"; 0 when it is anything else. */
+static int64_t read_time_us(strv text)
+{
+    int year, month, day, hour, minute, second, used = 0;
+    char copy[40];
+    if (text.len < 20 || text.len >= sizeof copy)
+        return 0;
+    memcpy(copy, text.ptr, text.len);
+    copy[text.len] = '\0';
+    if (sscanf(copy, "%4d-%2d-%2dT%2d:%2d:%2d%n", &year, &month, &day, &hour, &minute, &second,
+               &used) != 6 ||
+        year < 1970 || year > 9999 || month < 1 || month > 12 || day < 1 || day > 31 || hour < 0 ||
+        hour > 24 || minute < 0 || minute > 59 || second < 0 || second > 60)
+        return 0;
+    int64_t us = 0, unit = 100000;
+    const char *at = copy + used;
+    if (*at == '.')
+        for (at++; *at >= '0' && *at <= '9'; at++, unit /= 10)
+            us += (*at - '0') * unit;
+    int zone_hour = 0, zone_minute = 0;
+    if (*at == '+' || *at == '-') {
+        if (sscanf(at + 1, "%2d:%2d", &zone_hour, &zone_minute) != 2 || zone_hour < 0 ||
+            zone_minute < 0)
+            return 0;
+        if (*at == '-') {
+            zone_hour = -zone_hour;
+            zone_minute = -zone_minute;
+        }
+    } else if (*at != 'Z') {
+        return 0;
+    }
+    /* Days since 1970 in the calendar that starts its years in March (Howard Hinnant). */
+    int64_t y = month <= 2 ? year - 1 : year;
+    int64_t in_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+    int64_t days = y * 365 + y / 4 - y / 100 + y / 400 + in_year - 719468;
+    int64_t s = days * 86400 + (hour - zone_hour) * 3600 + (minute - zone_minute) * 60 + second;
+    return s > 0 ? s * 1000000 + us : 0;
+}
+
+static int64_t positive(yyjson_val *obj, const char *key)
+{
+    int64_t n = json_get_int(obj, key, 0);
+    return n > 0 ? n : 0;
+}
+
+static int64_t first_of(int64_t a, int64_t b)
+{
+    return a > 0 ? a : b;
+}
+
+static const char *keep(struct provider_models *m, strv text)
+{
+    return text.len > 0 && text.len <= NAME_BYTES_MAX ? arena_cstr(&m->arena, text) : "";
+}
+
+static bool read_name(strv name, struct provider_models *m, struct provider_model *out,
+                      struct err *err)
+{
+    if (name.len == 0)
+        return err_set(err, 0, "a model without a name");
+    if (name.len > NAME_BYTES_MAX)
+        return err_set(err, 0, "a model's name is longer than %d bytes", NAME_BYTES_MAX);
+    for (size_t i = 0; i < name.len; i++)
+        if ((unsigned char)name.ptr[i] <= 0x20 || name.ptr[i] == 0x7f)
+            return err_set(err, 0, "a model's name has blanks or control characters");
+    out->name = arena_cstr(&m->arena, name);
+    out->digest = out->owner = "";
+    return true;
+}
+
+/* llama-server has "meta", vLLM "max_model_len", Docker "dmr", Anthropic "max_input_tokens". */
+static bool read_openai(yyjson_val *v, struct provider_models *m, struct provider_model *out,
+                        struct err *err)
+{
+    if (!read_name(json_get_str(v, "id"), m, out, err))
+        return false;
+    yyjson_val *meta = json_get(v, "meta"), *docker = json_get(v, "dmr");
+    int64_t context = first_of(positive(v, "max_model_len"), positive(meta, "n_ctx"));
+    context = first_of(context, positive(v, "max_input_tokens"));
+    context = first_of(context, positive(docker, "context_window"));
+    out->context = first_of(context, positive(v, "context_length"));
+    out->size_bytes = positive(meta, "size");
+    out->output_max = positive(v, "max_tokens");
+    out->modified_us =
+        positive(v, "created") < INT64_MAX / 1000000 ? positive(v, "created") * 1000000 : 0;
+    if (out->modified_us == 0)
+        out->modified_us = read_time_us(json_get_str(v, "created_at"));
+    out->owner = keep(m, json_get_str(v, "owned_by"));
+    return true;
+}
+
+/* The tag "cloud", or one that ends in "-cloud". */
+static bool is_cloud_tag(strv name)
+{
+    return strv_ends(name, STRV(":cloud")) || strv_ends(name, STRV("-cloud"));
+}
+
+static bool read_ollama(yyjson_val *v, struct provider_models *m, struct provider_model *out,
+                        struct err *err)
+{
+    strv name = json_get_str(v, "name");
+    yyjson_val *details = json_get(v, "details");
+    if (!read_name(name.len > 0 ? name : json_get_str(v, "model"), m, out, err))
+        return false;
+    out->context = positive(details, "context_length");
+    out->size_bytes = positive(v, "size");
+    out->modified_us = read_time_us(json_get_str(v, "modified_at"));
+    out->digest = keep(m, json_get_str(v, "digest"));
+    out->remote = json_get_str(v, "remote_host").len > 0 ||
+                  json_get_str(v, "remote_model").len > 0 || is_cloud_tag(strv_of(out->name));
+    return true;
+}
+
+/* A model for embeddings only is no answer to "any model". Older servers do not say; the family does. */
+static bool is_chat(yyjson_val *v, const struct provider_model *model)
+{
+    yyjson_val *capabilities = json_get(v, "capabilities"), *word;
+    size_t i, max;
+    if (yyjson_is_arr(capabilities) && yyjson_arr_size(capabilities) > 0) {
+        yyjson_arr_foreach(capabilities, i, max, word)
+        {
+            if (strv_eq_cstr(json_str(word), "completion"))
+                return true;
+        }
+        return false;
+    }
+    return !strv_contains_nocase(strv_of(model->name), STRV("embed")) &&
+           !strv_contains_nocase(json_get_str(json_get(v, "details"), "family"), STRV("bert"));
+}
+
+static int rank(yyjson_val *v, const struct provider_model *model)
+{
+    return (is_chat(v, model) ? 0 : 2) + (model->remote ? 1 : 0);
+}
+
+static bool read_items(yyjson_val *list, enum provider_kind kind, struct provider_models *m,
+                       struct err *err)
+{
+    yyjson_val *v;
+    size_t i, max, n = yyjson_arr_size(list);
+    struct provider_model *read = ARENA_ARRAY(&m->arena, struct provider_model, n + 1);
+    m->items = ARENA_ARRAY(&m->arena, struct provider_model, n + 1);
+    if (read == NULL || m->items == NULL)
+        return err_oom(err);
+    yyjson_arr_foreach(list, i, max, v)
+    {
+        bool ok = kind == PROVIDER_OLLAMA ? read_ollama(v, m, &read[i], err)
+                                          : read_openai(v, m, &read[i], err);
+        if (!ok)
+            return false;
+        if (m->arena.failed)
+            return err_oom(err);
+        read[i].loaded = kind == PROVIDER_LLAMA_SERVER;
+    }
+    for (int wanted = 0; wanted < 4; wanted++)
+        yyjson_arr_foreach(list, i, max, v)
+        {
+            if (rank(v, &read[i]) == wanted)
+                m->items[m->n++] = read[i];
+        }
+    return true;
+}
+
+static struct provider_models *read_list(enum provider_kind kind, strv body, struct err *err)
+{
+    struct arena scratch;
+    struct json doc;
+    struct provider_models *m = models_new();
+    bool ok = false;
+    arena_init(&scratch, 16384, JSON_BYTES_MAX);
+    if (m == NULL) {
+        err_oom(err);
+    } else if (json_read(&doc, body, &scratch, 0, err)) {
+        const char *member = kind == PROVIDER_OLLAMA ? "models" : "data";
+        yyjson_val *list = yyjson_obj_get(doc.root, member);
+        /* Ollama's own OpenAI layer answers null when it has none. */
+        if (yyjson_is_arr(list) || yyjson_is_null(list))
+            ok = read_items(list, kind, m, err);
+        else
+            err_set(err, 0, "no list of models: member \"%s\" is missing", member);
+    }
+    arena_fini(&scratch);
+    if (!ok) {
+        provider_models_unref(m);
+        return NULL;
+    }
+    return m;
+}
+
+bool provider_models_take(struct provider_cell *cell, enum provider_kind kind, strv body,
+                          struct err *err)
+{
+    struct provider_models *m = read_list(kind, body, err);
+    if (m == NULL)
+        return false;
+    pthread_mutex_lock(&cell->lock);
+    struct provider_models *old = cell->models;
+    cell->models = m;
+    pthread_mutex_unlock(&cell->lock);
+    provider_models_unref(old);
+    return true;
+}
+
+/* ---- looking up ---- */
+
+static strv without_latest(strv name)
+{
+    strv tag = STRV(":latest");
+    if (name.len > tag.len && strv_eq_nocase(strv_from(name, name.len - tag.len), tag))
+        name.len -= tag.len;
+    return name;
+}
+
+static bool same_model(const struct provider *p, strv a, strv b)
+{
+    if (p->kind == PROVIDER_OLLAMA)
+        return strv_eq_nocase(without_latest(a), without_latest(b));
+    return strv_eq(without_latest(a), without_latest(b)); /* Docker's names have tags too */
+}
+
+static const struct provider_model *find_model(const struct provider *p,
+                                               const struct provider_models *m, strv name)
+{
+    for (size_t i = 0; m != NULL && i < m->n; i++)
+        if (same_model(p, name, strv_of(m->items[i].name)))
+            return &m->items[i];
+    return NULL;
+}
+
+static const char *find_static(const struct provider *p, strv name)
+{
+    for (size_t i = 0; p->static_models != NULL && p->static_models[i] != NULL; i++)
+        if (same_model(p, name, strv_of(p->static_models[i])))
+            return p->static_models[i];
+    return NULL;
+}
+
+/* Names that a provider takes although no list holds them: the engine's alias, which it will list
+ * once it is up, and at the cloud the names without a date, which its list spells with one. */
+static bool is_own_name(const struct provider *p, strv name)
+{
+    if (p->kind == PROVIDER_LLAMA_SERVER)
+        return p->spawn.alias != NULL && strv_eq_cstr(name, p->spawn.alias);
+    return p->kind == PROVIDER_ANTHROPIC && p->zone == ZONE_CLOUD &&
+           strv_starts(name, STRV("claude-"));
+}
+
+static bool is_remote(const struct provider *p, strv name, const struct provider_model *known)
+{
+    if (p->kind != PROVIDER_OLLAMA)
+        return false;
+    return known == NULL || known->remote || is_cloud_tag(name);
+}
+
+bool provider_has_model(const struct provider *p, strv model, struct arena *arena, strv *exact,
+                        bool *remote)
+{
+    struct provider_models *m = provider_models_get(p->cell);
+    const struct provider_model *known = find_model(p, m, model);
+    bool listed = p->static_models != NULL && p->static_models[0] != NULL;
+    const char *name = listed ? find_static(p, model) : known != NULL ? known->name : NULL;
+    bool has = model.len > 0 && (name != NULL || (!listed && is_own_name(p, model)));
+    if (has && exact != NULL)
+        *exact = arena_strv(arena, name != NULL ? strv_of(name) : model);
+    if (remote != NULL)
+        *remote = is_remote(p, model, known);
+    provider_models_unref(m);
+    return has;
+}

@@ -63,8 +63,8 @@ bool http_framer_feed(struct http_framer *f, const char *data, size_t len, http_
 
         data += skipped;
         len -= skipped;
-        if (f->bom < 3)
-            return true;
+        if (f->bom < 3 || f->failed)
+            return !f->failed;
         /* Bytes that began like a mark and were none are the stream's first bytes after all. */
         if (buf_len(&f->partial) > 0) {
             char begun[2];

@@ -682,6 +682,7 @@ void http_conn_wrote(struct http_conn *c, size_t bytes)
 void http_conn_lost(struct http_conn *c)
 {
     struct serving *r = c->req;
+    bool half;
 
     if (c->state == CONN_DEAD)
         return;
@@ -689,8 +690,9 @@ void http_conn_lost(struct http_conn *c)
         r->ended = true;
         c->gone_due = r->pub.on_gone != NULL;
     }
-    /* With a request open there may be half a reply out; it must not look like a whole one. */
-    conn_drop(c, r != NULL ? io_stream_abort : io_stream_close);
+    /* There may be half a reply out; it must not look like a whole one. */
+    half = r != NULL || io_stream_pending(c->stream) > 0;
+    conn_drop(c, half ? io_stream_abort : io_stream_close);
 }
 
 static void conn_drop(struct http_conn *c, void (*end)(struct io_stream *))

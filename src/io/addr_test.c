@@ -12,6 +12,10 @@
 
 #include "io/stream.h"
 
+#define TEN       "0123456789"
+#define FIFTY     TEN TEN TEN TEN TEN
+#define LONG_PATH "unix:/" FIFTY FIFTY TEN
+
 static void test_texts_that_are_addresses(void **state)
 {
     static const struct {
@@ -73,8 +77,7 @@ static void test_texts_that_are_not_addresses(void **state)
         "[]:80",
         "[fe80::1%nosuchdevice]:80",
         "unix:",
-        "unix:/0123456789012345678901234567890123456789012345678901234567890123456789"
-        "012345678901234567890123456789012345678901234567890123456789",
+        LONG_PATH,
         "99999999999999999999999999999999999999999999999999999999999999999999999999999999:1",
     };
 

@@ -8,7 +8,6 @@
 #include "dialect/dialect.h"
 
 #include <assert.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -156,8 +155,8 @@ bool dialect_decode_param(struct llm_request *r, enum llm_param p, enum llm_dial
     if (!json_is_num(v, &value))
         return param_range(row, field, err);
     if (row->kind == LLM_KIND_INT) {
-        if (d == LLM_OLLAMA && isfinite(value))
-            value = trunc(value); /* Ollama takes 40.5 for 40 */
+        if (d == LLM_OLLAMA && value > -0x1p62 && value < 0x1p62)
+            value = (double)(int64_t)value; /* Ollama takes 40.5 for 40 */
         else if (!json_is_int(v, &whole))
             return param_range(row, field, err);
     }

@@ -14,8 +14,6 @@
  */
 #include "dialect/dialect.h"
 
-#include <math.h>
-
 #define MAX_TOKENS_DEFAULT 4096
 #define MAX_TOKENS_MAX     100000
 #define STOPS_MAX          16
@@ -66,7 +64,7 @@ static bool decode_number(struct llm_request *r, enum llm_param p, yyjson_val *v
     double max = p == LLM_P_MAX_TOKENS ? MAX_TOKENS_MAX : row->max, value;
     bool whole = row->kind == LLM_KIND_INT;
     if (number_of(v, &value) && value >= row->min && value <= max &&
-        (!whole || value == trunc(value))) {
+        (!whole || value == (double)(int64_t)value)) {
         llm_set(r, p, value);
         return true;
     }

@@ -19,9 +19,6 @@
  */
 #include "dialect/openai.h"
 
-#include <assert.h>
-#include <math.h>
-
 #define CHOICES_MAX 128
 
 /* ---- answers of an upstream ---- */
@@ -145,7 +142,7 @@ static int64_t ms_to_ns(yyjson_val *obj, const char *key)
     double ms;
     if (!json_is_num(yyjson_obj_get(obj, key), &ms) || !(ms >= 0 && ms < 1e12))
         return -1;
-    return llround(ms * 1e6);
+    return (int64_t)(ms * 1e6 + 0.5);
 }
 
 static void read_usage(struct reading *rd, yyjson_val *root)

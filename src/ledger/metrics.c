@@ -4,6 +4,7 @@
  *
  *   thread 1: | cell cell cell ... |  <- written by thread 1 only: no locked instruction
  *   thread 2: | cell cell cell ... |  <- written by thread 2 only
+ *   process : | cell cell cell ... |  <- gauges that nobody owns, set by whoever reads them
  *   retired : | cell cell cell ... |  <- counters of threads that have ended
  *
  * metrics.def decides how many cells a metric has: one per label, or for a histogram one per label
@@ -79,7 +80,10 @@ struct metrics {
 
 /* The one registry of the process. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct list threads = {&threads, &threads};
+static struct list threads;
+/* Figures of the process as a whole: one more member of the registry that never ends. */
+static struct metrics process = {.node = {&threads, &threads}};
+static struct list threads = {&process.node, &process.node};
 static int64_t retired[CELLS];
 static char provider_names[LEDGER_PROVIDERS_MAX][64];
 static char outcome_names[LEDGER_OUTCOMES_MAX][48];
@@ -95,6 +99,11 @@ struct metrics *metrics_new(void)
     list_add_tail(&threads, &m->node);
     pthread_mutex_unlock(&lock);
     return m;
+}
+
+struct metrics *metrics_process(void)
+{
+    return &process;
 }
 
 void metrics_free(struct metrics *m)

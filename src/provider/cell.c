@@ -108,7 +108,7 @@ void provider_wait(const struct provider *p, struct provider_waiter *w)
     struct provider_cell *c = p->cell;
     pthread_mutex_lock(&c->lock);
     list_del(&w->node);
-    if (slot_free(p) || c->state != PROVIDER_UP)
+    if (slot_free(p) || c->state != PROVIDER_UP) /* then it chooses again */
         w->wake(w->arg);
     else
         list_add_tail(&c->waiters, &w->node);
@@ -323,9 +323,12 @@ bool provider_is_cold(const struct provider *p, int64_t now_us)
 void provider_set_state(struct provider_cell *c, enum provider_state state, const char *problem)
 {
     pthread_mutex_lock(&c->lock);
+    if (state == PROVIDER_UP && c->state != PROVIDER_UP) {
+        close_breaker(c);
+        c->hold_until_us = 0;
+    }
     c->state = state;
-    if (state != PROVIDER_UP)
-        c->available = false;
+    c->available = state == PROVIDER_UP;
     snprintf(c->problem, sizeof c->problem, "%s", problem != NULL ? problem : "");
     wake_all(c); /* whoever waits for a slot chooses again */
     pthread_mutex_unlock(&c->lock);

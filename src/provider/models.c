@@ -269,6 +269,18 @@ bool provider_models_take(struct provider_cell *cell, enum provider_kind kind, s
 
 /* ---- looking up ---- */
 
+strv provider_spawn_alias(const struct provider_spawn *spawn)
+{
+    strv rest = strv_of(spawn->model), part, name = STRV_NONE, suffix = STRV(".gguf");
+    if (spawn->alias != NULL)
+        return strv_of(spawn->alias);
+    while (strv_cut(&rest, '/', &part))
+        name = part;
+    if (name.len > suffix.len && strv_ends(name, suffix))
+        name.len -= suffix.len;
+    return name;
+}
+
 static strv without_latest(strv name)
 {
     strv tag = STRV(":latest");
@@ -306,7 +318,7 @@ static const char *find_static(const struct provider *p, strv name)
 static bool is_own_name(const struct provider *p, strv name)
 {
     if (p->kind == PROVIDER_LLAMA_SERVER)
-        return p->spawn.alias != NULL && strv_eq_cstr(name, p->spawn.alias);
+        return strv_eq(name, provider_spawn_alias(&p->spawn));
     return p->kind == PROVIDER_ANTHROPIC && p->zone == ZONE_CLOUD &&
            strv_starts(name, STRV("claude-"));
 }

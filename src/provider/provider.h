@@ -96,6 +96,9 @@ struct provider_spawn { /* kind llama-server */
     const char *socket;      /* UNIX socket path, chosen by config from the runtime directory */
 };
 
+/* The name it is served by: spawn->alias, or else made of the file's name. */
+strv provider_spawn_alias(const struct provider_spawn *spawn);
+
 struct provider_models; /* a counted, immutable list */
 
 struct provider {
@@ -163,6 +166,7 @@ struct provider_cell {
     int64_t last_success_us;    /* io_now_us scale, 0 = never */
     struct provider_models *models;
     int64_t slots_seen;         /* llama-server: total_slots from /props, 0 = unknown */
+    int64_t restarts;           /* llama-server: how often it ended by itself, for metrics */
     struct provider_asked {     /* Ollama: the largest num_ctx asked for, by model; see provider_target() */
         uint64_t model;         /* hash of its name, 0 = free */
         int64_t num_ctx;
@@ -196,6 +200,8 @@ bool provider_queue_enter(const struct provider *p);
 void provider_queue_leave(const struct provider *p);
 /* No success in the last five minutes (Ollama's keep_alive): the model may have to be loaded first. */
 bool provider_is_cold(const struct provider *p, int64_t now_us);
+/* problem: constant text or NULL. A process that has just come up starts with a clean sheet: the breaker is
+ * closed. */
 void provider_set_state(struct provider_cell *cell, enum provider_state state, const char *problem);
 
 /* ---- model lists ---- */

@@ -2,70 +2,133 @@
 /* command - the tables, and what is made of them. */
 #include "app/command.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
+
+#include "app/term.h"
 
 extern char **environ;
 
 const struct flag_row flag_rows[FLAGS] = {
-    [FLAG_CONFIG] = {'c', "config", "FILE", "Configuration file. Without it: $LLM_ROUTER_CONFIG, ./llm-router.yaml, "
-                                            "/etc/llm-router/llm-router.yaml, the first that exists; else the "
-                                            "environment alone."},
-    [FLAG_SET] = {0, "set", "OPTION=VALUE", "Sets one option over file and environment. May be given several times."},
+    [FLAG_CONFIG] = {'c', "config", "FILE",
+                     "Configuration file. Without it: $LLM_ROUTER_CONFIG, ./llm-router.yaml, "
+                     "/etc/llm-router/llm-router.yaml, the first that exists; else the "
+                     "environment alone."},
+    [FLAG_SET] = {0, "set", "OPTION=VALUE",
+                  "Sets one option over file and environment. May be given several times."},
     [FLAG_JSON] = {0, "json", NULL, "Prints one JSON document instead of text."},
     [FLAG_MODEL] = {'m', "model", "NAME", "Model, role, alias or provider/model. Default: auto."},
     [FLAG_SYSTEM] = {'s', "system", "TEXT", "System prompt."},
-    [FLAG_PRIVATE] = {'p', "private", NULL, "Marks the question private: only local providers may see it."},
-    [FLAG_MODE] = {0, "mode", "MODE", "local, hybrid or cloud; can only narrow what the configuration allows."},
+    [FLAG_PRIVATE] = {'p', "private", NULL,
+                      "Marks the question private: only local providers may see it."},
+    [FLAG_MODE] = {0, "mode", "MODE",
+                   "local, hybrid or cloud; can only narrow what the configuration allows."},
     [FLAG_TASK] = {0, "task", "CLASS", "Task class, as in the header X-LLM-Task."},
     [FLAG_MAX_TOKENS] = {0, "max-tokens", "N", "Longest answer, in tokens."},
-    [FLAG_URL] = {'u', "url", "URL", "Address of the running router. Default: $LLM_ROUTER_URL, else the first "
-                                     "listen address of the configuration."},
-    [FLAG_SAMPLE] = {0, "sample", NULL, "Prints a sample file with every option, its default and its documentation."},
+    [FLAG_URL] = {'u', "url", "URL",
+                  "Address of the running router. Default: $LLM_ROUTER_URL, else the first "
+                  "listen address of the configuration."},
+    [FLAG_SAMPLE] = {0, "sample", NULL,
+                     "Prints a sample file with every option, its default and its documentation."},
     [FLAG_OFFLINE] = {0, "offline", NULL, "Contacts nobody: answers from the configuration alone."},
     [FLAG_HELP] = {'h', "help", NULL, "Prints this help."},
 };
 
-#define F(x) (1u << FLAG_##x)
+#define F(x)   (1u << FLAG_##x)
 #define SOURCE (F(CONFIG) | F(SET))
 
 const struct command commands[] = {
     {"serve", "", "run the router",
      "Runs in the foreground and logs to standard error, one JSON object a line.\n\n"
-     "SIGHUP reads the configuration again and takes it over whole, without ending a stream; a wrong file changes "
-     "nothing. SIGTERM and SIGINT let streams end for as long as `drain` says; a second one ends at once.",
-     SOURCE, command_serve},
+     "SIGHUP reads the configuration again and takes it over whole, without ending a stream; a "
+     "wrong file changes "
+     "nothing. SIGTERM and SIGINT let streams end for as long as `drain` says; a second one ends "
+     "at once.",
+     SOURCE, 0, 0, command_serve},
     {"check", "", "validate the configuration and print the effective one",
-     "Prints every option with its value and where it came from. Secrets are masked.\n\n"
-     "Exit status 2 means that the configuration is wrong; standard error says where and what was expected.",
-     SOURCE | F(SAMPLE), command_check},
+     "Prints every option with its value and where it came from. Secrets are masked. Warnings go "
+     "to standard "
+     "error.\n\n"
+     "Exit status 2 means that the configuration is wrong; standard error says where and what was "
+     "expected.",
+     SOURCE | F(SAMPLE), 0, 0, command_check},
     {"doctor", "", "probe providers, models, engine, disk and clock",
-     "Asks every configured provider for its models, starts nothing, and prints every address that the program may "
+     "Asks every configured provider for its models, starts nothing, and prints every address that "
+     "the program may "
      "ever contact. Exit status 1 if nothing could be served.",
-     SOURCE | F(JSON) | F(OFFLINE), command_doctor},
-    {"ask", "[\"QUESTION\"]", "ask one question, the answer streamed",
-     "Sends the question to the running router. Without a question, or with -, it is read from standard input. The "
-     "API key is taken from $LLM_ROUTER_KEY.\n\n"
-     "The answer goes to standard output. On a terminal a last line on standard error tells who answered.",
-     SOURCE | F(JSON) | F(MODEL) | F(SYSTEM) | F(PRIVATE) | F(MODE) | F(TASK) | F(MAX_TOKENS) | F(URL), command_ask},
+     SOURCE | F(JSON) | F(OFFLINE), 0, 0, command_doctor},
+    {"ask", "[\"QUESTION\"] [-]", "ask one question, the answer streamed",
+     "Sends the question to the running router. Without a question, or with -, it is read from "
+     "standard input; with "
+     "both, what standard input holds follows the question. The API key is taken from "
+     "$LLM_ROUTER_KEY.\n\n"
+     "The answer goes to standard output. On a terminal a last line on standard error tells who "
+     "answered, and "
+     "control characters in the answer are left out. With --json the whole answer is one document: "
+     "content, "
+     "provider, model, usage, finish_reason, metadata.\n\n"
+     "Exit status 1 means that the answer broke off: what was printed is incomplete.",
+     SOURCE | F(JSON) | F(MODEL) | F(SYSTEM) | F(PRIVATE) | F(MODE) | F(TASK) | F(MAX_TOKENS) |
+         F(URL),
+     0, 2, command_ask},
     {"models", "", "list what can be asked for",
-     "Asks the configured providers for their models and prints them with the roles and aliases that lead to them.",
-     SOURCE | F(JSON), command_models},
+     "Asks the configured providers for their models and prints them with the roles and aliases "
+     "that lead to them. "
+     "Exit status 3 if no provider could be reached.",
+     SOURCE | F(JSON), 0, 0, command_models},
     {"explain", "\"QUESTION\"", "tell where a request would go and why, without sending it",
-     "Prints the plan in order, and for every candidate that was left out the reason. Providers are asked for their "
-     "model lists unless --offline is given.",
-     SOURCE | F(JSON) | F(MODEL) | F(PRIVATE) | F(MODE) | F(TASK) | F(OFFLINE), command_explain},
+     "Prints the plan in order, and for every candidate that was left out the reason. Providers "
+     "are asked for their "
+     "model lists unless --offline is given; the question goes nowhere. With - it is read from "
+     "standard input.\n\n"
+     "Exit status 4 means that such a request would be refused.",
+     SOURCE | F(JSON) | F(MODEL) | F(PRIVATE) | F(MODE) | F(TASK) | F(OFFLINE), 1, 1,
+     command_explain},
     {"keys", "add NAME | list | revoke ID", "manage the API keys of callers",
-     "A key is shown once, when it is made; only its digest is kept. A running router takes changes over within "
-     "seconds.",
-     SOURCE | F(JSON), command_keys},
-    {"version", "", "print the version", "", F(JSON), command_version},
-    {"help", "[COMMAND]", "print help", "", 0, command_help},
+     "A key is shown once, when it is made: alone on standard output. Only its digest is kept. A "
+     "running router "
+     "takes changes over within seconds.",
+     SOURCE | F(JSON), 1, 2, command_keys},
+    {"version", "", "print the version", "", F(JSON), 0, 0, command_version},
+    {"help", "[COMMAND]", "print help", "", 0, 0, 1, command_help},
     {"manpage", "[NAME]", "print a manual page's source",
-     "Prints llm-router(1), the page of a command, or llm-router.yaml(5), for the build.", 0, command_manpage},
+     "Prints llm-router(1), the page of a command, or llm-router.yaml(5), for the build.", 0, 0, 1,
+     command_manpage},
 };
 const size_t n_commands = sizeof commands / sizeof *commands;
+
+static const struct {
+    int status;
+    const char *doc;
+} statuses[] = {
+    {EXIT_OK, "All went well."},
+    {EXIT_FAILED, "It failed, or the answer broke off; standard error says why."},
+    {EXIT_USAGE, "The command line or the configuration is wrong."},
+    {EXIT_UNREACHABLE, "The running router, or every provider, could not be reached."},
+    {EXIT_REFUSED, "The request was refused."},
+    {EXIT_INTERRUPTED, "Ctrl-C."},
+};
+
+static const struct {
+    const char *name, *doc;
+} variables[] = {
+    {"LLM_ROUTER_CONFIG", "Configuration file, if --config names none."},
+    {"LLM_ROUTER_URL", "Address of the running router for ask, if --url names none."},
+    {"LLM_ROUTER_KEY", "API key that ask sends."},
+    {"NO_COLOR", "If set: no colours on the terminal."},
+};
+
+static const char about[] =
+    "One program between an organisation's applications and its language models. It speaks OpenAI, "
+    "Anthropic and Ollama to its callers, sends each request to a local server or to a cloud, "
+    "keeps "
+    "private requests on the premises, and survives the failure of any provider.";
+
+/* Of the words, not of the build: the same source gives the same pages. */
+#define MANUAL_DATE "2026-11-22"
 
 /* ---- help ---- */
 
@@ -96,7 +159,8 @@ static void put_wrapped(FILE *out, const char *text, int indent, int width)
 
 static void put_flag(FILE *out, const struct flag_row *f)
 {
-    int n = f->letter != 0 ? fprintf(out, "  -%c, --%s", f->letter, f->name) : fprintf(out, "      --%s", f->name);
+    int n = f->letter != 0 ? fprintf(out, "  -%c, --%s", f->letter, f->name)
+                           : fprintf(out, "      --%s", f->name);
     if (f->value != NULL)
         n += fprintf(out, " %s", f->value);
     if (n < 26)
@@ -108,7 +172,8 @@ static void put_flag(FILE *out, const struct flag_row *f)
 
 static void help_command(FILE *out, const struct command *c)
 {
-    fprintf(out, "usage: llm-router %s [flags]%s%s\n\n", c->name, c->usage[0] != '\0' ? " " : "", c->usage);
+    fprintf(out, "usage: llm-router %s [flags]%s%s\n\n", c->name, c->usage[0] != '\0' ? " " : "",
+            c->usage);
     put_wrapped(out, c->doc[0] != '\0' ? c->doc : c->summary, 0, 100);
     fputs("\nflags:\n", out);
     for (unsigned i = 0; i < FLAGS; i++)
@@ -118,9 +183,9 @@ static void help_command(FILE *out, const struct command *c)
 
 static void help_all(FILE *out)
 {
-    fputs("usage: llm-router COMMAND [flags]\n\n"
-          "Stands between applications and language models: speaks OpenAI, Anthropic and Ollama to callers,\n"
-          "keeps private requests on the premises, survives the failure of any provider.\n\ncommands:\n", out);
+    fputs("usage: llm-router COMMAND [flags]\n\n", out);
+    put_wrapped(out, about, 0, 100);
+    fputs("\ncommands:\n", out);
     for (size_t i = 0; i < n_commands; i++)
         fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
     fputs("\n`llm-router COMMAND --help` tells more; `man llm-router` tells all.\n", out);
@@ -138,7 +203,7 @@ int command_help(struct cli *cli)
 {
     const struct command *c = cli->n_words > 0 ? find_command(cli->words[0]) : NULL;
     if (cli->n_words > 0 && c == NULL) {
-        fprintf(stderr, "llm-router: there is no command \"%s\"\n", cli->words[0]);
+        term_error("there is no command \"%s\"", cli->words[0]);
         return EXIT_USAGE;
     }
     if (c != NULL)
@@ -174,6 +239,23 @@ static void put_roff(struct buf *b, const char *text)
     buf_put_char(b, '\n');
 }
 
+/* A term or name: every character means itself, and a hyphen can be copied as one. */
+static void put_roff_word(struct buf *b, const char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (*text == '-' || *text == '\\')
+            buf_put_cstr(b, *text == '-' ? "\\-" : "\\e");
+        else
+            buf_put_char(b, *text);
+    }
+}
+
+/* help and manpage are for the program itself. */
+static bool has_page(const struct command *c)
+{
+    return c->run != command_help && c->run != command_manpage;
+}
+
 static void man_flags(struct buf *b, uint32_t flags)
 {
     buf_put_cstr(b, ".SH OPTIONS\n");
@@ -185,8 +267,7 @@ static void man_flags(struct buf *b, uint32_t flags)
         if (f->letter != 0)
             buf_printf(b, "\\fB\\-%c\\fR, ", f->letter);
         buf_put_cstr(b, "\\fB\\-\\-");
-        for (const char *c = f->name; *c != '\0'; c++)
-            buf_put_cstr(b, *c == '-' ? "\\-" : (char[]){*c, '\0'});
+        put_roff_word(b, f->name);
         buf_put_cstr(b, "\\fR");
         if (f->value != NULL)
             buf_printf(b, " \\fI%s\\fR", f->value);
@@ -195,50 +276,86 @@ static void man_flags(struct buf *b, uint32_t flags)
     }
 }
 
-static void man_head(struct buf *b, const char *title, int section, const char *name, const char *summary)
+static void man_head(struct buf *b, const char *name, int section, const char *summary)
 {
-    buf_printf(b, ".\\\" Written by `llm-router manpage` from the tables of the program; do not edit.\n"
-                  ".TH %s %d \"\" \"llm-router %s\"\n.SH NAME\n%s \\- %s\n", title, section, LLM_ROUTER_VERSION, name, summary);
+    buf_put_cstr(
+        b,
+        ".\\\" Written by `llm-router manpage` from the tables of the program; do not edit.\n.TH ");
+    for (const char *c = name; *c != '\0'; c++)
+        buf_put_char(b, (char)toupper((unsigned char)*c));
+    buf_printf(b, " %d " MANUAL_DATE " \"llm-router %s\"\n.SH NAME\n", section, LLM_ROUTER_VERSION);
+    put_roff_word(b, name);
+    buf_printf(b, " \\- ");
+    put_roff(b, summary);
+}
+
+static void man_term(struct buf *b, const char *term, const char *doc)
+{
+    buf_put_cstr(b, ".TP\n\\fB");
+    put_roff_word(b, term);
+    buf_put_cstr(b, "\\fR\n");
+    put_roff(b, doc);
 }
 
 static void man_status(struct buf *b)
 {
-    buf_put_cstr(b, ".SH \"EXIT STATUS\"\n"
-                    ".TP\n0\nAll went well.\n.TP\n1\nIt failed; standard error says why.\n"
-                    ".TP\n2\nThe command line or the configuration is wrong.\n"
-                    ".TP\n3\nThe running router, or every provider, could not be reached.\n"
-                    ".TP\n4\nThe request was refused.\n");
+    buf_put_cstr(b, ".SH \"EXIT STATUS\"\n");
+    for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
+        char number[12];
+        snprintf(number, sizeof number, "%d", statuses[i].status);
+        man_term(b, number, statuses[i].doc);
+    }
 }
 
-bool command_manual(const char *name, struct buf *b)
+static void man_environment(struct buf *b)
 {
-    char title[64];
-    if (name != NULL && strcmp(name, "llm-router.yaml") == 0) {
-        man_head(b, "LLM-ROUTER.YAML", 5, "llm-router.yaml", "configuration of llm-router");
-        buf_put_cstr(b, ".SH DESCRIPTION\nOne YAML file. Every option has a default; "
-                        "\\fBllm-router check \\-\\-sample\\fR prints a file with all of them.\n");
-        return config_manual(b) && !b->failed;
-    }
-    const struct command *c = name != NULL ? find_command(name) : NULL;
-    if (name != NULL && c == NULL)
-        return false;
-    if (c != NULL) {
-        snprintf(title, sizeof title, "llm-router-%s", c->name);
-        man_head(b, title, 1, title, c->summary);
-        buf_printf(b, ".SH SYNOPSIS\n\\fBllm\\-router %s\\fR [\\fIflags\\fR] ", c->name);
-        put_roff(b, c->usage);
-        buf_put_cstr(b, ".SH DESCRIPTION\n");
-        put_roff(b, c->doc[0] != '\0' ? c->doc : c->summary);
-        man_flags(b, c->flags);
-        man_status(b);
-        buf_put_cstr(b, ".SH \"SEE ALSO\"\nllm\\-router(1), llm\\-router.yaml(5)\n");
-        return !b->failed;
-    }
-    man_head(b, "LLM-ROUTER", 1, "llm-router", "route language model requests, private ones to local models only");
-    buf_put_cstr(b, ".SH SYNOPSIS\n\\fBllm\\-router\\fR \\fICOMMAND\\fR [\\fIflags\\fR]\n.SH DESCRIPTION\n");
-    put_roff(b, "One program between an organisation's applications and its language models. It speaks OpenAI, "
-                "Anthropic and Ollama to its callers, sends each request to a local server or to a cloud, keeps "
-                "private requests on the premises, and survives the failure of any provider.");
+    buf_put_cstr(b, ".SH ENVIRONMENT\n");
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)
+        man_term(b, variables[i].name, variables[i].doc);
+}
+
+/* Every page but `self`, which may be NULL. */
+static void man_see_also(struct buf *b, const struct command *self, bool main_page)
+{
+    buf_put_cstr(b, ".SH \"SEE ALSO\"\n");
+    if (!main_page)
+        buf_put_cstr(b, ".BR llm\\-router (1),\n");
+    for (size_t i = 0; i < n_commands; i++)
+        if (&commands[i] != self && has_page(&commands[i]))
+            buf_printf(b, ".BR llm\\-router\\-%s (1),\n", commands[i].name);
+    buf_put_cstr(b, ".BR llm\\-router.yaml (5)\n");
+}
+
+static void manual_of_file(struct buf *b)
+{
+    man_head(b, "llm-router.yaml", 5, "configuration of llm-router");
+    buf_put_cstr(
+        b, ".SH DESCRIPTION\nOne YAML file. Every option has a default;\n"
+           ".B llm\\-router check \\-\\-sample\nprints a file with all of them.\n.SH OPTIONS\n");
+    b->failed = !config_manual(b) || b->failed;
+    buf_put_cstr(b, ".SH \"SEE ALSO\"\n.BR llm\\-router (1),\n.BR llm\\-router\\-check (1)\n");
+}
+
+static void manual_of_command(const struct command *c, struct buf *b)
+{
+    char name[64];
+    snprintf(name, sizeof name, "llm-router-%s", c->name);
+    man_head(b, name, 1, c->summary);
+    buf_printf(b, ".SH SYNOPSIS\n.B llm\\-router %s\n.RI [ flags ]\n", c->name);
+    put_roff(b, c->usage);
+    buf_put_cstr(b, ".SH DESCRIPTION\n");
+    put_roff(b, c->doc[0] != '\0' ? c->doc : c->summary);
+    man_flags(b, c->flags);
+    man_status(b);
+    man_see_also(b, c, false);
+}
+
+static void manual_of_program(struct buf *b)
+{
+    man_head(b, "llm-router", 1,
+             "route language model requests, private ones to local models only");
+    buf_put_cstr(b, ".SH SYNOPSIS\n.B llm\\-router\n.I COMMAND\n.RI [ flags ]\n.SH DESCRIPTION\n");
+    put_roff(b, about);
     buf_put_cstr(b, ".SH COMMANDS\n");
     for (size_t i = 0; i < n_commands; i++) {
         buf_printf(b, ".TP\n\\fB%s\\fR ", commands[i].name);
@@ -247,12 +364,26 @@ bool command_manual(const char *name, struct buf *b)
     }
     buf_put_cstr(b, ".SH ROUTES\n");
     for (size_t i = 0; i < app_n_routes; i++) {
-        buf_printf(b, ".TP\n%s %s\n", http_method_name(app_routes[i].method), app_routes[i].path);
-        put_roff(b, app_routes[i].doc);
+        char term[160];
+        snprintf(term, sizeof term, "%s %s", http_method_name(app_routes[i].method),
+                 app_routes[i].path);
+        man_term(b, term, app_routes[i].doc);
     }
     man_status(b);
-    buf_put_cstr(b, ".SH \"SEE ALSO\"\nllm\\-router.yaml(5), llm\\-router\\-serve(1), llm\\-router\\-ask(1)\n");
-    return !b->failed;
+    man_environment(b);
+    man_see_also(b, NULL, true);
+}
+
+bool command_manual(const char *name, struct buf *b)
+{
+    const struct command *c = name != NULL ? find_command(name) : NULL;
+    if (name == NULL || strcmp(name, "llm-router") == 0)
+        manual_of_program(b);
+    else if (strcmp(name, "llm-router.yaml") == 0)
+        manual_of_file(b);
+    else if (c != NULL)
+        manual_of_command(c, b);
+    return !b->failed && buf_len(b) > 0;
 }
 
 int command_manpage(struct cli *cli)
@@ -261,11 +392,11 @@ int command_manpage(struct cli *cli)
     buf_init(&b, (size_t)1 << 20);
     bool ok = command_manual(cli->n_words > 0 ? cli->words[0] : NULL, &b);
     if (ok)
-        fwrite(buf_view(&b).ptr, 1, buf_len(&b), stdout);
-    else
-        fputs("llm-router: there is no such page\n", stderr);
+        return term_write(&b) ? EXIT_OK : EXIT_FAILED;
+    term_error(b.failed ? "out of memory" : "there is no such page");
+    bool failed = b.failed;
     buf_fini(&b);
-    return ok ? EXIT_OK : EXIT_USAGE;
+    return failed ? EXIT_FAILED : EXIT_USAGE;
 }
 
 /* ---- the command line ---- */
@@ -291,16 +422,36 @@ static int find_flag(const struct command *c, const char *arg, const char **valu
     return -1;
 }
 
-static int usage_error(const struct command *c, const char *what, const char *arg)
+static int bad_argument(const struct command *c, const char *what, const char *arg)
 {
-    fprintf(stderr, "llm-router %s: %s \"%s\"; see llm-router %s --help\n", c->name, what, arg, c->name);
+    term_error("%s: %s \"%s\"; see llm-router %s --help", c->name, what, arg, c->name);
     return EXIT_USAGE;
 }
 
-static int parse(struct cli *cli, int argc, char **argv, const char **words)
+int command_usage_error(const struct cli *cli)
+{
+    const struct command *c = cli->command;
+    fprintf(stderr, "usage: llm-router %s [flags]%s%s\n", c->name, c->usage[0] != '\0' ? " " : "",
+            c->usage);
+    return EXIT_USAGE;
+}
+
+static int take_flag(struct cli *cli, int flag, const char *value)
+{
+    cli->flags[flag] = value;
+    if (flag != FLAG_SET)
+        return EXIT_OK;
+    if (cli->n_set + 1 == sizeof cli->set / sizeof *cli->set)
+        return bad_argument(cli->command, "too many of", "--set");
+    cli->set[cli->n_set++] = value;
+    return EXIT_OK;
+}
+
+int command_parse(struct cli *cli, int argc, char **argv, const char **words)
 {
     const struct command *c = cli->command;
     bool only_words = false;
+    cli->words = words;
     for (int i = 0; i < argc; i++) {
         const char *value;
         if (only_words || argv[i][0] != '-' || argv[i][1] == '\0') {
@@ -313,23 +464,23 @@ static int parse(struct cli *cli, int argc, char **argv, const char **words)
         }
         int flag = find_flag(c, argv[i], &value);
         if (flag < 0)
-            return usage_error(c, "unknown flag", argv[i]);
+            return bad_argument(c, "unknown flag", argv[i]);
         if (flag_rows[flag].value == NULL) {
             if (value != NULL)
-                return usage_error(c, "this flag takes no value:", argv[i]);
+                return bad_argument(c, "this flag takes no value:", argv[i]);
             value = "";
         } else if (value == NULL) {
             if (i + 1 == argc)
-                return usage_error(c, "a value is missing after", argv[i]);
+                return bad_argument(c, "a value is missing after", argv[i]);
             value = argv[++i];
         }
-        cli->flags[flag] = value;
-        if (flag == FLAG_SET) {
-            if (cli->n_set + 1 == sizeof cli->set / sizeof *cli->set)
-                return usage_error(c, "too many of", "--set");
-            cli->set[cli->n_set++] = value;
-        }
+        int status = take_flag(cli, flag, value);
+        if (status != EXIT_OK)
+            return status;
     }
+    if (cli->flags[FLAG_HELP] == NULL &&
+        (cli->n_words < c->words_min || cli->n_words > c->words_max))
+        return command_usage_error(cli);
     return EXIT_OK;
 }
 
@@ -337,43 +488,48 @@ struct config *command_config(struct cli *cli)
 {
     struct err err = ERR_INIT;
     struct config *config = config_load(&cli->source, &err);
-    if (config != NULL)
-        return config;
-    if (err.line > 0)
-        fprintf(stderr, "llm-router: %s%sline %zu, column %zu: %s\n", cli->source.path != NULL ? cli->source.path : "",
-                cli->source.path != NULL ? ": " : "", err.line, err.column, err.text);
-    else
-        fprintf(stderr, "llm-router: %s\n", err.text);
-    return NULL;
+    if (config == NULL)
+        term_error("%s", err.text);
+    return config;
+}
+
+void command_warnings(const struct config *config)
+{
+    for (const struct config_warning *w = config->warnings; w != NULL; w = w->next)
+        term_warn(w->text);
 }
 
 int command_main(int argc, char **argv)
 {
     const char *words[256];
-    struct cli cli = {.words = words};
+    struct cli cli = {0};
+    struct rlimit none = {0, 0};
+    setrlimit(RLIMIT_CORE, &none); /* keys and prompts are in memory: no core dumps */
     if (argc < 2) {
         help_all(stderr);
         return EXIT_USAGE;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
-        argv[1] = "help";
-    else if (strcmp(argv[1], "--version") == 0)
-        argv[1] = "version";
-    cli.command = find_command(argv[1]);
+    const char *name = argv[1];
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+        name = "help";
+    else if (strcmp(name, "--version") == 0)
+        name = "version";
+    cli.command = find_command(name);
     if (cli.command == NULL) {
-        fprintf(stderr, "llm-router: there is no command \"%s\"; see llm-router help\n", argv[1]);
+        term_error("there is no command \"%s\"; see llm-router help", name);
         return EXIT_USAGE;
     }
     if (argc - 2 > (int)(sizeof words / sizeof *words))
-        return usage_error(cli.command, "too many words after", argv[1]);
-    int status = parse(&cli, argc - 2, argv + 2, words);
+        return bad_argument(cli.command, "too many words after", name);
+    int status = command_parse(&cli, argc - 2, argv + 2, words);
     if (status != EXIT_OK)
         return status;
     if (cli.flags[FLAG_HELP] != NULL) {
         help_command(stdout, cli.command);
         return EXIT_OK;
     }
-    cli.color = isatty(STDOUT_FILENO) && getenv("NO_COLOR") == NULL;
+    const char *no_color = getenv("NO_COLOR");
+    cli.color = isatty(STDOUT_FILENO) && (no_color == NULL || no_color[0] == '\0');
     cli.source = (struct config_source){
         .path = cli.flags[FLAG_CONFIG],
         .environment = (const char *const *)environ,

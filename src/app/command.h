@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "app/app.h"
+#include "store/store.h"
 
 enum flag {
     FLAG_CONFIG,
@@ -37,14 +38,21 @@ struct flag_row {
 extern const struct flag_row flag_rows[FLAGS];
 
 /* Exit statuses of every command (sysexits.h is not used by tools of this kind; these are in the man page). */
-enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_UNREACHABLE = 3, EXIT_REFUSED = 4 };
+enum {
+    EXIT_OK = 0,
+    EXIT_FAILED = 1,
+    EXIT_USAGE = 2,
+    EXIT_UNREACHABLE = 3,
+    EXIT_REFUSED = 4,
+    EXIT_INTERRUPTED = 130
+};
 
 struct cli {
     const struct command *command;
-    const char *flags[FLAGS];    /* value, or "" for a switch that is on; NULL = not given */
-    const char *set[64];         /* every --set, NULL-terminated */
+    const char *flags[FLAGS]; /* value, or "" for a switch that is on; NULL = not given */
+    const char *set[64];      /* every --set, NULL-terminated */
     size_t n_set;
-    const char *const *words;    /* what is no flag */
+    const char *const *words; /* what is no flag */
     size_t n_words;
     struct config_source source; /* from --config, --set and the environment */
     bool color;                  /* standard output is a terminal and NO_COLOR is not set */
@@ -52,10 +60,11 @@ struct cli {
 
 struct command {
     const char *name;
-    const char *usage;           /* words after the flags: "\"QUESTION\"" */
-    const char *summary;         /* one line, lower case, no full stop */
-    const char *doc;             /* paragraphs for help and man page, separated by blank lines */
-    uint32_t flags;              /* 1 << FLAG_x; HELP is always there */
+    const char *usage;   /* words after the flags: "\"QUESTION\"" */
+    const char *summary; /* one line, lower case, no full stop */
+    const char *doc;     /* paragraphs for help and man page, separated by blank lines */
+    uint32_t flags;      /* 1 << FLAG_x; HELP is always there */
+    unsigned words_min, words_max;
     int (*run)(struct cli *cli);
 };
 extern const struct command commands[];
@@ -76,7 +85,15 @@ int command_version(struct cli *cli);
 int command_manpage(struct cli *cli);
 int command_help(struct cli *cli);
 
+/* Reads `argv` behind the command's name into cli; `words` has room for argc. Not EXIT_OK: it was told why. */
+int command_parse(struct cli *cli, int argc, char **argv, const char **words);
+/* "usage: ..." on standard error; returns EXIT_USAGE. */
+int command_usage_error(const struct cli *cli);
 /* Loads the configuration; on failure says why on standard error and returns NULL. */
 struct config *command_config(struct cli *cli);
+/* The configuration's warnings on standard error. */
+void command_warnings(const struct config *config);
+/* The key store of this configuration. NULL with err if it cannot be opened. */
+struct store *command_store(const struct config *config, bool create, struct err *err);
 
 #endif

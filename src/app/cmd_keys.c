@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cmd_keys - the API keys of callers: add, list, revoke.
+ *
+ *   llmr_ + 43 characters of [0-9A-Za-z]     256 bits from the system; the store keeps their SHA-256
+ *
+ * The key alone goes to standard output, so that a script can keep it; what else there is to say goes to
+ * standard error. A key is not shown again: nobody knows it any more.
+ */
+#include "app/command.h"
+#include "app/term.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#define SECRET_CHARS 43 /* 62 to the power of 43 is more than 2 to the power of 256 */
+#define KEY_PREFIX   "llmr_"
+#define ID_PREFIX    "k_"
+#define ID_CHARS     12
+#define LIST_MAX     ((size_t)64 * 1024 * 1024)
+
+struct store *command_store(const struct config *config, bool create, struct err *err)
+{
+    char path[4096];
+    int n = snprintf(path, sizeof path, "%s/llm-router.db", config->state_dir);
+    if (n < 0 || (size_t)n >= sizeof path) {
+        err_set(err, 0, "state_dir is too long");
+        return NULL;
+    }
+    return store_open(path, create, err);
+}
+
+/* n characters, all 62 equally likely: a byte above the last multiple of 62 is thrown away. */
+static bool secret_text(char *out, size_t n)
+{
+    static const char set[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    const unsigned limit = 256 / 62 * 62;
+    unsigned char bytes[64];
+    size_t done = 0;
+    while (done < n) {
+        if (!rng_secret(bytes, sizeof bytes))
+            return false;
+        for (size_t i = 0; i < sizeof bytes && done < n; i++)
+            if (bytes[i] < limit)
+                out[done++] = set[bytes[i] % 62];
+    }
+    mem_wipe(bytes, sizeof bytes);
+    out[n] = '\0';
+    return true;
+}
+
+static bool wall_us(int64_t *out, struct err *err)
+{
+    struct io_loop *loop = io_loop_new(err);
+    if (loop == NULL)
+        return false;
+    *out = io_wall_us(loop);
+    io_loop_free(loop);
+    return true;
+}
+
+static void put_time(struct buf *out, int64_t us)
+{
+    char text[TIMEFMT_MAX];
+    if (us == 0) {
+        buf_put_cstr(out, "null");
+        return;
+    }
+    timefmt_rfc3339(text, us, 0);
+    json_put_str(out, strv_of(text));
+}
+
+static void put_key_json(struct buf *out, const struct store_key *key)
+{
+    buf_put_cstr(out, "{\"id\":");
+    json_put_str(out, strv_of(key->id));
+    buf_put_cstr(out, ",\"name\":");
+    json_put_str(out, strv_of(key->name));
+    buf_put_cstr(out, ",\"created\":");
+    put_time(out, key->created_us);
+    buf_put_cstr(out, ",\"revoked\":");
+    put_time(out, key->revoked_us);
+}
+
+/* ---- add ---- */
+
+static bool name_ok(const char *name)
+{
+    strv text = strv_of(name);
+    struct buf clean;
+    buf_init(&clean, sizeof((struct store_key *)0)->name);
+    term_clean(&clean, text, false);
+    bool ok = text.len > 0 && text.len < sizeof((struct store_key *)0)->name && utf8_valid(text) &&
+              buf_len(&clean) == text.len;
+    buf_fini(&clean);
+    return ok;
+}
+
+static int key_add(struct cli *cli, struct store *store)
+{
+    struct err err = ERR_INIT;
+    struct store_key key = {0};
+    struct buf out;
+    char text[sizeof KEY_PREFIX + SECRET_CHARS];
+    memcpy(text, KEY_PREFIX, sizeof KEY_PREFIX);
+    memcpy(key.id, ID_PREFIX, sizeof ID_PREFIX);
+    memcpy(key.name, cli->words[1], strlen(cli->words[1]));
+    if (!secret_text(text + sizeof KEY_PREFIX - 1, SECRET_CHARS) ||
+        !secret_text(key.id + sizeof ID_PREFIX - 1, ID_CHARS)) {
+        term_error("the system gives no random numbers");
+        return EXIT_FAILED;
+    }
+    policy_key_digest(strv_of(text), key.digest);
+    if (!wall_us(&key.created_us, &err) || !store_key_add(store, &key, &err)) {
+        mem_wipe(text, sizeof text);
+        term_error("%s", err.text);
+        return EXIT_FAILED;
+    }
+    buf_init(&out, 4096);
+    if (cli->flags[FLAG_JSON] != NULL) {
+        put_key_json(&out, &key);
+        buf_printf(&out, ",\"key\":\"%s\"}\n", text);
+    } else {
+        buf_printf(&out, "%s\n", text);
+        fprintf(stderr, "key %s for \"%s\"; it is shown this once, keep it\n", key.id, key.name);
+    }
+    mem_wipe(text, sizeof text);
+    if (term_write(&out))
+        return EXIT_OK;
+    /* Nobody has seen it: it must not lie about unknown. */
+    store_key_revoke(store, key.id, key.created_us, &err);
+    return EXIT_FAILED;
+}
+
+/* ---- list ---- */
+
+struct listing {
+    bool json;
+    size_t n;
+    struct buf out;
+    struct term_table table;
+};
+
+static void cell_time(struct term_table *t, int64_t us)
+{
+    char text[TIMEFMT_MAX] = "";
+    if (us != 0)
+        timefmt_rfc3339(text, us, 0);
+    term_table_cell(t, TERM_PLAIN, "%s", text);
+}
+
+static bool list_key(void *arg, const struct store_key *key)
+{
+    struct listing *l = arg;
+    if (l->json) {
+        if (l->n > 0)
+            buf_put_char(&l->out, ',');
+        put_key_json(&l->out, key);
+        buf_put_char(&l->out, '}');
+    } else {
+        term_table_cell(&l->table, TERM_PLAIN, "%s", key->id);
+        term_table_cell(&l->table, TERM_PLAIN, "%s", key->name);
+        cell_time(&l->table, key->created_us);
+        cell_time(&l->table, key->revoked_us);
+    }
+    l->n++;
+    return true;
+}
+
+static int key_list(struct cli *cli, struct store *store)
+{
+    static const char *const heads[] = {"ID", "NAME", "CREATED", "REVOKED"};
+    struct err err = ERR_INIT;
+    struct listing l = {.json = cli->flags[FLAG_JSON] != NULL};
+    buf_init(&l.out, LIST_MAX);
+    term_table_init(&l.table, sizeof heads / sizeof *heads);
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
+        term_table_cell(&l.table, TERM_BOLD, "%s", heads[i]);
+    if (l.json)
+        buf_put_cstr(&l.out, "{\"keys\":[");
+    bool ok = store_key_each(store, list_key, &l, &err);
+    if (l.json)
+        buf_put_cstr(&l.out, "]}\n");
+    if (!ok)
+        term_error("%s", err.text);
+    else if (l.n == 0 && !l.json)
+        fputs("there are no keys; make one with: llm-router keys add NAME\n", stderr);
+    struct buf rest;
+    buf_init(&rest, LIST_MAX);
+    term_table_put(&l.table, l.json || l.n == 0 ? &rest : &l.out, 0, cli->color);
+    buf_fini(&rest);
+    if (!ok)
+        buf_fini(&l.out);
+    return ok && term_write(&l.out) ? EXIT_OK : EXIT_FAILED;
+}
+
+/* ---- revoke ---- */
+
+static int key_revoke(struct cli *cli, struct store *store)
+{
+    struct err err = ERR_INIT;
+    struct buf out;
+    int64_t now_us;
+    if (!wall_us(&now_us, &err) || !store_key_revoke(store, cli->words[1], now_us, &err)) {
+        term_error("%s", err.text);
+        return EXIT_FAILED;
+    }
+    buf_init(&out, 4096);
+    if (cli->flags[FLAG_JSON] != NULL) {
+        buf_put_cstr(&out, "{\"id\":");
+        json_put_str(&out, strv_of(cli->words[1]));
+        buf_put_cstr(&out, ",\"revoked\":");
+        put_time(&out, now_us);
+        buf_put_cstr(&out, "}\n");
+    } else {
+        buf_printf(&out, "revoked %s\n", cli->words[1]);
+    }
+    return term_write(&out) ? EXIT_OK : EXIT_FAILED;
+}
+
+/* ---- */
+
+static const struct {
+    const char *name;
+    size_t words; /* with its own */
+    bool create;  /* makes the store if there is none */
+    int (*run)(struct cli *cli, struct store *store);
+} verbs[] = {
+    {"add", 2, true, key_add},
+    {"list", 1, false, key_list},
+    {"revoke", 2, false, key_revoke},
+};
+
+int command_keys(struct cli *cli)
+{
+    struct err err = ERR_INIT;
+    size_t v = 0, n_verbs = sizeof verbs / sizeof *verbs;
+    while (v < n_verbs && strcmp(cli->words[0], verbs[v].name) != 0)
+        v++;
+    if (v == n_verbs || cli->n_words != verbs[v].words)
+        return command_usage_error(cli);
+    if (verbs[v].run == key_add && !name_ok(cli->words[1])) {
+        term_error("a key's name has 1 to 63 bytes and no control characters");
+        return EXIT_USAGE;
+    }
+    struct config *config = command_config(cli);
+    if (config == NULL)
+        return EXIT_USAGE;
+    struct store *store = command_store(config, verbs[v].create, &err);
+    config_free(config);
+    if (store == NULL) {
+        term_error("%s", err.text);
+        return EXIT_FAILED;
+    }
+    int status = verbs[v].run(cli, store);
+    store_close(store);
+    return status;
+}

@@ -80,6 +80,7 @@ struct exchange {
     bool upstream_loading;
 
     /* the answer */
+    bool relaying;           /* what follows was made by relay_begin() */
     struct arena scratch;    /* one frame's decoding */
     struct http_framer framer;
     struct dialect_in in;

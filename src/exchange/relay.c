@@ -20,6 +20,7 @@
 bool relay_begin(struct exchange *x)
 {
     relay_fini(x);
+    x->relaying = true;
     arena_init(&x->scratch, EX_SCRATCH_BYTES, x->p->limits.reply_bytes_max * 4 + 65536);
     buf_init(&x->hold, x->p->limits.reply_bytes_max * 2 + EX_HOLD_BYTES_MAX);
     buf_init(&x->answer, x->p->limits.reply_bytes_max);
@@ -35,6 +36,9 @@ bool relay_begin(struct exchange *x)
 
 void relay_fini(struct exchange *x)
 {
+    if (!x->relaying)
+        return;
+    x->relaying = false;
     arena_fini(&x->scratch);
     buf_fini(&x->hold);
     buf_fini(&x->answer);

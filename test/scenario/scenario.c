@@ -1,0 +1,857 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * scenario - plays .scn scripts against one whole worker in process, on a fake network and clock.
+ *
+ *   scenario [--fault] FILE.scn ...
+ *
+ * A script is a list of lines; a file may hold several scenarios. Nothing waits: time is an argument.
+ *
+ *   scenario "what must hold"            begins one; everything from the last one is gone
+ *   config ... end                       YAML of the configuration; without it the one in default.yaml
+ *   provider NAME accept|refuse|hang|dns|unreachable [n]     how it takes connections (n = the next n)
+ *   client NAME METHOD PATH BODY [Header: value]             opens a connection and sends a request; BODY is
+ *                                        @file, {json}, or - for none; then an optional header
+ *   client NAME again METHOD PATH BODY   the same on the connection that is open
+ *   client NAME leave|reset|window N
+ *   client NAME expect status N | has TEXT | lacks TEXT | header TEXT | complete | truncated | nothing | closed
+ *   provider NAME expect METHOD PATH     the next request has come; it is the one answered from now on
+ *   provider NAME expect body TEXT | nobody TEXT | none | aborted | calls N
+ *   provider NAME reply STATUS TYPE BODY     a whole answer; TYPE json, sse, ndjson, html
+ *   provider NAME head STATUS TYPE           an answer in chunks begins
+ *   provider NAME header NAME: VALUE         for the next reply or head
+ *   provider NAME event TEXT             one SSE event as a chunk; \n in TEXT is a line end
+ *   provider NAME line TEXT              one NDJSON line as a chunk
+ *   provider NAME bytes TEXT             a chunk of just that
+ *   provider NAME raw TEXT               bytes outside of any chunk
+ *   provider NAME last|eof|reset
+ *   provider NAME giant N                the beginning of an SSE event, of N bytes, in chunks
+ *   provider NAME big N                  a good OpenAI event with N bytes of text
+ *   time +N[ms|s|m]
+ *   cut N                                every read from now on is at most N bytes
+ *   ledger rows N | has TEXT | lacks TEXT    rows so far; the last row's text
+ *   drain                                as SIGTERM does
+ *
+ * With --fault every scenario runs again and again, the 1st, 2nd, ... n-th allocation failing. Expectations
+ * are not looked at then (a refused allocation may well change the answer), but nothing may crash, leak, or
+ * stay behind, and every exchange still writes exactly one row.
+ */
+#include <assert.h>
+#include <ctype.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "app/worker.h"
+#include "fake_io.h"
+
+#define PEERS_MAX 64
+#define NAMED_MAX 16
+#define CONFIG_MAX 16384
+
+struct provider_side {
+    char name[32];
+    struct fake_peer *peers[PEERS_MAX]; /* every connection of it, in order */
+    size_t n, calls;
+    struct fake_peer *now;              /* whose request is being answered */
+    char headers[1024];
+    char body[65536];                   /* of the request in hand */
+};
+
+struct client_side {
+    char name[32];
+    struct fake_peer *peer;
+    char *seen; /* everything received so far */
+    size_t len;
+};
+
+static struct {
+    const char *file, *dir;
+    int line;
+    char title[256];
+    struct io_loop *loop;
+    struct worker worker;
+    bool up;
+    struct policy_keys *keys;
+    struct config *config;
+    char config_text[CONFIG_MAX];
+    struct provider_side providers[NAMED_MAX];
+    size_t n_providers;
+    struct client_side clients[NAMED_MAX];
+    size_t n_clients;
+    int log_fd;
+    size_t cut;
+    bool fault;       /* expectations are not looked at */
+    bool failed;
+    char why[1024];
+    bool drained;
+    int64_t live_before;
+    jmp_buf stop;
+} t;
+
+static void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void fail(const char *format, ...)
+{
+    va_list ap;
+    if (t.fault || t.failed)
+        return;
+    t.failed = true;
+    int n = snprintf(t.why, sizeof t.why, "%s:%d: ", t.file, t.line);
+    va_start(ap, format);
+    vsnprintf(t.why + n, sizeof t.why - (size_t)n, format, ap);
+    va_end(ap);
+}
+
+static void die(const char *what, const char *arg)
+{
+    fprintf(stderr, "%s:%d: %s %s\n", t.file, t.line, what, arg);
+    exit(2);
+}
+
+/* ---- words ---- */
+
+static char *word(char **rest)
+{
+    char *p = *rest + strspn(*rest, " \t");
+    char *start = p;
+    if (*p == '\0')
+        return NULL;
+    p += strcspn(p, " \t");
+    if (*p != '\0')
+        *p++ = '\0';
+    *rest = p;
+    return start;
+}
+
+static char *need(char **rest, const char *what)
+{
+    char *w = word(rest);
+    if (w == NULL)
+        die("missing:", what);
+    return w;
+}
+
+static char *tail(char **rest)
+{
+    char *p = *rest + strspn(*rest, " \t");
+    size_t n = strlen(p);
+    while (n > 0 && isspace((unsigned char)p[n - 1]))
+        p[--n] = '\0';
+    return p;
+}
+
+/* \n, \r and \\ in place */
+static char *unescape(char *text)
+{
+    char *out = text;
+    for (char *p = text; *p != '\0'; p++) {
+        if (p[0] == '\\' && (p[1] == 'n' || p[1] == 'r' || p[1] == '\\')) {
+            p++;
+            *out++ = *p == 'n' ? '\n' : *p == 'r' ? '\r' : '\\';
+        } else {
+            *out++ = *p;
+        }
+    }
+    *out = '\0';
+    return text;
+}
+
+static char *read_file(const char *path)
+{
+    FILE *f = fopen(path, "rb");
+    if (f == NULL)
+        die("cannot open", path);
+    fseek(f, 0, SEEK_END);
+    long n = ftell(f);
+    rewind(f);
+    char *text = malloc((size_t)n + 1);
+    if (fread(text, 1, (size_t)n, f) != (size_t)n)
+        die("cannot read", path);
+    text[n] = '\0';
+    fclose(f);
+    return text;
+}
+
+/* "@file", "-" or the text itself; malloc'ed */
+static char *body_of(const char *spec)
+{
+    char path[4096];
+    if (strcmp(spec, "-") == 0)
+        return strdup("");
+    if (spec[0] != '@')
+        return strdup(spec);
+    snprintf(path, sizeof path, "%s/%s", t.dir, spec + 1);
+    return read_file(path);
+}
+
+/* ---- the program ---- */
+
+static void on_drained(void *arg, struct worker *w)
+{
+    (void)arg;
+    (void)w;
+    t.drained = true;
+}
+
+static struct provider_side *provider_side(const char *name)
+{
+    for (size_t i = 0; i < t.n_providers; i++)
+        if (strcmp(t.providers[i].name, name) == 0)
+            return &t.providers[i];
+    die("no such provider in the configuration:", name);
+    return NULL;
+}
+
+static void on_peer(void *arg, struct fake_peer *peer)
+{
+    struct provider_side *p = arg;
+    assert(p->n < PEERS_MAX);
+    fake_peer_cut(peer, t.cut);
+    p->peers[p->n++] = peer;
+}
+
+static void set_rule(struct provider_side *side, enum fake_answer answer, unsigned times)
+{
+    for (size_t i = 0; i < t.config->snapshot->n_providers; i++) {
+        const struct provider *p = &t.config->snapshot->providers[i];
+        if (strcmp(p->name, side->name) != 0)
+            continue;
+        struct fake_rule rule = {.answer = answer, .times = times, .on_peer = on_peer, .arg = side};
+        fake_target(t.loop, p->upstream.url.host, p->upstream.url.port, &rule);
+    }
+}
+
+static bool start_program(void)
+{
+    char path[] = "/tmp/scenario-XXXXXX";
+    struct err err = ERR_INIT;
+    int fd = mkstemp(path);
+    const char *bound;
+    if (fd < 0 || write(fd, t.config_text, strlen(t.config_text)) < 0)
+        die("cannot write", path);
+    close(fd);
+    const char *none[] = {NULL};
+    struct config_source source = {.path = path, .environment = none, .set = none};
+    t.config = config_load(&source, &err);
+    unlink(path);
+    if (t.config == NULL) {
+        if (!t.fault)
+            die("configuration:", err.text);
+        return false;
+    }
+    t.keys = policy_keys_new(NULL, 0);
+    if (t.keys == NULL || !worker_init(&t.worker, 0, t.config, t.keys, LOG_INFO, &err) ||
+        !worker_listen(&t.worker, STRV("127.0.0.1:8484"), false, &bound, &err)) {
+        if (!t.fault)
+            die("worker:", err.text);
+        return false;
+    }
+    t.worker.log.fd = t.log_fd;
+    t.worker.on_drained = on_drained;
+    t.loop = t.worker.loop;
+    rng_seed(&t.worker.rng, 1);
+    for (size_t i = 0; i < t.config->snapshot->n_providers; i++) {
+        struct provider_side *side = &t.providers[t.n_providers++];
+        snprintf(side->name, sizeof side->name, "%s", t.config->snapshot->providers[i].name);
+        set_rule(side, FAKE_ACCEPT, 0);
+    }
+    return true;
+}
+
+/* ---- rows of the ledger: lines of the log ---- */
+
+static char *log_text(void)
+{
+    log_flush(&t.worker.log);
+    off_t n = lseek(t.log_fd, 0, SEEK_CUR);
+    char *text = malloc((size_t)n + 1);
+    if (pread(t.log_fd, text, (size_t)n, 0) != n)
+        die("cannot read", "the log");
+    text[n] = '\0';
+    return text;
+}
+
+static size_t ledger_rows(char *text, char **last)
+{
+    size_t rows = 0;
+    *last = NULL;
+    for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n"))
+        if (strstr(line, "\"event\":\"exchange\"") != NULL) {
+            rows++;
+            *last = line;
+        }
+    return rows;
+}
+
+/* ---- steps ---- */
+
+static struct client_side *client_side(const char *name, bool make)
+{
+    for (size_t i = 0; i < t.n_clients; i++)
+        if (strcmp(t.clients[i].name, name) == 0)
+            return &t.clients[i];
+    if (!make || t.n_clients == NAMED_MAX)
+        die("no such client:", name);
+    struct client_side *c = &t.clients[t.n_clients++];
+    snprintf(c->name, sizeof c->name, "%s", name);
+    return c;
+}
+
+static void collect(struct client_side *c)
+{
+    if (c->peer == NULL)
+        return;
+    strv got = fake_peer_received(c->peer);
+    c->seen = realloc(c->seen, c->len + got.len + 1);
+    memcpy(c->seen + c->len, got.ptr, got.len);
+    c->len += got.len;
+    c->seen[c->len] = '\0';
+    fake_peer_eat(c->peer, got.len);
+}
+
+static void settle(void)
+{
+    fake_run(t.loop);
+    for (size_t i = 0; i < t.n_clients; i++)
+        collect(&t.clients[i]);
+}
+
+static void send_request(struct client_side *c, const char *method, char *rest)
+{
+    char head[4096];
+    char *path = need(&rest, "path");
+    char *spec = tail(&rest);
+    const char *header = "";
+    if (spec[0] == '{') { /* a header may follow the closing brace */
+        char *end = strrchr(spec, '}');
+        if (end[1] != '\0') {
+            end[1] = '\0';
+            header = end + 2;
+        }
+    } else if (strchr(spec, ' ') != NULL) {
+        char *blank = strchr(spec, ' ');
+        *blank = '\0';
+        header = blank + 1;
+    }
+    char *body = body_of(spec);
+    int n = snprintf(head, sizeof head, "%s %s HTTP/1.1\r\nHost: 127.0.0.1:8484\r\nContent-Length: %zu\r\n%s%s\r\n", method,
+                     path, strlen(body), header, header[0] != '\0' ? "\r\n" : "");
+    fake_peer_send(c->peer, head, (size_t)n);
+    fake_peer_send(c->peer, body, strlen(body));
+    free(body);
+}
+
+static const char *find_body(const struct client_side *c)
+{
+    const char *end = c->seen != NULL ? strstr(c->seen, "\r\n\r\n") : NULL;
+    return end != NULL ? end + 4 : "";
+}
+
+static bool complete(const struct client_side *c)
+{
+    if (c->seen == NULL || strstr(c->seen, "\r\n\r\n") == NULL)
+        return false;
+    if (strstr(c->seen, "Transfer-Encoding: chunked") != NULL)
+        return c->len >= 5 && memcmp(c->seen + c->len - 5, "0\r\n\r\n", 5) == 0;
+    const char *length = strstr(c->seen, "Content-Length: ");
+    return length != NULL && strlen(find_body(c)) == strtoul(length + 16, NULL, 10);
+}
+
+static void client_expect(struct client_side *c, char *rest)
+{
+    char *what = need(&rest, "expectation");
+    char *arg = unescape(tail(&rest));
+    const char *seen = c->seen != NULL ? c->seen : "";
+    bool gone = c->peer != NULL && fake_peer_state(c->peer) != FAKE_OPEN;
+    if (strcmp(what, "status") == 0) {
+        if (strncmp(seen, "HTTP/1.1 ", 9) != 0 || strncmp(seen + 9, arg, 3) != 0)
+            fail("expected status %s, got: %.200s", arg, seen);
+    } else if (strcmp(what, "has") == 0) {
+        if (strstr(find_body(c), arg) == NULL)
+            fail("expected in the body: %s, got: %.700s", arg, find_body(c));
+    } else if (strcmp(what, "lacks") == 0) {
+        if (strstr(find_body(c), arg) != NULL)
+            fail("not expected in the body: %s", arg);
+    } else if (strcmp(what, "header") == 0) {
+        const char *at = strstr(seen, arg);
+        if (at == NULL || at > find_body(c))
+            fail("expected in the head: %s, got: %.600s", arg, seen);
+    } else if (strcmp(what, "complete") == 0) {
+        if (!complete(c))
+            fail("expected a complete reply, got: %.700s", seen);
+    } else if (strcmp(what, "truncated") == 0) {
+        if (complete(c) || !gone)
+            fail("expected a reply that is broken off%s", gone ? ", and it looks complete" : ", and the connection is open");
+    } else if (strcmp(what, "nothing") == 0) {
+        if (c->len > 0)
+            fail("expected nothing yet, got: %.200s", seen);
+    } else if (strcmp(what, "closed") == 0) {
+        if (!gone)
+            fail("expected a closed connection");
+    } else {
+        die("unknown expectation", what);
+    }
+}
+
+static void do_client(char *rest)
+{
+    char *name = need(&rest, "name");
+    char *what = need(&rest, "what");
+    if (strcmp(what, "again") == 0) {
+        struct client_side *c = client_side(name, false);
+        c->len = 0;
+        char *method = need(&rest, "method");
+        send_request(c, method, rest);
+    } else if (isupper((unsigned char)what[0])) {
+        struct client_side *c = client_side(name, true);
+        c->peer = fake_client_connect(t.loop, "127.0.0.1:8484", NULL);
+        if (c->peer == NULL) {
+            fail("nobody listens");
+            return;
+        }
+        fake_peer_cut(c->peer, t.cut);
+        send_request(c, what, rest);
+    } else {
+        struct client_side *c = client_side(name, false);
+        if (strcmp(what, "leave") == 0)
+            fake_peer_eof(c->peer, false);
+        else if (strcmp(what, "reset") == 0)
+            fake_peer_reset(c->peer);
+        else if (strcmp(what, "window") == 0) {
+            char *n = need(&rest, "bytes");
+            fake_peer_window(c->peer, strcmp(n, "all") == 0 ? FAKE_UNLIMITED : strtoul(n, NULL, 10));
+        } else if (strcmp(what, "expect") == 0)
+            client_expect(c, rest);
+        else
+            die("unknown step", what);
+    }
+    settle();
+}
+
+/* The oldest connection of the provider that holds a whole request. */
+static bool next_request(struct provider_side *p, const char *method, const char *path)
+{
+    char want[512];
+    for (size_t i = 0; i < p->n; i++) {
+        strv got = fake_peer_received(p->peers[i]);
+        char *text = strndup(got.ptr, got.len);
+        char *end = strstr(text, "\r\n\r\n");
+        char *length = strcasestr(text, "Content-Length: ");
+        size_t body = length != NULL && length < end ? strtoul(length + 16, NULL, 10) : 0;
+        if (end == NULL || (size_t)(end + 4 - text) + body > got.len) {
+            free(text);
+            continue;
+        }
+        snprintf(want, sizeof want, "%s %s HTTP/1.1\r\n", method, path);
+        if (strncmp(text, want, strlen(want)) != 0)
+            fail("provider %s expected %s %s, got: %.100s", p->name, method, path, text);
+        snprintf(p->body, sizeof p->body, "%.*s", (int)body, end + 4);
+        p->now = p->peers[i];
+        p->calls++;
+        fake_peer_eat(p->now, (size_t)(end + 4 - text) + body);
+        free(text);
+        return true;
+    }
+    return false;
+}
+
+static void provider_expect(struct provider_side *p, char *rest)
+{
+    char *what = need(&rest, "expectation");
+    char *arg = unescape(tail(&rest));
+    if (isupper((unsigned char)what[0])) {
+        p->now = NULL;
+        if (!next_request(p, what, arg))
+            fail("provider %s expected a request and there is none", p->name);
+    } else if (strcmp(what, "body") == 0) {
+        if (strstr(p->body, arg) == NULL)
+            fail("expected in the request: %s, got: %.600s", arg, p->body);
+    } else if (strcmp(what, "nobody") == 0) {
+        if (strstr(p->body, arg) != NULL)
+            fail("not expected in the request: %s", arg);
+    } else if (strcmp(what, "none") == 0) {
+        for (size_t i = 0; i < p->n; i++)
+            if (fake_peer_received(p->peers[i]).len > 0)
+                fail("provider %s expected no request", p->name);
+    } else if (strcmp(what, "aborted") == 0) {
+        if (p->now == NULL || fake_peer_state(p->now) == FAKE_OPEN)
+            fail("provider %s expected its connection to be closed", p->name);
+    } else if (strcmp(what, "calls") == 0) {
+        if (p->calls != strtoul(arg, NULL, 10))
+            fail("provider %s had %zu calls", p->name, p->calls);
+    } else {
+        die("unknown expectation", what);
+    }
+}
+
+static const char *type_of(const char *word)
+{
+    return strcmp(word, "sse") == 0      ? "text/event-stream"
+           : strcmp(word, "ndjson") == 0 ? "application/x-ndjson"
+           : strcmp(word, "html") == 0   ? "text/html"
+                                         : "application/json";
+}
+
+static void say_head(struct provider_side *p, const char *status, const char *type, const char *framing)
+{
+    char head[2048];
+    int n = snprintf(head, sizeof head, "HTTP/1.1 %s X\r\nContent-Type: %s\r\n%s%s\r\n\r\n", status, type_of(type), p->headers,
+                     framing);
+    p->headers[0] = '\0';
+    fake_peer_send(p->now, head, (size_t)n);
+}
+
+static void say_chunk(struct provider_side *p, const char *data, size_t n)
+{
+    char size[32];
+    fake_peer_send(p->now, size, (size_t)snprintf(size, sizeof size, "%zx\r\n", n));
+    fake_peer_send(p->now, data, n);
+    fake_peer_send(p->now, "\r\n", 2);
+}
+
+static void say_giant(struct provider_side *p, size_t n)
+{
+    char block[4096];
+    memset(block, 'x', sizeof block);
+    say_chunk(p, "data: {\"x\":\"", 12);
+    for (; n > 0; n -= n < sizeof block ? n : sizeof block)
+        say_chunk(p, block, n < sizeof block ? n : sizeof block);
+}
+
+static void say_big(struct provider_side *p, size_t n)
+{
+    char *text = malloc(n + 256);
+    size_t at = (size_t)sprintf(text, "data: {\"id\":\"u1\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"");
+    memset(text + at, 'x', n);
+    at += n;
+    at += (size_t)sprintf(text + at, "\"},\"finish_reason\":null}]}\n\n");
+    say_chunk(p, text, at);
+    free(text);
+}
+
+static void do_provider(char *rest)
+{
+    static const struct {
+        const char *word;
+        enum fake_answer answer;
+    } answers[] = {{"accept", FAKE_ACCEPT}, {"refuse", FAKE_REFUSE}, {"hang", FAKE_HANG}, {"dns", FAKE_NO_NAME},
+                   {"unreachable", FAKE_UNREACHABLE}};
+    struct provider_side *p = provider_side(need(&rest, "provider"));
+    char *what = need(&rest, "what");
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        if (strcmp(what, answers[i].word) == 0) {
+            char *n = word(&rest);
+            set_rule(p, answers[i].answer, n != NULL ? (unsigned)strtoul(n, NULL, 10) : 0);
+            return;
+        }
+    }
+    if (strcmp(what, "expect") == 0) {
+        provider_expect(p, rest);
+        return;
+    }
+    if (strcmp(what, "header") == 0) {
+        size_t n = strlen(p->headers);
+        snprintf(p->headers + n, sizeof p->headers - n, "%s\r\n", tail(&rest));
+        return;
+    }
+    if (p->now == NULL) {
+        fail("provider %s has no request in hand", p->name);
+        if (!t.fault)
+            return;
+        if (!next_request(p, "POST", "")) /* with failing memory the script may be ahead of the program */
+            return;
+    }
+    if (strcmp(what, "reply") == 0) {
+        char framing[64];
+        char *status = need(&rest, "status"), *type = need(&rest, "type");
+        char *body = body_of(unescape(tail(&rest)));
+        snprintf(framing, sizeof framing, "Content-Length: %zu", strlen(body));
+        say_head(p, status, type, framing);
+        fake_peer_send(p->now, body, strlen(body));
+        free(body);
+    } else if (strcmp(what, "head") == 0) {
+        char *status = need(&rest, "status"), *type = need(&rest, "type");
+        say_head(p, status, type, "Transfer-Encoding: chunked");
+    } else if (strcmp(what, "event") == 0 || strcmp(what, "line") == 0 || strcmp(what, "bytes") == 0) {
+        char *text = unescape(tail(&rest));
+        char *chunk = malloc(strlen(text) + 16);
+        size_t n = (size_t)sprintf(chunk, "%s%s%s", what[0] == 'e' ? (text[0] == 'e' ? "" : "data: ") : "", text,
+                                   what[0] == 'e'   ? "\n\n"
+                                   : what[0] == 'l' ? "\n"
+                                                    : "");
+        say_chunk(p, chunk, n);
+        free(chunk);
+    } else if (strcmp(what, "raw") == 0) {
+        fake_peer_send_cstr(p->now, unescape(tail(&rest)));
+    } else if (strcmp(what, "last") == 0) {
+        fake_peer_send_cstr(p->now, "0\r\n\r\n");
+    } else if (strcmp(what, "eof") == 0) {
+        fake_peer_eof(p->now, false);
+    } else if (strcmp(what, "reset") == 0) {
+        fake_peer_reset(p->now);
+    } else if (strcmp(what, "giant") == 0) {
+        say_giant(p, strtoul(need(&rest, "bytes"), NULL, 10));
+    } else if (strcmp(what, "big") == 0) {
+        say_big(p, strtoul(need(&rest, "bytes"), NULL, 10));
+    } else {
+        die("unknown step", what);
+    }
+    settle();
+}
+
+static void do_ledger(char *rest)
+{
+    char *what = need(&rest, "expectation");
+    char *arg = tail(&rest);
+    char *last, *text = log_text();
+    size_t rows = ledger_rows(text, &last);
+    if (strcmp(what, "rows") == 0) {
+        if (rows != strtoul(arg, NULL, 10))
+            fail("expected %s rows in the ledger, there are %zu", arg, rows);
+    } else if (last == NULL) {
+        fail("the ledger has no row");
+    } else if (strcmp(what, "has") == 0) {
+        if (strstr(last, arg) == NULL)
+            fail("expected in the row: %s, got: %s", arg, last);
+    } else if (strcmp(what, "lacks") == 0) {
+        if (strstr(last, arg) != NULL)
+            fail("not expected in the row: %s", arg);
+    } else {
+        die("unknown expectation", what);
+    }
+    free(text);
+}
+
+static void do_time(char *rest)
+{
+    char *arg = need(&rest, "time");
+    char *unit;
+    uint64_t ms = strtoul(arg[0] == '+' ? arg + 1 : arg, &unit, 10);
+    if (strcmp(unit, "s") == 0)
+        ms *= 1000;
+    else if (strcmp(unit, "m") == 0)
+        ms *= 60000;
+    fake_advance(t.loop, ms);
+    settle();
+}
+
+static void do_line(char *line)
+{
+    char *rest = line;
+    char *verb = word(&rest);
+    if (verb == NULL || verb[0] == '#')
+        return;
+    if (!t.up) {
+        t.up = start_program();
+        if (!t.up)
+            longjmp(t.stop, 1);
+    }
+    if (strcmp(verb, "client") == 0)
+        do_client(rest);
+    else if (strcmp(verb, "provider") == 0)
+        do_provider(rest);
+    else if (strcmp(verb, "time") == 0)
+        do_time(rest);
+    else if (strcmp(verb, "ledger") == 0)
+        do_ledger(rest);
+    else if (strcmp(verb, "cut") == 0) {
+        t.cut = strtoul(need(&rest, "bytes"), NULL, 10);
+        fake_cut(t.loop, t.cut);
+    } else if (strcmp(verb, "drain") == 0) {
+        worker_drain(&t.worker);
+        settle();
+    } else
+        die("unknown line:", verb);
+}
+
+/* ---- one scenario ---- */
+
+struct script {
+    char title[256];
+    char config[CONFIG_MAX];
+    char **lines;
+    int *numbers;
+    size_t n;
+};
+
+static void begin(const struct script *s, bool fault)
+{
+    const char *file = t.file, *dir = t.dir;
+    memset(&t, 0, sizeof t);
+    t.file = file;
+    t.dir = dir;
+    t.fault = fault;
+    t.log_fd = memfd_create("log", 0);
+    snprintf(t.title, sizeof t.title, "%s", s->title);
+    snprintf(t.config_text, sizeof t.config_text, "%s", s->config);
+    t.live_before = mem_live();
+}
+
+/* Everybody leaves; then nothing may be left, and every exchange has its row. */
+static void finish(void)
+{
+    int64_t begun = 0;
+    char *last;
+    for (size_t i = 0; i < t.n_clients; i++)
+        if (t.clients[i].peer != NULL && fake_peer_state(t.clients[i].peer) == FAKE_OPEN)
+            fake_peer_reset(t.clients[i].peer);
+    if (t.loop != NULL)
+        fake_run(t.loop);
+    mem_fail_at(0, false);
+    for (unsigned d = 0; d < LLM_DIALECTS; d++)
+        begun += metric_sum(METRIC_REQUESTS, d);
+    bool has_env = t.worker.env.waits != NULL;
+    size_t active = has_env ? t.worker.env.active : 0;
+    if (active > 0) {
+        t.fault = false;
+        fail("%zu exchanges are still active after every caller left", active);
+        printf("not ok %s # %s\n", t.title, t.why);
+        exit(1); /* what follows would trip over it */
+    }
+    struct io_loop *loop = t.worker.loop;
+    if (t.worker.log.fd != t.log_fd)
+        t.worker.log.fd = t.log_fd;
+    t.worker.loop = NULL; /* fake_end() frees it and counts what was forgotten */
+    if (loop != NULL && t.worker.server != NULL)
+        http_server_free(t.worker.server);
+    t.worker.server = NULL;
+    if (loop != NULL)
+        fake_run(loop);
+    worker_fini(&t.worker);
+    if (t.keys != NULL)
+        policy_keys_unref(t.keys);
+    config_free(t.config);
+    size_t forgotten = loop != NULL ? fake_end(loop) : 0;
+    provider_cells_free();
+    int64_t live = mem_live();
+    bool quiet = t.fault;
+    t.fault = false;
+    if (forgotten > 0)
+        fail("%zu objects of the loop were forgotten", forgotten);
+    if (live != t.live_before)
+        fail("%lld blocks of memory leaked", (long long)(live - t.live_before));
+    (void)begun;
+    (void)last;
+    t.fault = quiet;
+    close(t.log_fd);
+    for (size_t i = 0; i < t.n_clients; i++)
+        free(t.clients[i].seen);
+}
+
+static bool play(const struct script *s, uint64_t fail_at, uint64_t *allocations)
+{
+    begin(s, fail_at > 0);
+    mem_fail_at(fail_at, false);
+    if (setjmp(t.stop) == 0) {
+        for (size_t i = 0; i < s->n && !t.failed; i++) {
+            char *line = strdup(s->lines[i]);
+            t.line = s->numbers[i];
+            do_line(line);
+            free(line);
+        }
+    }
+    if (allocations != NULL)
+        *allocations = mem_count();
+    finish();
+    return !t.failed;
+}
+
+static void run_script(const struct script *s, bool fault, int *passed, int *failed)
+{
+    uint64_t allocations = 0;
+    bool ok = play(s, 0, &allocations);
+    for (uint64_t n = 1; ok && fault && n <= allocations; n++) {
+        ok = play(s, n, NULL);
+        if (!ok) {
+            char which[64];
+            snprintf(which, sizeof which, " (allocation %llu of %llu refused)", (unsigned long long)n,
+                     (unsigned long long)allocations);
+            strncat(t.why, which, sizeof t.why - strlen(t.why) - 1);
+        }
+    }
+    ok ? ++*passed : ++*failed;
+    if (ok && fault)
+        printf("ok %s # %llu allocations refused in turn\n", s->title, (unsigned long long)allocations);
+    else if (ok)
+        printf("ok %s\n", s->title);
+    else
+        printf("not ok %s # %s\n", s->title, t.why);
+    fflush(stdout);
+}
+
+static void clear_script(struct script *s, const char *default_config)
+{
+    for (size_t i = 0; i < s->n; i++)
+        free(s->lines[i]);
+    s->n = 0;
+    s->title[0] = '\0';
+    snprintf(s->config, sizeof s->config, "%s", default_config);
+}
+
+static void add_line(struct script *s, const char *line, int number)
+{
+    s->lines = realloc(s->lines, (s->n + 1) * sizeof *s->lines);
+    s->numbers = realloc(s->numbers, (s->n + 1) * sizeof *s->numbers);
+    s->lines[s->n] = strdup(line);
+    s->numbers[s->n++] = number;
+}
+
+static void run_file(const char *path, bool fault, int *passed, int *failed)
+{
+    char dir[4096], *text = read_file(path), *rest = text, *line;
+    struct script s = {0};
+    bool in_config = false;
+    int number = 0;
+    snprintf(dir, sizeof dir, "%s", path);
+    *(strrchr(dir, '/') != NULL ? strrchr(dir, '/') : dir) = '\0';
+    t.file = strrchr(path, '/') != NULL ? strrchr(path, '/') + 1 : path;
+    t.dir = dir;
+    char *default_config = body_of("@default.yaml");
+    clear_script(&s, default_config);
+    while ((line = strsep(&rest, "\n")) != NULL) {
+        number++;
+        t.line = number;
+        char *trimmed = line + strspn(line, " \t");
+        if (in_config) {
+            if (strcmp(trimmed, "end") == 0) {
+                in_config = false;
+                continue;
+            }
+            strncat(s.config, line, sizeof s.config - strlen(s.config) - 2);
+            strcat(s.config, "\n");
+        } else if (strncmp(trimmed, "scenario ", 9) == 0) {
+            if (s.title[0] != '\0')
+                run_script(&s, fault, passed, failed);
+            clear_script(&s, default_config);
+            char *open = strchr(trimmed, '"'), *close = strrchr(trimmed, '"');
+            if (open == NULL || close == open)
+                die("a title in quotes is missing:", trimmed);
+            snprintf(s.title, sizeof s.title, "%s: %.*s", t.file, (int)(close - open - 1), open + 1);
+        } else if (strcmp(trimmed, "config") == 0) {
+            in_config = true;
+            s.config[0] = '\0';
+        } else if (trimmed[0] != '\0' && trimmed[0] != '#') {
+            add_line(&s, trimmed, number);
+        }
+    }
+    if (s.title[0] != '\0')
+        run_script(&s, fault, passed, failed);
+    clear_script(&s, "");
+    free(s.lines);
+    free(s.numbers);
+    free(default_config);
+    free(text);
+}
+
+int main(int argc, char **argv)
+{
+    int passed = 0, failed = 0, i = 1;
+    bool fault = argc > 1 && strcmp(argv[1], "--fault") == 0;
+    for (i += fault; i < argc; i++)
+        run_file(argv[i], fault, &passed, &failed);
+    printf("# %d passed, %d failed\n", passed, failed);
+    return failed == 0 && passed > 0 ? 0 : 1;
+}

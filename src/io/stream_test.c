@@ -10,12 +10,14 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -134,6 +136,13 @@ static void stop_loop(void *arg)
             io_loop_run((f)->loop);                                                                \
         io_timer_stop((f)->loop, &(f)->guard);                                                     \
     } while (0)
+
+static void run_for(struct fixture *f, uint64_t ms)
+{
+    io_timer_start(f->loop, &f->guard, ms, stop_loop, f->loop);
+    io_loop_run(f->loop);
+    io_timer_stop(f->loop, &f->guard);
+}
 
 static int setup(void **state)
 {
@@ -300,6 +309,36 @@ static void test_localhost_and_names_are_found(void **state)
     talk(f);
 }
 
+static void test_a_name_is_looked_up_in_another_thread(void **state)
+{
+    struct fixture *f = *state;
+
+    f->target.host = "127.1"; /* not a literal for us, but the resolver knows it without asking */
+    make_pair(f, "127.0.0.1:0");
+    assert_memory_equal(io_stream_peer(f->client.stream), "127.0.0.1:", 10);
+    talk(f);
+}
+
+static void test_the_second_address_is_tried_when_the_first_refuses(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = ERR_INIT;
+
+    f->listener = io_listen(f->loop, STRV("[::1]:0"), false, on_accept, f, &err);
+    if (f->listener == NULL)
+        skip(); /* a machine without IPv6 */
+    f->target = (struct io_target){
+        .host = "localhost",
+        .port = (uint16_t)atoi(strrchr(io_listener_address(f->listener), ':') + 1),
+        .connect_ms = GUARD_MS,
+    };
+    start_connect(f);
+    until(f, f->client.stream != NULL && f->server.stream != NULL);
+    assert_memory_equal(io_stream_peer(f->client.stream), "[::1]:", 6);
+    assert_true(io_stream_is_loopback(f->server.stream));
+    talk(f);
+}
+
 static void test_a_stale_unix_socket_is_replaced_but_nothing_else(void **state)
 {
     struct fixture *f = *state;
@@ -409,8 +448,7 @@ static void test_a_reset_behind_the_brake_waits_for_the_data(void **state)
     assert_int_equal(send(fd, "data", 4, 0), 4);
     raw_reset(fd);
     (void)put_zeros(f->server.stream, 1); /* fails already; must not tell more */
-    io_timer_start(f->loop, &f->guard, 5, stop_loop, f->loop);
-    io_loop_run(f->loop);
+    run_for(f, 5);
     assert_int_equal(f->server.reads, 0);
     assert_int_equal(f->server.ends, 0);
     io_stream_read(f->server.stream, true);
@@ -443,8 +481,7 @@ static void test_the_brake_stops_data_and_letting_go_brings_it(void **state)
     make_pair(f, "127.0.0.1:0");
     io_stream_read(f->server.stream, false);
     assert_true(put(f->client.stream, "one"));
-    io_timer_start(f->loop, &f->guard, 5, stop_loop, f->loop);
-    io_loop_run(f->loop);
+    run_for(f, 5);
     assert_int_equal(f->server.reads, 0);
     io_stream_read(f->server.stream, true);
     until(f, got(&f->server, "one"));
@@ -586,11 +623,9 @@ static void test_finish_survives_a_peer_that_goes_on_sending(void **state)
     assert_true(put(f->server.stream, "answer"));
     io_stream_finish(f->server.stream, GUARD_MS);
     f->server.stream = NULL;
-    io_timer_start(f->loop, &f->guard, 5, stop_loop, f->loop);
-    io_loop_run(f->loop);
+    run_for(f, 5);
     assert_int_equal(send(fd, "and more", 8, MSG_NOSIGNAL), 8);
-    io_timer_start(f->loop, &f->guard, 5, stop_loop, f->loop);
-    io_loop_run(f->loop);
+    run_for(f, 5);
     n = recv(fd, text, sizeof text, 0);
     assert_int_equal(n, 6);
     assert_memory_equal(text, "answer", 6);
@@ -608,6 +643,21 @@ static void test_finish_gives_up_on_a_peer_that_never_closes(void **state)
     io_listener_close(f->listener);
     f->listener = NULL;
     io_loop_run(f->loop); /* comes back because nothing is left */
+    close(fd);
+}
+
+static void test_a_loop_can_go_while_a_finished_stream_lingers(void **state)
+{
+    struct fixture *f = *state;
+    int fd = raw_pair(f);
+
+    put_zeros(f->server.stream, 20000000);
+    io_stream_finish(f->server.stream, GUARD_MS);
+    f->server.stream = NULL;
+    io_listener_close(f->listener);
+    f->listener = NULL;
+    io_loop_free(f->loop);
+    f->loop = io_loop_new(&ERR_INIT);
     close(fd);
 }
 
@@ -752,6 +802,33 @@ static void test_a_paused_listener_leaves_callers_waiting(void **state)
     talk(f);
 }
 
+static void test_out_of_descriptors_callers_wait(void **state)
+{
+    struct fixture *f = *state;
+    struct rlimit old, low;
+    int next;
+
+    listen_on(f, "127.0.0.1:0");
+    start_connect(f);
+    until(f, f->client.stream != NULL && f->server.stream != NULL);
+    close_it(&f->server);
+    close_it(&f->client);
+    run_for(f, 1);
+    start_connect(f); /* has its descriptor; the listener gets none for the other end */
+    next = open("/dev/null", O_RDONLY);
+    close(next);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    low = old;
+    low.rlim_cur = (rlim_t)next;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    until(f, f->client.stream != NULL);
+    run_for(f, 5);
+    assert_null(f->server.stream);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    until(f, f->server.stream != NULL);
+    talk(f);
+}
+
 /* ---- memory ---- */
 
 static void test_a_refused_allocation_fails_one_thing_and_not_the_process(void **state)
@@ -784,6 +861,8 @@ int main(void)
         T(test_bytes_go_both_ways_over_tcp),
         T(test_bytes_go_both_ways_over_a_unix_socket),
         T(test_localhost_and_names_are_found),
+        T(test_a_name_is_looked_up_in_another_thread),
+        T(test_the_second_address_is_tried_when_the_first_refuses),
         T(test_a_stale_unix_socket_is_replaced_but_nothing_else),
         T(test_workers_share_a_port_and_a_unix_socket),
         T(test_a_port_in_use_is_an_error_that_names_it),
@@ -801,6 +880,7 @@ int main(void)
         T(test_finish_sends_what_is_kept),
         T(test_finish_survives_a_peer_that_goes_on_sending),
         T(test_finish_gives_up_on_a_peer_that_never_closes),
+        T(test_a_loop_can_go_while_a_finished_stream_lingers),
         T(test_nobody_listens),
         T(test_no_such_unix_socket),
         T(test_no_such_name),
@@ -809,6 +889,7 @@ int main(void)
         T(test_connecting_has_a_limit),
         T(test_a_cancelled_connect_never_calls),
         T(test_a_paused_listener_leaves_callers_waiting),
+        T(test_out_of_descriptors_callers_wait),
         T(test_a_refused_allocation_fails_one_thing_and_not_the_process),
     };
 #undef T

@@ -841,7 +841,7 @@ const struct policy_plan *exchange_plan(const struct exchange *x)
 /* Attempts so far, the present one counted in. */
 size_t exchange_attempts(const struct exchange *x)
 {
-    return x->n_attempts + (x->call != NULL ? 1 : 0);
+    return x->n_attempts + (x->slot ? 1 : 0);
 }
 
 uint32_t exchange_losses(const struct exchange *x)

@@ -177,7 +177,12 @@ void http_reply_abort(struct http_request *req)
     if (r->ended)
         return;
     r->ended = true; /* so that nobody tells the handler what it did itself */
-    http_conn_lost(r->conn);
+    /* What was given (an error in the caller's own words) still goes out: without its last chunk, or short
+     * of its length, nobody takes the reply for whole. One that only ends with its connection needs a reset. */
+    if (r->begun && (r->chunked || (r->announced >= 0 && r->given < (uint64_t)r->announced)))
+        http_conn_cut(r->conn);
+    else
+        http_conn_lost(r->conn);
 }
 
 void http_reply_whole(struct http_request *req, int status, const char *content_type, strv body)

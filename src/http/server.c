@@ -69,6 +69,7 @@ static void conn_bad(struct http_conn *c, enum http_bad why);
 static void conn_settle(struct http_conn *c);
 static void conn_resume(struct http_conn *c);
 static void conn_drop(struct http_conn *c, void (*end)(struct io_stream *));
+static void finish_stream(struct io_stream *stream);
 static void tell_gone(struct http_conn *c);
 static void start_timer(struct http_conn *c, uint64_t ms);
 static void conn_free(struct http_conn *c);
@@ -693,6 +694,13 @@ void http_conn_lost(struct http_conn *c)
     /* There may be half a reply out; it must not look like a whole one. */
     half = r != NULL || io_stream_pending(c->stream) > 0;
     conn_drop(c, half ? io_stream_abort : io_stream_close);
+}
+
+void http_conn_cut(struct http_conn *c)
+{
+    http_out_flush(c->server);
+    if (c->state != CONN_DEAD)
+        conn_drop(c, finish_stream);
 }
 
 static void conn_drop(struct http_conn *c, void (*end)(struct io_stream *))

@@ -112,7 +112,8 @@ void http_reply_begin(struct http_request *req, int status, const char *content_
 void http_reply_body(struct http_request *req, const void *data, size_t n);
 /* Finished as announced. The request and its arena are gone at the end of the turn. */
 void http_reply_end(struct http_request *req);
-/* The reply must not look finished: the connection is reset. */
+/* The reply must not look finished: what was given goes out, then the connection ends without the last chunk
+ * or the rest of the length; where the connection's end would look like the reply's, it is reset. */
 void http_reply_abort(struct http_request *req);
 /* begin + body + end with Content-Length. */
 void http_reply_whole(struct http_request *req, int status, const char *content_type, strv body);

@@ -467,9 +467,11 @@ static bool plan_provider(struct run *run, size_t i, strv model, struct err *err
         list = find_role(run, model) != NULL ? find_role(run, model) : find_alias(run, model);
     strv exact;
     bool remote;
-    if (model.len == 0)
+    if (model.len == 0) {
         add_default(run, i, "explicit provider");
-    else if (list != NULL && !owns(run, i, model, &exact, &remote))
+        if (run->plan->n == 0) /* its default is not known: what the roles ask it for */
+            walk_default(run);
+    } else if (list != NULL && !owns(run, i, model, &exact, &remote))
         walk(run, list, NULL, arena_printf(run->arena, "explicit provider, %s", list->name));
     else
         found = add_named(run, i, model, "explicit");

@@ -327,7 +327,7 @@ static void send_request(struct client_side *c, const char *method, char *rest)
     const char *header = "";
     if (spec[0] == '{') { /* a header may follow the closing brace */
         char *end = strrchr(spec, '}');
-        if (end[1] != '\0') {
+        if (end != NULL && end[1] != '\0') {
             end[1] = '\0';
             header = end + 2;
         }

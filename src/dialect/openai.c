@@ -235,7 +235,10 @@ static bool decode_frame(struct dialect_in *in, strv name, strv data, struct err
     (void)name; /* this dialect has none; an error under the name "error" has the member too */
     struct reading rd = {.in = in, .err = err};
     struct json doc;
-    if (in->ended) /* [DONE] after an error is no success, and after [DONE] there is nothing */
+    data = strv_trim(data);
+    /* [DONE] after an error is no success, and after [DONE] there is nothing. Proxies keep a connection
+     * alive with empty frames. */
+    if (in->ended || data.len == 0)
         return true;
     if (strv_eq_cstr(data, "[DONE]")) {
         if (!complete(in))

@@ -23,7 +23,7 @@
 
 /* "messages[3].content[1].type" */
 struct place {
-    char text[64];
+    char text[96];
 };
 
 static struct place place(size_t message, const char *member)
@@ -205,12 +205,13 @@ static bool refuse_unsupported(yyjson_val *root, struct err *err)
         if (filled(json_get(root, rows[i].member)))
             return dialect_bad(err, LLM_ERR_UNSUPPORTED, rows[i].member, rows[i].what);
 
-    yyjson_val *choice = json_get(root, "tool_choice");
-    if (choice == NULL)
-        choice = json_get(root, "function_call");
-    strv word = json_str(choice); /* without tools "none" and "auto" ask for nothing */
-    if (choice != NULL && !strv_eq_cstr(word, "none") && !strv_eq_cstr(word, "auto"))
-        return dialect_bad(err, LLM_ERR_UNSUPPORTED, "tool_choice", "tools are not supported");
+    static const char *const choosers[] = {"tool_choice", "function_call"};
+    for (size_t i = 0; i < sizeof choosers / sizeof *choosers; i++) {
+        yyjson_val *choice = json_get(root, choosers[i]);
+        strv word = json_str(choice); /* without tools "none" and "auto" ask for nothing */
+        if (choice != NULL && !strv_eq_cstr(word, "none") && !strv_eq_cstr(word, "auto"))
+            return dialect_bad(err, LLM_ERR_UNSUPPORTED, choosers[i], "tools are not supported");
+    }
 
     yyjson_val *format = json_get(root, "response_format");
     if (format != NULL && !yyjson_is_obj(format))

@@ -208,7 +208,6 @@ static void what_is_no_chunk_is_refused(void **state)
 {
     (void)state;
     static const char *const frames[] = {
-        "",
         "hello",
         "[]",
         "7",
@@ -228,6 +227,14 @@ static void what_is_no_chunk_is_refused(void **state)
     };
     for (size_t i = 0; i < COUNT(frames); i++)
         assert_non_null(strstr(STREAM(frames[i]), "FAIL"));
+}
+
+static void empty_frames_and_blanks_are_harmless(void **state)
+{
+    (void)state;
+    assert_string_equal(
+        STREAM("", DELTA("{\"content\":\"a\"}") "\r", " ", FINISH("stop"), " [DONE] "),
+        "start(c1,m) text(a) finish(stop:stop) end");
 }
 
 static void choices_keep_their_index(void **state)
@@ -691,6 +698,7 @@ int main(void)
         cmocka_unit_test(trap_36_done_after_an_error_is_no_success),
         cmocka_unit_test(errors_come_in_many_envelopes),
         cmocka_unit_test(what_is_no_chunk_is_refused),
+        cmocka_unit_test(empty_frames_and_blanks_are_harmless),
         cmocka_unit_test(choices_keep_their_index),
         cmocka_unit_test(timings_stand_in_for_usage),
         cmocka_unit_test(a_receiver_that_stops_is_not_called_again),

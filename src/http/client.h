@@ -46,7 +46,8 @@ struct http_call_ops {
     void (*on_head)(void *arg, const struct http_answer *answer); /* valid during the call */
     void (*on_body)(void *arg, const char *data, size_t len);     /* dechunked; valid during the call */
     void (*on_end)(void *arg, enum http_end how, enum io_end why); /* exactly once unless cancelled */
-    /* The request is on its way on a connection (for time measurement); may be NULL. */
+    /* The request is on its way on a connection (for time measurement); may be NULL. Comes a second
+     * time, with reused false, when a pooled connection turned out to be dead. */
     void (*on_sent)(void *arg, bool reused);
 };
 
@@ -84,7 +85,8 @@ struct http_call *http_call(struct http_client *c, const struct http_call_spec *
                             const struct http_call_ops *ops, void *arg);
 /* Ends it now: the connection is closed, no callback comes. NULL is fine. */
 void http_call_cancel(struct http_call *call);
-/* The brake of back-pressure. */
+/* The brake of back-pressure: no on_body comes while it is on, and no on_end but HTTP_NO_MEMORY. Letting
+ * go tells what was held back at the end of the turn, never from inside this call. */
 void http_call_pause(struct http_call *call, bool paused);
 /* Connections of all pools: in use and idle. */
 void http_client_counts(const struct http_client *c, size_t *busy, size_t *idle);

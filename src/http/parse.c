@@ -294,6 +294,8 @@ static int on_body(llhttp_t *ll, const char *at, size_t len)
 {
     struct http_parser *p = ll->data;
 
+    if (len == 0) /* after a pause at a piece's end */
+        return 0;
     switch (p->on_body(p->arg, at, len)) {
     case HTTP_BODY_GO:
         return 0;

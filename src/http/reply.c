@@ -86,8 +86,8 @@ void http_reply_begin(struct http_request *req, int status, const char *content_
     if (r->ended)
         return;
     assert(!r->begun && status >= 200 && status <= 599 && length >= HTTP_LENGTH_STREAM);
-    if (r->lines_failed) { /* a reply without what the handler wanted to say is not sent */
-        http_reply_abort(req);
+    if (r->lines_failed) { /* a reply without what the handler wanted to say is not sent; it learns by on_gone */
+        http_conn_lost(c);
         return;
     }
     r->begun = true;

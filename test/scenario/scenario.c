@@ -88,7 +88,7 @@ static struct {
     bool failed;
     char why[1024];
     bool drained;
-    int64_t live_before;
+    int64_t live_before, begun_before, rows_before;
     jmp_buf stop;
 } t;
 
@@ -677,6 +677,21 @@ struct script {
     size_t n;
 };
 
+static int64_t exchanges_begun(void)
+{
+    int64_t n = 0;
+    for (unsigned d = 0; d < LLM_DIALECTS; d++)
+        n += metric_sum(METRIC_REQUESTS, d);
+    return n;
+}
+
+static int64_t rows_written(void)
+{
+    struct ledger_stats st;
+    ledger_stats_get(&st);
+    return st.total;
+}
+
 static void begin(const struct script *s, bool fault)
 {
     const char *file = t.file, *dir = t.dir;
@@ -688,21 +703,19 @@ static void begin(const struct script *s, bool fault)
     snprintf(t.title, sizeof t.title, "%s", s->title);
     snprintf(t.config_text, sizeof t.config_text, "%s", s->config);
     t.live_before = mem_live();
+    t.begun_before = exchanges_begun();
+    t.rows_before = rows_written();
 }
 
 /* Everybody leaves; then nothing may be left, and every exchange has its row. */
 static void finish(void)
 {
-    int64_t begun = 0;
-    char *last;
     for (size_t i = 0; i < t.n_clients; i++)
         if (t.clients[i].peer != NULL && fake_peer_state(t.clients[i].peer) == FAKE_OPEN)
             fake_peer_reset(t.clients[i].peer);
     if (t.loop != NULL)
         fake_run(t.loop);
     mem_fail_at(0, false);
-    for (unsigned d = 0; d < LLM_DIALECTS; d++)
-        begun += metric_sum(METRIC_REQUESTS, d);
     bool has_env = t.worker.env.waits != NULL;
     size_t active = has_env ? t.worker.env.active : 0;
     if (active > 0) {
@@ -733,8 +746,9 @@ static void finish(void)
         fail("%zu objects of the loop were forgotten", forgotten);
     if (live != t.live_before)
         fail("%lld blocks of memory leaked", (long long)(live - t.live_before));
-    (void)begun;
-    (void)last;
+    if (exchanges_begun() - t.begun_before != rows_written() - t.rows_before)
+        fail("%lld exchanges wrote %lld rows", (long long)(exchanges_begun() - t.begun_before),
+             (long long)(rows_written() - t.rows_before));
     t.fault = quiet;
     close(t.log_fd);
     for (size_t i = 0; i < t.n_clients; i++)
@@ -747,10 +761,10 @@ static bool play(const struct script *s, uint64_t fail_at, uint64_t *allocations
     mem_fail_at(fail_at, false);
     if (setjmp(t.stop) == 0) {
         for (size_t i = 0; i < s->n && !t.failed; i++) {
-            char *line = strdup(s->lines[i]);
+            static char line[65536]; /* longjmp may leave do_line() */
             t.line = s->numbers[i];
+            snprintf(line, sizeof line, "%s", s->lines[i]);
             do_line(line);
-            free(line);
         }
     }
     if (allocations != NULL)

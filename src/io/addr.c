@@ -110,7 +110,9 @@ bool io_addr_parse(struct io_addr *a, strv text, struct err *err)
     char path[sizeof a->u.un.sun_path + 1];
     strv rest;
 
-    if (memchr(text.ptr != NULL ? text.ptr : "", '\0', text.len) != NULL)
+    if (text.ptr == NULL)
+        text = STRV("");
+    if (memchr(text.ptr, '\0', text.len) != NULL)
         return err_set(err, 0, "an address must not contain a zero byte");
     if (!strv_starts(text, STRV("unix:")))
         return parse_inet(a, text, err);
@@ -254,7 +256,7 @@ bool io_sockaddr_in(const struct sockaddr *addr, strv network, bool *inside)
 
 bool io_address_is_loopback(strv address, bool *loopback, struct err *err)
 {
-    struct io_addr a;
+    struct io_addr a = {0};
 
     if (!io_addr_parse(&a, address, err))
         return false;

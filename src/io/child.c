@@ -168,7 +168,8 @@ static bool find_file(struct plan *plan, struct err *err)
         if (strlen(name) >= sizeof plan->file)
             return err_set(err, 0, "cannot start a file whose path is longer than %d bytes",
                            PATH_MAX);
-        strcpy(plan->file, name); /* fits; a missing file is told by exec, also relative to cwd */
+        memcpy(plan->file, name,
+               strlen(name) + 1); /* fits; a missing file is told by exec, also relative to cwd */
         return true;
     }
     while (strv_cut(&rest, ':', &dir)) {

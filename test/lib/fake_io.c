@@ -168,18 +168,19 @@ static char *copy_text(const char *text)
 
 static void bytes_put(struct bytes *b, const void *data, size_t len)
 {
-    if (b->cap - b->end < len) {
+    if (len == 0)
+        return;
+    if (b->data == NULL || b->cap - b->end < len) {
         if (b->data != NULL)
             memmove(b->data, b->data + b->start, b->end - b->start);
         b->end -= b->start;
         b->start = 0;
-        if (b->cap - b->end < len) {
+        if (b->data == NULL || b->cap - b->end < len) {
             b->cap = (b->end + len) * 2;
             b->data = must(realloc(b->data, b->cap));
         }
     }
-    if (len > 0)
-        memcpy(b->data + b->end, data, len);
+    memcpy(b->data + b->end, data, len);
     b->end += len;
 }
 

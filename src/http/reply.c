@@ -177,9 +177,12 @@ void http_reply_abort(struct http_request *req)
     if (r->ended)
         return;
     r->ended = true; /* so that nobody tells the handler what it did itself */
-    /* What was given (an error in the caller's own words) still goes out: without its last chunk, or short
-     * of its length, nobody takes the reply for whole. One that only ends with its connection needs a reset. */
-    if (r->begun && (r->chunked || (r->announced >= 0 && r->given < (uint64_t)r->announced)))
+    /* What was given (an error in the caller's own words) still goes out: without its last chunk, or
+     * short of its length, nobody takes the reply for whole. Any other needs a reset. */
+    bool seen_cut =
+        r->chunked || (r->announced >= 0 && !r->no_body && r->given < (uint64_t)r->announced);
+
+    if (r->begun && seen_cut)
         http_conn_cut(r->conn);
     else
         http_conn_lost(r->conn);

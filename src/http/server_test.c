@@ -832,7 +832,7 @@ static void test_stream_to_http_1_0(void **state)
     close_world(&w);
 }
 
-static void test_aborted_reply_is_a_reset(void **state)
+static void test_aborted_chunks_lack_the_last(void **state)
 {
     struct world w;
     (void)state;
@@ -845,10 +845,55 @@ static void test_aborted_reply_is_a_reset(void **state)
     http_reply_abort(w.req);
     http_reply_end(w.req);
     fake_run(w.loop);
-    assert_int_equal(fake_peer_state(w.peer), FAKE_ABORTED);
-    assert_received(w.peer, STREAM_HEAD);
+    assert_received(w.peer, STREAM_HEAD "3\r\nabc\r\n");
+    assert_int_equal(fake_peer_state(w.peer), FAKE_FINISHED);
     assert_int_equal(w.gone, 0);
+    assert_int_equal(w.connections, 0);
     close_world(&w);
+}
+
+static void test_aborted_length_is_short(void **state)
+{
+    struct world w;
+    (void)state;
+
+    open_world(&w, NULL);
+    w.later = true;
+    join(&w);
+    send_run(&w, "GET / HTTP/1.1\r\n" H "\r\n");
+    http_reply_begin(w.req, 200, NULL, 5);
+    http_reply_body(w.req, "abc", 3);
+    http_reply_abort(w.req);
+    fake_run(w.loop);
+    assert_received(w.peer, ANSWER("200 OK", "", "5", "", "abc"));
+    assert_int_equal(fake_peer_state(w.peer), FAKE_FINISHED);
+    close_world(&w);
+}
+
+/* Where a clean end would be taken for the reply's. */
+static void test_aborted_reply_is_a_reset(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        struct world w;
+
+        open_world(&w, NULL);
+        w.later = true;
+        join(&w);
+        send_run(&w, i == 0   ? "GET / HTTP/1.0\r\n\r\n"
+                     : i == 1 ? "HEAD / HTTP/1.1\r\n" H "\r\n"
+                              : "GET / HTTP/1.1\r\n" H "\r\n");
+        if (i < 3)
+            http_reply_begin(w.req, 200, NULL, i == 0 ? HTTP_LENGTH_STREAM : 3);
+        if (i < 3)
+            http_reply_body(w.req, "abc", 3);
+        http_reply_abort(w.req);
+        fake_run(w.loop);
+        assert_int_equal(fake_peer_state(w.peer), FAKE_ABORTED);
+        assert_received(w.peer, "");
+        assert_int_equal(w.gone, 0);
+        close_world(&w);
+    }
 }
 
 static void test_dropping_the_body_early(void **state)
@@ -1250,6 +1295,8 @@ int main(void)
         cmocka_unit_test(test_replies_of_several_callers_do_not_mix),
         cmocka_unit_test(test_replies_without_body),
         cmocka_unit_test(test_stream_to_http_1_0),
+        cmocka_unit_test(test_aborted_chunks_lack_the_last),
+        cmocka_unit_test(test_aborted_length_is_short),
         cmocka_unit_test(test_aborted_reply_is_a_reset),
         cmocka_unit_test(test_dropping_the_body_early),
         cmocka_unit_test(test_caller_leaves),

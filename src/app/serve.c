@@ -171,6 +171,25 @@ static void maybe_exit(struct serve *s)
         io_loop_stop(s->loop);
 }
 
+/* The engine's socket lies here: nobody else may look in, or have put something there before. */
+static bool make_private_dir(const char *path, struct err *err)
+{
+    char part[4096];
+    struct stat st;
+    if (strlen(path) >= sizeof part)
+        return err_set(err, LLM_ERR_INTERNAL, "the path of the runtime directory is too long");
+    for (const char *slash = path; slash != NULL;) {
+        slash = strchr(slash + 1, '/');
+        snprintf(part, sizeof part, "%.*s", slash != NULL ? (int)(slash - path) : (int)strlen(path), path);
+        if (mkdir(part, slash != NULL ? 0755 : 0700) != 0 && errno != EEXIST)
+            return err_set(err, LLM_ERR_INTERNAL, "%s: %s", part, strerror(errno));
+    }
+    if (lstat(path, &st) != 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0)
+        return err_set(err, LLM_ERR_INTERNAL, "%s must be a directory of our own that nobody else can enter (mode 0700)",
+                       path);
+    return true;
+}
+
 static void start_engine(struct serve *s, struct snapshot *snapshot, const struct provider *p)
 {
     struct err err = ERR_INIT;
@@ -180,7 +199,8 @@ static void start_engine(struct serve *s, struct snapshot *snapshot, const struc
     e->serve = s;
     e->snapshot = snapshot_ref(snapshot);
     e->p = p;
-    e->handle = provider_engine_start(s->loop, s->client, &s->log, p, &err);
+    if (make_private_dir(s->config->runtime_dir, &err))
+        e->handle = provider_engine_start(s->loop, s->client, &s->log, p, &err);
     if (e->handle == NULL) {
         LOG(&s->log, LOG_ERROR, "engine_not_started", LOG_C(PROVIDER, p->name), LOG_C(REASON, err.text));
         snapshot_unref(e->snapshot);

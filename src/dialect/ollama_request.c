@@ -86,8 +86,8 @@ static bool read_role(struct reading *rd, strv name, size_t at, enum llm_role *r
 static bool read_message(struct reading *rd, yyjson_val *v, size_t at)
 {
     char field[64];
-    enum llm_role role;
-    strv text;
+    enum llm_role role = LLM_USER;
+    strv text = STRV_NONE;
     snprintf(field, sizeof field, "messages.%zu", at);
     if (!yyjson_is_obj(v))
         return invalid(rd, field, "must be an object");
@@ -134,7 +134,7 @@ static bool read_messages(struct reading *rd, yyjson_val *root)
 
 static bool read_prompt(struct reading *rd, yyjson_val *root)
 {
-    strv prompt, system, suffix, template;
+    strv prompt = STRV_NONE, system = STRV_NONE, suffix = STRV_NONE, template = STRV_NONE;
     yyjson_val *context = json_get(root, "context");
     bool raw = false;
     if (!read_text(rd, root, "prompt", "prompt", &prompt) ||

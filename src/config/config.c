@@ -35,7 +35,7 @@ static void drop(struct snapshot *s)
     mem_free(w);
 }
 
-static struct whole *whole_new(void)
+static struct whole *whole_new(size_t arena_bytes_max)
 {
     struct whole *w = mem_zalloc(sizeof *w);
     if (w == NULL)
@@ -43,7 +43,7 @@ static struct whole *whole_new(void)
     w->settings_end = &w->settings;
     w->instances_end = &w->instances;
     w->warnings_end = (struct config_warning **)&w->config.warnings;
-    arena_init(&w->snapshot.arena, 16 * 1024, CONFIG_ARENA_BYTES_MAX);
+    arena_init(&w->snapshot.arena, 16 * 1024, arena_bytes_max);
     atomic_init(&w->snapshot.refs, 1);
     w->snapshot.drop = drop;
     w->config.snapshot = &w->snapshot;
@@ -210,10 +210,11 @@ static bool take_sources(struct load *l, const strv *text)
     return environment_take(l) && take_set(l);
 }
 
-static struct config *load(const struct config_source *source, const strv *text, struct err *err)
+struct config *load_within(const struct config_source *source, const strv *text,
+                           size_t arena_bytes_max, struct err *err)
 {
     struct err ignored = ERR_INIT;
-    struct whole *w = whole_new();
+    struct whole *w = whole_new(arena_bytes_max);
     struct load l = {.source = source,
                      .whole = w,
                      .arena = w != NULL ? &w->snapshot.arena : NULL,
@@ -237,12 +238,12 @@ static struct config *load(const struct config_source *source, const strv *text,
 
 struct config *config_load(const struct config_source *source, struct err *err)
 {
-    return load(source, NULL, err);
+    return load_within(source, NULL, CONFIG_ARENA_BYTES_MAX, err);
 }
 
 struct config *config_load_text(const struct config_source *source, strv text, struct err *err)
 {
-    return load(source, &text, err);
+    return load_within(source, &text, CONFIG_ARENA_BYTES_MAX, err);
 }
 
 const char *config_open_address(const struct config *c)

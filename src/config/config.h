@@ -74,4 +74,7 @@ const char *config_open_address(const struct config *c);
  * arena of `now`. */
 const char *const *config_needs_restart(const struct config *before, const struct config *now);
 
+/* At the program's end: wipes the engines' keys, which otherwise stay the same over every reload. */
+void config_forget(void);
+
 #endif

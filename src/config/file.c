@@ -139,7 +139,7 @@ static bool read_list(struct reader *r, const struct option *o, const char *name
     struct origin at = here(r);
     strv items[256];
     size_t n = 0;
-    char path[160];
+    char path[280], why[OPTION_WHY_MAX];
 
     for (;;) {
         if (!next(r))
@@ -151,8 +151,11 @@ static bool read_list(struct reader *r, const struct option *o, const char *name
         if (n == sizeof items / sizeof *items)
             return load_fail(r->load, &at, setting_path(o, name, path, sizeof path),
                              "expected at most %llu items", (unsigned long long)o->max);
-        if (!scalar(r, &items[n++]))
+        struct origin item = here(r);
+        if (!scalar(r, &items[n]))
             return false;
+        if (!option_check_item(o, items[n++], why))
+            return load_fail(r->load, &item, setting_path(o, name, path, sizeof path), "%s", why);
     }
     return setting_put(r->load, o, name, items, n, &at);
 }

@@ -82,6 +82,8 @@ void option_hint(strv path, strv key, char *out, size_t size);
  * else one. */
 bool option_parse(const struct option *o, const strv *items, size_t n, struct arena *arena,
                   struct value *out, char why[OPTION_WHY_MAX]);
+/* One item of a LIST, so that the error can point at it. */
+bool option_check_item(const struct option *o, strv item, char why[OPTION_WHY_MAX]);
 /* A list written in one line: "a, b" or ["a", "b"]. NULL: memory refused, or no JSON list of texts. */
 strv *option_split(strv text, struct arena *arena, size_t *n);
 /* As it stands in a file. */
@@ -166,6 +168,9 @@ struct load {
     struct env_role *roles, **roles_end;
 };
 
+/* config_load() or, with a text, config_load_text(), in so much memory: a test makes it end anywhere. */
+struct config *load_within(const struct config_source *source, const strv *text,
+                           size_t arena_bytes_max, struct err *err);
 /* Sets err to "where: key: text"; always false. key may be NULL. */
 bool load_fail(struct load *l, const struct origin *at, const char *key, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

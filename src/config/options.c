@@ -258,10 +258,14 @@ void option_hint(strv path, strv key, char *out, size_t size)
         return;
     }
     at = (size_t)snprintf(out, size, "known here:");
-    for (size_t i = 0; i < options_count && at < size; i++) {
+    for (size_t i = 0; i < options_count; i++) {
         strv segment = segment_below(options[i].path, path);
         if (segment.ptr == NULL || strv_eq(segment, last))
             continue;
+        if (at + segment.len + sizeof ", , ..." > size) {
+            snprintf(out + at, size - at, ", ...");
+            return;
+        }
         at += (size_t)snprintf(out + at, size - at, "%s " STRV_FMT, last.ptr != NULL ? "," : "",
                                STRV_ARG(segment));
         last = segment;
@@ -353,6 +357,15 @@ static bool parse_word(const struct option *o, strv text, uint64_t *out)
     return false;
 }
 
+static bool is_synonym(const struct option_word *words, size_t at)
+{
+    for (size_t i = 0; i < at; i++) {
+        if (words[i].value == words[at].value)
+            return true;
+    }
+    return false;
+}
+
 void option_expected(const struct option *o, char *out, size_t size)
 {
     char low[32], high[32];
@@ -375,8 +388,11 @@ void option_expected(const struct option *o, char *out, size_t size)
     case OPT_WORD: {
         size_t at = (size_t)snprintf(out, size, "one of");
         const struct option_word *words = o->form->words;
-        for (size_t i = 0; words[i].text != NULL && at < size; i++)
-            at += (size_t)snprintf(out + at, size - at, "%s %s", i != 0 ? "," : "", words[i].text);
+        for (size_t i = 0; words[i].text != NULL && at < size; i++) {
+            if (!is_synonym(words, i))
+                at += (size_t)snprintf(out + at, size - at, "%s %s", i != 0 ? "," : "",
+                                       words[i].text);
+        }
         break;
     }
     case OPT_TEXT:
@@ -414,6 +430,11 @@ static bool text_ok(const struct option *o, strv text)
     size_t max = o->type == OPT_TEXT ? (size_t)o->max : 1024;
     return text.len >= 1 && text.len <= max && !has_controls(text) && utf8_valid(text) &&
            (o->form->check == NULL || o->form->check(text));
+}
+
+bool option_check_item(const struct option *o, strv item, char why[OPTION_WHY_MAX])
+{
+    return text_ok(o, item) || refuse(o, item, why);
 }
 
 static bool parse_list(const struct option *o, const strv *items, size_t n, struct arena *arena,

@@ -373,6 +373,14 @@ static bool engine_key(const char *name, char out[33])
     return ok;
 }
 
+void config_forget(void)
+{
+    pthread_mutex_lock(&engine_keys.lock);
+    mem_wipe(engine_keys.rows, sizeof engine_keys.rows);
+    engine_keys.n = 0;
+    pthread_mutex_unlock(&engine_keys.lock);
+}
+
 static bool build_engine(struct load *l, const struct instance *i, struct provider *p)
 {
     char key[33], path[96];

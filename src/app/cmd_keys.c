@@ -185,10 +185,9 @@ static int key_list(struct cli *cli, struct store *store)
         term_error("%s", err.text);
     else if (l.n == 0 && !l.json)
         fputs("there are no keys; make one with: llm-router keys add NAME\n", stderr);
-    struct buf rest;
-    buf_init(&rest, LIST_MAX);
-    term_table_put(&l.table, l.json || l.n == 0 ? &rest : &l.out, 0, cli->color);
-    buf_fini(&rest);
+    if (l.json || l.n == 0)
+        l.table.n = 0;
+    term_table_put(&l.table, &l.out, 0, cli->color);
     if (!ok)
         buf_fini(&l.out);
     return ok && term_write(&l.out) ? EXIT_OK : EXIT_FAILED;

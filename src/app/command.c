@@ -535,5 +535,7 @@ int command_main(int argc, char **argv)
         .environment = (const char *const *)environ,
         .set = cli.set,
     };
-    return cli.command->run(&cli);
+    status = cli.command->run(&cli);
+    provider_cells_free();
+    return status;
 }

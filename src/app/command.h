@@ -93,6 +93,12 @@ int command_usage_error(const struct cli *cli);
 struct config *command_config(struct cli *cli);
 /* The configuration's warnings on standard error. */
 void command_warnings(const struct config *config);
+#define COMMAND_QUESTION_MAX ((size_t)16 * 1024 * 1024)
+/* The words as a question; standard input for "-" or no word, and behind the question for both. Not EXIT_OK: it
+ * was told why. */
+int command_question(struct cli *cli, struct buf *out);
+/* The URL of a router that listens there. False if that does not tell (port 0). */
+bool command_url(const char *listen, char *out, size_t size);
 /* The key store of this configuration. NULL with err if it cannot be opened. */
 struct store *command_store(const struct config *config, bool create, struct err *err);
 

@@ -103,6 +103,21 @@ bool term_write(struct buf *out)
     return ok;
 }
 
+void term_json_text(struct buf *out, bool *first, const char *key, strv text)
+{
+    json_put_key(out, first, key);
+    if (text.ptr != NULL)
+        json_put_str(out, text);
+    else
+        buf_put_cstr(out, "null");
+}
+
+void term_json_bool(struct buf *out, bool *first, const char *key, bool value)
+{
+    json_put_key(out, first, key);
+    buf_put_cstr(out, value ? "true" : "false");
+}
+
 /* ---- tables ---- */
 
 struct term_cell {

@@ -29,6 +29,10 @@ void term_warn(const char *text);
 /* Writes and frees the buffer. False, having said why, if memory or the write was refused. */
 bool term_write(struct buf *out);
 
+/* "key":"text" of a JSON object, null for an absent text; and "key":true. See json_put_key(). */
+void term_json_text(struct buf *out, bool *first, const char *key, strv text);
+void term_json_bool(struct buf *out, bool *first, const char *key, bool value);
+
 /* Rows of cells; every column but the last is as wide as its widest cell. */
 struct term_table {
     size_t columns, n, cap;

@@ -34,7 +34,7 @@ static inline struct config *testing_good(const char *yaml, const char *const *e
     struct err err;
     struct config *c = testing_load(yaml, environment, set, &err);
     if (c == NULL)
-        fail_msg("%s\n%s", yaml, err.text);
+        fail_msg("%s\n%s", yaml != NULL ? yaml : "", err.text);
     return c;
 }
 

@@ -272,7 +272,7 @@ static void damage_in_the_middle_is_told(void **state)
     struct err err = ERR_INIT;
     struct store *s = opened(p->path, true);
     for (int i = 0; i < 3; i++) {
-        char id[8];
+        char id[16];
         snprintf(id, sizeof id, "k_%d", i);
         struct store_key k = key(id, (uint8_t)(i + 1), i + 1);
         assert_true(store_key_add(s, &k, &err));

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * client - calls, the connections they use, and the pools those wait in.
+ * client - calls: one request, one answer, on a connection from the pool or a new one.
  *
  *   call:  QUEUED --pooled wire--> WAIT --head--> BODY --> OVER
  *            '--> CONNECT --wire----^ |                     ^
  *                    ^----------------' stale: once         '-- any failure, any cancel
- *
- *   wire:  connected -> busy with one call -> idle in its pool, newest first -> busy ...
  *
  * A call starts at the end of the turn in which it was made, so no callback comes from inside
  * http_call(). What a callback may do, cancelling included, it may do at any point: the call is only
@@ -14,14 +12,13 @@
  *
  * The brake stops the parser in the middle of a read; the bytes behind wait in `held` (never more than
  * one read's worth, since reading is off) and an end of the connection waits behind them.
- *
- * Newest first keeps few connections warm and lets the others reach their idle limit.
  */
 #include "http/client.h"
 
 #include <assert.h>
 
 #include "http/parse.h"
+#include "http/pool.h"
 
 /* More than one 103 or 102 is rare, an endless row of them is an attack. */
 #define INTERIM_MAX 16
@@ -32,25 +29,6 @@
 
 enum call_state { CALL_QUEUED, CALL_CONNECT, CALL_WAIT, CALL_BODY, CALL_OVER };
 
-/* Exchangeable connections. Lives as long as a wire or a call refers to it. */
-struct pool {
-    struct list node; /* client->pools */
-    struct list idle; /* struct wire, newest first */
-    size_t n_idle;
-    size_t refs;
-    char key[];
-};
-
-struct wire {
-    struct list node; /* pool->idle, client->busy or client->dead_wires */
-    struct http_client *client;
-    struct pool *pool;
-    struct io_stream *stream; /* NULL = dead */
-    struct http_call *call;
-    bool idle;
-    struct io_timer timer; /* idle limit; may still run while busy and then means nothing */
-};
-
 struct http_call {
     struct list node; /* client->calls */
     struct list todo; /* client->todo */
@@ -58,8 +36,8 @@ struct http_call {
     struct http_call_spec spec;
     const struct http_call_ops *ops;
     void *arg;
-    struct pool *pool;
-    struct wire *wire;
+    struct http_pool *pool;
+    struct http_wire *wire;
     struct io_connect *connecting;
     struct http_parser parser;
     struct buf held;
@@ -77,8 +55,8 @@ struct http_call {
 struct http_client {
     struct io_loop *loop;
     size_t head_bytes_max;
-    struct list pools, calls, todo, busy, dead_wires;
-    size_t n_busy, n_idle;
+    struct list calls, todo;
+    struct http_pools pools;
     struct http_head *spare; /* NULL while lent */
     struct buf out;          /* where request heads are written */
     struct io_task task;
@@ -105,14 +83,8 @@ static void call_leave_wire(struct http_call *call, bool keep);
 static void call_over(struct http_call *call);
 static void call_attend(struct http_call *call);
 static void call_free(struct http_call *call);
-static struct pool *pool_get(struct http_client *c, const char *key);
-static void pool_unref(struct pool *pool);
-static struct wire *wire_new(struct http_client *c, struct pool *pool, struct io_stream *s);
-static void wire_park(struct wire *w, const struct http_upstream *up);
-static void wire_close(struct wire *w);
 static void on_wire_data(void *arg, const char *data, size_t len);
 static void on_wire_end(void *arg, enum io_end why);
-static void on_wire_idle(void *arg);
 static void client_free_now(struct http_client *c);
 
 static const struct io_stream_ops wire_ops = {on_wire_data, on_wire_end, NULL};
@@ -140,11 +112,9 @@ struct http_client *http_client_new(struct io_loop *loop, size_t head_bytes_max)
     c->loop = loop;
     c->head_bytes_max = head_bytes_max;
     c->task.run = run_task;
-    list_init(&c->pools);
     list_init(&c->calls);
     list_init(&c->todo);
-    list_init(&c->busy);
-    list_init(&c->dead_wires);
+    http_pools_init(&c->pools, loop, &c->task);
     buf_init(&c->out, SEND_HEAD_MAX);
     return c;
 }
@@ -158,15 +128,7 @@ void http_client_free(struct http_client *c)
     enter(c);
     c->freed = true;
     list_for_each(pos, tmp, &c->calls) http_call_cancel(list_entry(pos, struct http_call, node));
-    /* Closing the last wire of a pool frees the pool. */
-    while (c->n_idle > 0) {
-        struct pool *pool = list_first(&c->pools, struct pool, node);
-
-        list_del(&pool->node);
-        list_add_tail(&c->pools, &pool->node);
-        if (pool->n_idle > 0)
-            wire_close(list_first(&pool->idle, struct wire, node));
-    }
+    http_pools_close(&c->pools);
     leave(c);
 }
 
@@ -177,13 +139,8 @@ static void client_free_now(struct http_client *c)
         return;
     while (!list_empty(&c->calls))
         call_free(list_first(&c->calls, struct http_call, node));
-    while (!list_empty(&c->dead_wires)) {
-        struct wire *w = list_first(&c->dead_wires, struct wire, node);
-
-        list_del(&w->node);
-        mem_free(w);
-    }
-    assert(list_empty(&c->pools));
+    http_pools_bury(&c->pools);
+    assert(list_empty(&c->pools.pools));
     http_head_free(c->spare);
     buf_fini(&c->out);
     mem_free(c);
@@ -229,8 +186,8 @@ void http_call_pause(struct http_call *call, bool paused)
 
 void http_client_counts(const struct http_client *c, size_t *busy, size_t *idle)
 {
-    *busy = c->n_busy;
-    *idle = c->n_idle;
+    *busy = c->pools.n_busy;
+    *idle = c->pools.n_idle;
 }
 
 /* ---- the end of the turn ---- */
@@ -241,12 +198,7 @@ static void run_task(struct io_task *task)
     struct list now;
 
     enter(c);
-    while (!list_empty(&c->dead_wires)) {
-        struct wire *w = list_first(&c->dead_wires, struct wire, node);
-
-        list_del(&w->node);
-        mem_free(w);
-    }
+    http_pools_bury(&c->pools);
     /* Only those of now: who is put back meanwhile gets the next round. */
     list_init(&now);
     if (!list_empty(&c->todo)) {
@@ -295,26 +247,17 @@ static void call_step(struct http_call *call)
 
 static void call_start(struct http_call *call)
 {
-    call->pool = pool_get(call->client, call->spec.upstream->key);
+    call->pool = http_pool_ref(&call->client->pools, call->spec.upstream->key);
     if (call->pool == NULL) {
         call_end(call, false, HTTP_NO_MEMORY, IO_NO_MEMORY);
         return;
     }
-    call->pool->refs++;
-    if (call->pool->n_idle == 0) {
+    call->wire = http_pool_take(call->pool);
+    if (call->wire == NULL) {
         call_connect(call);
         return;
     }
-    struct wire *w = list_first(&call->pool->idle, struct wire, node);
-
-    list_del(&w->node);
-    list_add_tail(&call->client->busy, &w->node);
-    call->pool->n_idle--;
-    call->client->n_idle--;
-    call->client->n_busy++;
-    w->idle = false;
-    w->call = call;
-    call->wire = w;
+    call->wire->call = call;
     call->reused = true;
     call_send(call);
 }
@@ -349,10 +292,11 @@ static void on_connect(void *arg, struct io_stream *s, enum io_end why)
     call->reused = false;
     if (s == NULL) {
         call_end(call, false, HTTP_CONNECT, why);
-    } else if ((call->wire = wire_new(c, call->pool, s)) == NULL) {
+    } else if ((call->wire = http_wire_new(call->pool, s, c)) == NULL) {
         io_stream_close(s);
         call_end(call, false, HTTP_NO_MEMORY, IO_NO_MEMORY);
     } else {
+        io_stream_bind(s, &wire_ops, call->wire);
         call->wire->call = call;
         call_send(call);
     }
@@ -436,12 +380,12 @@ static bool write_head(struct http_call *call)
 
 static void on_wire_data(void *arg, const char *data, size_t len)
 {
-    struct wire *w = arg;
-    struct http_client *c = w->client;
+    struct http_wire *w = arg;
+    struct http_client *c = w->owner;
 
     enter(c);
     if (w->call == NULL)
-        wire_close(w); /* nobody asked */
+        http_wire_close(w); /* nobody asked */
     else
         call_receive(w->call, data, len);
     leave(c);
@@ -449,12 +393,12 @@ static void on_wire_data(void *arg, const char *data, size_t len)
 
 static void on_wire_end(void *arg, enum io_end why)
 {
-    struct wire *w = arg;
-    struct http_client *c = w->client;
+    struct http_wire *w = arg;
+    struct http_client *c = w->owner;
 
     enter(c);
     if (w->call == NULL)
-        wire_close(w);
+        http_wire_close(w);
     else
         call_disconnected(w->call, why);
     leave(c);
@@ -625,7 +569,7 @@ static void call_end(struct http_call *call, bool keep, enum http_end how, enum 
 /* A wire is kept only if nothing of this call is left on it in either direction. */
 static void call_leave_wire(struct http_call *call, bool keep)
 {
-    struct wire *w = call->wire;
+    struct http_wire *w = call->wire;
 
     if (call->connecting != NULL)
         io_connect_cancel(call->connecting);
@@ -635,16 +579,16 @@ static void call_leave_wire(struct http_call *call, bool keep)
         return;
     w->call = NULL;
     if (keep && io_stream_pending(w->stream) == 0 && !call->client->freed)
-        wire_park(w, call->spec.upstream);
+        http_wire_park(w, call->spec.upstream->idle_ms, call->spec.upstream->idle_max);
     else
-        wire_close(w);
+        http_wire_close(w);
 }
 
 static void call_over(struct http_call *call)
 {
     call->state = CALL_OVER;
     if (call->pool != NULL)
-        pool_unref(call->pool);
+        http_pool_unref(call->pool);
     call->pool = NULL;
     call_attend(call);
 }
@@ -656,102 +600,4 @@ static void call_free(struct http_call *call)
     return_head(call);
     buf_fini(&call->held);
     mem_free(call);
-}
-
-/* ---- wires and pools ---- */
-
-/* Few upstreams, and the one used last is found first. */
-static struct pool *pool_get(struct http_client *c, const char *key)
-{
-    struct list *pos, *tmp;
-    struct pool *pool;
-    size_t size = strlen(key) + 1;
-
-    list_for_each(pos, tmp, &c->pools)
-    {
-        pool = list_entry(pos, struct pool, node);
-        if (strcmp(pool->key, key) == 0)
-            return pool;
-    }
-    pool = mem_zalloc(sizeof *pool + size);
-    if (pool == NULL)
-        return NULL;
-    memcpy(pool->key, key, size);
-    list_init(&pool->idle);
-    list_add_head(&c->pools, &pool->node);
-    return pool;
-}
-
-static void pool_unref(struct pool *pool)
-{
-    assert(pool->refs > 0);
-    if (--pool->refs > 0)
-        return;
-    list_del(&pool->node);
-    mem_free(pool);
-}
-
-static struct wire *wire_new(struct http_client *c, struct pool *pool, struct io_stream *s)
-{
-    struct wire *w = mem_zalloc(sizeof *w);
-
-    if (w == NULL)
-        return NULL;
-    w->client = c;
-    w->pool = pool;
-    w->stream = s;
-    pool->refs++;
-    c->n_busy++;
-    list_add_tail(&c->busy, &w->node);
-    io_stream_bind(s, &wire_ops, w);
-    return w;
-}
-
-/* From busy to idle. It goes on being read: a server that closes or speaks up is found out at once. */
-static void wire_park(struct wire *w, const struct http_upstream *up)
-{
-    struct http_client *c = w->client;
-    struct pool *pool = w->pool;
-
-    c->n_busy--;
-    c->n_idle++;
-    pool->n_idle++;
-    list_del(&w->node);
-    list_add_head(&pool->idle, &w->node);
-    w->idle = true;
-    io_stream_read(w->stream, true);
-    io_timer_start(c->loop, &w->timer, up->idle_ms, on_wire_idle, w);
-    if (pool->n_idle > up->idle_max)
-        wire_close(list_entry(pool->idle.prev, struct wire, node));
-}
-
-static void wire_close(struct wire *w)
-{
-    struct http_client *c = w->client;
-
-    if (w->idle) {
-        w->pool->n_idle--;
-        c->n_idle--;
-    } else {
-        c->n_busy--;
-    }
-    io_timer_stop(c->loop, &w->timer);
-    io_stream_close(w->stream);
-    w->stream = NULL;
-    list_del(&w->node);
-    list_add_tail(&c->dead_wires, &w->node);
-    pool_unref(w->pool);
-    w->pool = NULL;
-    defer(c);
-}
-
-static void on_wire_idle(void *arg)
-{
-    struct wire *w = arg;
-    struct http_client *c = w->client;
-
-    enter(c);
-    if (w->call == NULL)
-        wire_close(w);
-    leave(c);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * conn - a caller's connection, as server.c (input, states) and reply.c (output) share it. Private.
+ * conn - a caller's connection, as server.c (states, limits), intake.c (requests on their way in) and
+ * reply.c (replies on their way out) share it. Private.
  *
  *              first byte    head and on_head      body           reply's end      all sent
  *   accept -> IDLE --------> HEAD ---------> BODY ------> SERVE ------------> FLUSH ------> IDLE
@@ -97,7 +98,8 @@ struct http_server {
 };
 
 /* server.c */
-void http_conn_attend(struct http_conn *c); /* look at it at the end of the turn */
+void http_conn_go(struct http_conn *c, enum conn_state to); /* the only writer of c->state */
+void http_conn_attend(struct http_conn *c);                 /* look at it at the end of the turn */
 /* Drops the connection without a further word; an unanswered request gets on_gone. */
 void http_conn_lost(struct http_conn *c);
 /* Sends what was given, then closes without whatever would have made the reply whole. */
@@ -105,6 +107,14 @@ void http_conn_cut(struct http_conn *c);
 void http_conn_reply_ended(struct http_conn *c);
 /* Output was given: sees to the limits. */
 void http_conn_wrote(struct http_conn *c, size_t bytes);
+
+/* intake.c */
+bool http_intake_begin(struct http_conn *c);   /* false: memory is refused */
+void http_intake_head(struct http_conn *c);    /* it is complete */
+void http_intake_message(struct http_conn *c); /* it is complete */
+void http_intake_free(struct http_conn *c);
+/* Has the handler say what is wrong; the connection closes after that. */
+void http_conn_bad(struct http_conn *c, enum http_bad why);
 
 /* reply.c */
 void http_out_flush(struct http_server *s);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * server - listeners, connections and their states, requests on their way in. See conn.h for the picture,
- * reply.c for the way out.
+ * server - listeners, connections, their states and limits. See conn.h for the picture, intake.c and
+ * reply.c for what happens to a request in them.
  *
  * Always holds: one timer per connection, meaning what the state says; the handler is called only from
  * data, from that timer, or at the end of the turn; a connection in SERVE or FLUSH parses nothing, what
@@ -14,15 +14,8 @@
 
 /* Pipelined bytes kept; who sends more waits. */
 #define INPUT_MAX ((size_t)64 * 1024)
-/* A refused body up to this size is read over, which is cheaper than a new connection. */
-#define DISCARD_MAX ((uint64_t)64 * 1024)
 /* How long a closing connection may take to read its last reply and close too. */
 #define LINGER_MS 2000
-/* First block of a request's arena: the head of an ordinary request and the handler's own struct. */
-#define ARENA_BLOCK ((size_t)2048)
-/* A decoded document takes a small multiple of its body (yyjson: 12 to 16 bytes per byte at worst). */
-#define ARENA_PER_BODY 16
-#define ARENA_BASE     ((size_t)1024 * 1024)
 
 #define TO(state) (1u << CONN_##state)
 
@@ -44,7 +37,7 @@ static const struct {
 };
 _Static_assert(sizeof states / sizeof *states == CONN_STATES, "one row per state");
 
-static void conn_go(struct http_conn *c, enum conn_state to)
+void http_conn_go(struct http_conn *c, enum conn_state to)
 {
     assert(to == CONN_DEAD || (states[c->state].next & (1u << to)) != 0);
     c->state = to;
@@ -59,13 +52,6 @@ static void run_task(struct io_task *task);
 static void conn_receive(struct http_conn *c, const char *data, size_t len);
 static size_t conn_parse(struct http_conn *c, const char *data, size_t len);
 static void conn_arm(struct http_conn *c);
-static bool request_begin(struct http_conn *c);
-static void request_free(struct http_conn *c);
-static bool request_keep_head(struct serving *r);
-static void head_done(struct http_conn *c);
-static enum http_body on_body(void *arg, const char *data, size_t len);
-static void message_done(struct http_conn *c);
-static void conn_bad(struct http_conn *c, enum http_bad why);
 static void conn_settle(struct http_conn *c);
 static void conn_resume(struct http_conn *c);
 static void conn_drop(struct http_conn *c, void (*end)(struct io_stream *));
@@ -211,16 +197,6 @@ static void server_free_now(struct http_server *s)
     mem_free(s);
 }
 
-void http_request_drop_body(struct http_request *req)
-{
-    struct serving *r = (struct serving *)(void *)req;
-
-    mem_free(r->body);
-    r->body = NULL;
-    r->body_len = r->body_cap = 0;
-    req->body = STRV("");
-}
-
 /* ---- what the loop tells ---- */
 
 static void on_accept(void *arg, struct io_stream *stream)
@@ -245,7 +221,7 @@ static void on_accept(void *arg, struct io_stream *stream)
     if (s->on.on_connections != NULL)
         s->on.on_connections(s->on.arg, 1);
     if (s->n_conns > s->opts.connections_max || s->draining) {
-        conn_bad(c, HTTP_BAD_BUSY);
+        http_conn_bad(c, HTTP_BAD_BUSY);
     } else {
         io_stream_read(stream, true);
         start_timer(c, s->opts.idle_ms);
@@ -310,7 +286,7 @@ static void on_slow_timeout(struct http_conn *c)
     if (c->req->ended) /* it has its answer and only drags out its body */
         conn_drop(c, io_stream_close);
     else
-        conn_bad(c, HTTP_BAD_TIMEOUT);
+        http_conn_bad(c, HTTP_BAD_TIMEOUT);
 }
 
 /* Also comes when nothing is being written: the timer of IDLE is left running through a request, since
@@ -394,11 +370,11 @@ static size_t conn_parse(struct http_conn *c, const char *data, size_t len)
                 at++;
             if (at == len)
                 break;
-            if (!request_begin(c)) {
+            if (!http_intake_begin(c)) {
                 http_conn_lost(c);
                 break;
             }
-            conn_go(c, CONN_HEAD);
+            http_conn_go(c, CONN_HEAD);
         }
         enum http_parsed got = http_parser_feed(&c->req->parser, data + at, len - at, &used);
 
@@ -408,21 +384,21 @@ static size_t conn_parse(struct http_conn *c, const char *data, size_t len)
             assert(at == len);
             return at;
         case HTTP_PARSED_HEAD:
-            head_done(c);
+            http_intake_head(c);
             break;
         case HTTP_PARSED_MESSAGE:
-            message_done(c);
+            http_intake_message(c);
             break;
         default:
             if (c->req->ended) /* refused already, and the body is bad too */
                 conn_drop(c, io_stream_close);
             else if (got == HTTP_PARSED_NO_MEMORY)
-                conn_bad(c, HTTP_BAD_BUSY);
+                http_conn_bad(c, HTTP_BAD_BUSY);
             else if (got == HTTP_PARSED_STOPPED)
-                conn_bad(c, c->req->bad);
+                http_conn_bad(c, c->req->bad);
             else
-                conn_bad(c,
-                         got == HTTP_PARSED_TOO_LARGE ? HTTP_BAD_HEAD_TOO_LARGE : HTTP_BAD_MESSAGE);
+                http_conn_bad(c, got == HTTP_PARSED_TOO_LARGE ? HTTP_BAD_HEAD_TOO_LARGE
+                                                              : HTTP_BAD_MESSAGE);
         }
     }
     return at;
@@ -444,209 +420,6 @@ static void conn_arm(struct http_conn *c)
     }
 }
 
-/* ---- a request on its way in ---- */
-
-static bool request_begin(struct http_conn *c)
-{
-    struct http_server *s = c->server;
-    struct serving *r = mem_zalloc(sizeof *r);
-    struct http_head *head = s->spare;
-
-    if (r == NULL)
-        return false;
-    if (head == NULL)
-        head = http_head_new(s->opts.head_bytes_max);
-    if (head == NULL) {
-        mem_free(r);
-        return false;
-    }
-    s->spare = NULL;
-    head->text.max = s->opts.head_bytes_max;
-    http_parser_init(&r->parser, false, head, s->opts.head_bytes_max, on_body, r);
-    r->conn = c;
-    r->pub.method = HTTP_OTHER;
-    r->pub.target = r->pub.path = r->pub.query = r->pub.body = STRV("");
-    r->pub.loopback_peer = io_stream_is_loopback(c->stream);
-    r->pub.peer = io_stream_peer(c->stream);
-    r->pub.listener = c->listener;
-    r->pub.body_max = s->opts.body_bytes_max;
-    r->pub.received_us = io_now_us(s->loop);
-    arena_init(&r->pub.arena, ARENA_BLOCK, ARENA_BASE);
-    c->req = r;
-    return true;
-}
-
-static void return_head(struct http_server *s, struct serving *r)
-{
-    struct http_head *head = http_parser_take_head(&r->parser);
-
-    if (head == NULL)
-        return;
-    if (s->spare != NULL) {
-        http_head_free(head);
-        return;
-    }
-    http_head_clear(head);
-    s->spare = head;
-}
-
-static void request_free(struct http_conn *c)
-{
-    struct serving *r = c->req;
-
-    if (r == NULL)
-        return;
-    return_head(c->server, r);
-    mem_free(r->body);
-    arena_fini(&r->pub.arena);
-    mem_free(r);
-    c->req = NULL;
-}
-
-/* Copies the head into the request's arena and gives the borrowed one back. */
-static bool request_keep_head(struct serving *r)
-{
-    struct http_request *pub = &r->pub;
-    const struct http_head *h = r->parser.head;
-    strv text = buf_view(&h->text);
-    char *copy = arena_cstr(&pub->arena, text);
-    const char *mark;
-
-    pub->headers = arena_alloc(&pub->arena, h->n * sizeof *pub->headers);
-    if (copy == NULL || pub->headers == NULL)
-        return false;
-    http_head_views(h, copy, pub->headers);
-    pub->n_headers = h->n;
-    pub->method = http_parser_method(&r->parser);
-    pub->target = pub->path = (strv){copy, h->target_len};
-    pub->query = (strv){copy + h->target_len, 0};
-    mark = memchr(copy, '?', h->target_len);
-    if (mark != NULL) {
-        pub->path.len = (size_t)(mark - copy);
-        pub->query = strv_from(pub->target, pub->path.len + 1);
-    }
-    return_head(r->conn->server, r);
-    return true;
-}
-
-static void head_done(struct http_conn *c)
-{
-    struct http_server *s = c->server;
-    struct serving *r = c->req;
-    const struct http_parser *p = &r->parser;
-    bool has_body = p->chunked || p->length > 0;
-    bool read_over = !p->chunked && p->length <= DISCARD_MAX && !p->expects_continue;
-    bool closing;
-
-    r->pub.received_us = io_now_us(s->loop);
-    if (!request_keep_head(r)) {
-        conn_bad(c, HTTP_BAD_BUSY);
-        return;
-    }
-    closing = !p->keep_alive || http_parser_minor(p) == 0;
-    /* A reply given already in on_head has to say whether the connection goes on. */
-    c->closing = closing || (has_body && !read_over);
-    bool go_on = s->on.on_head(s->on.arg, &r->pub);
-
-    if (c->state == CONN_DEAD)
-        return;
-    assert(go_on != r->ended);
-    if (!go_on && c->closing && has_body) {
-        conn_go(c, CONN_FLUSH);
-        http_conn_attend(c);
-        return;
-    }
-    if (go_on) {
-        c->closing = closing;
-        if (p->length > r->pub.body_max) {
-            conn_bad(c, HTTP_BAD_BODY_TOO_LARGE);
-            return;
-        }
-        r->pub.arena.bytes_max = ARENA_BASE + ARENA_PER_BODY * r->pub.body_max;
-        if (p->length > 0) {
-            r->body = mem_alloc((size_t)p->length + 1);
-            r->body_cap = (size_t)p->length;
-            if (r->body == NULL) {
-                conn_bad(c, HTTP_BAD_BUSY);
-                return;
-            }
-        }
-        if (p->expects_continue && has_body) {
-            strv text = STRV("HTTP/1.1 100 Continue\r\n\r\n");
-            struct iovec v = {(void *)(uintptr_t)text.ptr, text.len};
-
-            if (!io_stream_write(c->stream, &v, 1)) {
-                http_conn_lost(c);
-                return;
-            }
-            c->given += text.len;
-        }
-    }
-    conn_go(c, CONN_BODY);
-}
-
-static enum http_body on_body(void *arg, const char *data, size_t len)
-{
-    struct serving *r = arg;
-
-    if (r->ended)
-        return HTTP_BODY_GO; /* refused: read over */
-    if (len > r->pub.body_max - r->body_len) {
-        r->bad = HTTP_BAD_BODY_TOO_LARGE;
-        return HTTP_BODY_STOP;
-    }
-    if (len > r->body_cap - r->body_len) { /* chunked: nobody said how much it will be */
-        size_t cap = r->body_cap < 2048 ? 4096 : r->body_cap * 2;
-        char *body;
-
-        if (cap < r->body_len + len)
-            cap = r->body_len + len;
-        if (cap > r->pub.body_max)
-            cap = r->pub.body_max;
-        body = mem_realloc(r->body, cap + 1);
-        if (body == NULL) {
-            r->bad = HTTP_BAD_BUSY;
-            return HTTP_BODY_STOP;
-        }
-        r->body = body;
-        r->body_cap = cap;
-    }
-    memcpy(r->body + r->body_len, data, len);
-    r->body_len += len;
-    return HTTP_BODY_GO;
-}
-
-static void message_done(struct http_conn *c)
-{
-    struct serving *r = c->req;
-
-    if (r->ended) {
-        conn_go(c, CONN_FLUSH);
-        http_conn_attend(c);
-        return;
-    }
-    if (r->body != NULL) {
-        r->body[r->body_len] = '\0';
-        r->pub.body = (strv){r->body, r->body_len};
-    }
-    conn_go(c, CONN_SERVE);
-    c->server->on.on_request(c->server->on.arg, &r->pub);
-}
-
-static void conn_bad(struct http_conn *c, enum http_bad why)
-{
-    struct http_server *s = c->server;
-
-    if (c->req == NULL && !request_begin(c)) {
-        http_conn_lost(c);
-        return;
-    }
-    c->closing = true;
-    conn_go(c, CONN_SERVE);
-    s->on.on_bad(s->on.arg, &c->req->pub, why);
-    http_reply_abort(&c->req->pub); /* does nothing if it was answered, as it should be */
-}
-
 /* ---- the end of a request, and of a connection ---- */
 
 void http_conn_attend(struct http_conn *c)
@@ -662,7 +435,7 @@ void http_conn_reply_ended(struct http_conn *c)
 {
     if (c->state != CONN_SERVE)
         return; /* in on_head: the body, if any, is still to be read over */
-    conn_go(c, CONN_FLUSH);
+    http_conn_go(c, CONN_FLUSH);
     http_conn_attend(c);
 }
 
@@ -711,7 +484,7 @@ static void conn_drop(struct http_conn *c, void (*end)(struct io_stream *))
     io_timer_stop(s->loop, &c->timer);
     end(c->stream);
     c->stream = NULL;
-    conn_go(c, CONN_DEAD);
+    http_conn_go(c, CONN_DEAD);
     s->n_conns--;
     if (s->on.on_connections != NULL)
         s->on.on_connections(s->on.arg, -1);
@@ -742,14 +515,14 @@ static void conn_settle(struct http_conn *c)
     } else if (c->state == CONN_DEAD) {
         conn_free(c);
     } else if (c->state == CONN_FLUSH) {
-        request_free(c);
+        http_intake_free(c);
         if (io_stream_pending(c->stream) > 0)
             return; /* on_drain() or the write limit comes back to it */
         if (c->closing || c->peer_eof || s->draining) {
             conn_drop(c, finish_stream);
             return;
         }
-        conn_go(c, CONN_IDLE);
+        http_conn_go(c, CONN_IDLE);
         start_timer(c, s->opts.idle_ms);
         conn_resume(c);
     }
@@ -780,7 +553,7 @@ static void conn_free(struct http_conn *c)
     assert(c->state == CONN_DEAD && c->stream == NULL);
     list_del(&c->node);
     list_del(&c->todo);
-    request_free(c);
+    http_intake_free(c);
     buf_fini(&c->input);
     mem_free(c);
 }

@@ -169,11 +169,18 @@ static enum admit admit(const struct provider *p, int64_t now_us, uint64_t *wait
         *wait_ms = TRIAL_WAIT_MS;
         return ADMIT_OPEN;
     }
+    if (c->breaker != BREAKER_CLOSED && now_us <= c->newest_us) {
+        *wait_ms = 1; /* read before the lock was ours: could be taken for a call from before */
+        return ADMIT_OPEN;
+    }
     if (!slot_free(p)) {
         *wait_ms = SLOT_WAIT_MS;
         return ADMIT_BUSY;
     }
-    if (c->breaker != BREAKER_CLOSED) {
+    if (c->breaker == BREAKER_CLOSED) {
+        if (now_us > c->newest_us)
+            c->newest_us = now_us;
+    } else {
         c->breaker = BREAKER_HALF_OPEN;
         c->trial = true;
         c->trial_us = now_us;

@@ -150,7 +150,8 @@ struct provider_cell {
     uint64_t open_ms;           /* present length of an open period */
     int64_t opened_us, retry_us;/* io_now_us scale: when it opened, when a trial is allowed */
     bool trial;                 /* the trial call is out */
-    int64_t trial_us;           /* when it began */
+    int64_t trial_us;           /* when it began, */
+    int64_t newest_us;          /* and the newest of the calls let through while closed: all before it */
     int64_t hold_until_us;      /* asked to stay away (Retry-After) */
     int64_t last_failure_wall_us, next_retry_wall_us; /* 0 = never */
     /* slots */

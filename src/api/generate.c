@@ -6,9 +6,15 @@
  */
 #include "api/api_int.h"
 
+#define REQUEST_BLOCK ((size_t)4096)
+#define REQUEST_BASE ((size_t)256 * 1024)
+/* A parsed body takes about four times its size, one of only tiny values up to ten times. */
+#define REQUEST_PER_BYTE 12
+
 struct api_call {
     struct api *api;
     struct http_request *req;
+    struct arena request; /* what the body was decoded into; goes when the exchange is committed */
     struct llm_request r;
     struct exchange_caller caller;
     struct exchange *x; /* NULL once it is over */
@@ -41,15 +47,14 @@ static strv losses_text(struct arena *arena, uint32_t losses)
 
 static void put_route_headers(struct http_request *req, const struct exchange *x)
 {
-    const struct policy_plan *plan = exchange_plan(x);
     char attempts[24];
     if (exchange_provider(x) != NULL) {
         http_reply_header(req, "X-LLM-Provider", strv_of(exchange_provider(x)));
         http_reply_header(req, "X-LLM-Model", header_text(&req->arena, exchange_model(x)));
     }
-    if (plan->task.ptr != NULL)
-        http_reply_header(req, "X-LLM-Task", header_text(&req->arena, plan->task));
-    http_reply_header(req, "X-LLM-Private", plan->is_private ? STRV("yes") : STRV("no"));
+    if (exchange_task(x).ptr != NULL)
+        http_reply_header(req, "X-LLM-Task", header_text(&req->arena, exchange_task(x)));
+    http_reply_header(req, "X-LLM-Private", exchange_private(x) ? STRV("yes") : STRV("no"));
     snprintf(attempts, sizeof attempts, "%zu", exchange_attempts(x));
     http_reply_header(req, "X-LLM-Attempts", strv_of(attempts));
     strv losses = losses_text(&req->arena, exchange_losses(x));
@@ -61,7 +66,7 @@ static void sink_begin(void *arg, struct exchange *x, int status, const char *co
 {
     struct api_call *c = arg;
     put_route_headers(c->req, x);
-    if (exchange_plan(x)->is_private)
+    if (exchange_private(x))
         http_reply_header(c->req, "Cache-Control", STRV("no-store"));
     else if (length == HTTP_LENGTH_STREAM)
         http_reply_header(c->req, "Cache-Control", STRV("no-cache"));
@@ -80,29 +85,30 @@ static void sink_over(struct api_call *c)
 {
     c->over = true;
     c->x = NULL;
+    arena_fini(&c->request);
 }
 
 static void sink_end(void *arg)
 {
     struct api_call *c = arg;
-    sink_over(c);
     http_reply_end(c->req);
+    sink_over(c);
 }
 
 static void sink_abort(void *arg)
 {
     struct api_call *c = arg;
-    sink_over(c);
     http_reply_abort(c->req);
+    sink_over(c);
 }
 
 static void sink_fail(void *arg, struct exchange *x, int error, int status, strv message, strv field,
                       uint64_t retry_after_s)
 {
     struct api_call *c = arg;
-    sink_over(c);
     put_route_headers(c->req, x);
     api_error(c->req, c->r.dialect, error, status, message, field, retry_after_s);
+    sink_over(c);
 }
 
 static size_t sink_pending(void *arg)
@@ -118,10 +124,9 @@ static const struct exchange_sink sink = {sink_begin, sink_body, sink_end, sink_
 static void on_gone(struct http_request *req)
 {
     struct api_call *c = api_state(req)->call;
-    struct exchange *x = c->x;
+    if (c->x != NULL)
+        exchange_caller_gone(c->x);
     sink_over(c);
-    if (x != NULL)
-        exchange_caller_gone(x);
 }
 
 static void on_drain(struct http_request *req)
@@ -134,6 +139,7 @@ static void on_drain(struct http_request *req)
 static void on_committed(void *arg)
 {
     struct api_call *c = arg;
+    arena_fini(&c->request);
     http_request_drop_body(c->req);
 }
 
@@ -143,6 +149,7 @@ static void refuse(struct api_call *c, const struct err *err, enum llm_dialect d
 {
     metric_add(c->api->env->metrics, METRIC_BAD_REQUESTS, (unsigned)(err->code > 0 ? err->code : LLM_ERR_INTERNAL), 1);
     api_error(c->req, door, err->code, 0, strv_of(err->text), strv_of(err->field), 0);
+    arena_fini(&c->request);
 }
 
 void api_generate(struct api *api, struct http_request *req, const struct api_route *route)
@@ -156,12 +163,14 @@ void api_generate(struct api *api, struct http_request *req, const struct api_ro
     c->api = api;
     c->req = req;
     const struct dialect *d = dialect_get(route->door);
-    if (!d->decode_request(req->body, route->op, &req->arena, &c->r, &err) ||
+    arena_init(&c->request, REQUEST_BLOCK, REQUEST_BASE + REQUEST_PER_BYTE * req->body.len);
+    if (!d->decode_request(req->body, route->op, &c->request, &c->r, &err) ||
         !policy_hints(&c->r, http_request_header(req, "X-LLM-Mode"), http_request_header(req, "X-LLM-Sensitivity"),
                       http_request_header(req, "X-LLM-Task"), &err)) {
         refuse(c, &err, route->door);
         return;
     }
+    c->r.arena = &c->request;
     c->r.stream = c->r.stream || route->stream;
     c->caller = (struct exchange_caller){
         .request_id = api_state(req)->request_id,
@@ -174,8 +183,9 @@ void api_generate(struct api *api, struct http_request *req, const struct api_ro
     req->on_gone = on_gone;
     req->on_drain = on_drain;
     struct exchange *x = exchange_start(api->env, &req->arena, &c->r, &c->caller, &sink, c);
-    if (x == NULL)
+    if (x == NULL) {
         api_error(req, route->door, LLM_ERR_INTERNAL, 0, STRV_NONE, STRV_NONE, 0);
-    else if (!c->over)
+        sink_over(c);
+    } else if (!c->over)
         c->x = x;
 }

@@ -12,6 +12,8 @@
 #include "exchange/exchange_int.h"
 
 #define STEPS_PER_TURN 64      /* more in one go is a loop in the table */
+#define SCRATCH_BYTES 4096
+#define SCRATCH_BYTES_MAX ((size_t)1 << 30) /* the sizes of frames and replies are limited where they come in */
 #define FINISH_LINGER_MS 1000  /* for the upstream's last chunk after its terminator */
 #define QUEUE_LIMIT(x) ((x)->p->limits.queue_ms)
 
@@ -53,6 +55,8 @@ bool exchange_env_init(struct exchange_env *env, struct err *err)
     env->waits = mem_zalloc(sizeof *env->waits * PROVIDERS_MAX);
     if (env->waits == NULL)
         return err_oom(err);
+    arena_init(&env->scratch, SCRATCH_BYTES, SCRATCH_BYTES_MAX);
+    buf_init(&env->encoded, SCRATCH_BYTES_MAX);
     for (size_t i = 0; i < PROVIDERS_MAX; i++) {
         struct exchange_wait *w = &env->waits[i];
         w->env = env;
@@ -83,6 +87,8 @@ void exchange_env_fini(struct exchange_env *env)
         stop_waiting(&env->waits[i]);
     mem_free(env->waits);
     env->waits = NULL;
+    arena_fini(&env->scratch);
+    buf_fini(&env->encoded);
 }
 
 static void keep_waiting(struct exchange_wait *w, struct exchange *x)
@@ -226,17 +232,7 @@ static void note_attempt(struct exchange *x, enum outcome o, int64_t us)
 {
     if (x->n_attempts == LEDGER_ATTEMPTS_MAX)
         return;
-    const struct policy_target *t = &x->plan.targets[x->target];
-    const struct provider *p = &x->snapshot->providers[t->provider];
-    x->outcomes[x->n_attempts] = o;
-    x->attempts[x->n_attempts++] = (struct ledger_attempt){
-        .provider = (unsigned)p->cell->index,
-        .provider_name = p->name,
-        .model = t->model,
-        .outcome = (unsigned)o,
-        .outcome_name = outcome_row(o)->name,
-        .us = us,
-    };
+    x->attempts[x->n_attempts++] = (struct attempt){x->p, x->model, o, us};
 }
 
 /* The attempt is over: the connection and the slot go back, the provider learns, the account gets a line. */
@@ -265,7 +261,7 @@ static void end_attempt(struct exchange *x, enum outcome o)
 static void refuse(struct exchange *x, int error, int status, strv message, strv field, uint64_t wait_ms)
 {
     const struct llm_error_row *row = llm_error_row(error);
-    x->error = error;
+    x->error = error > LLM_OK ? error : LLM_ERR_INTERNAL; /* ERR_CODE_OOM is none of ours */
     x->sent_status = status != 0 ? status : x->r->dialect == LLM_ANTHROPIC ? row->anthropic_status : row->status;
     x->over = true;
     x->sink->fail(x->sink_arg, x, error, x->sent_status, message.len > 0 ? message : strv_of(row->text), field,
@@ -284,11 +280,11 @@ static void refuse_exhausted(struct exchange *x)
     size_t i = x->n_attempts;
     assert(i > 0);
     /* A breaker that is open says only that there were failures before; an earlier attempt says more. */
-    while (i > 1 && x->outcomes[i - 1] == OUTCOME_BREAKER_OPEN)
+    while (i > 1 && x->attempts[i - 1].outcome == OUTCOME_BREAKER_OPEN)
         i--;
-    enum outcome o = x->outcomes[i - 1];
+    enum outcome o = x->attempts[i - 1].outcome;
     for (size_t k = 0; k < x->n_attempts; k++)
-        if (x->outcomes[k] == OUTCOME_CONTEXT_TOO_LONG)
+        if (x->attempts[k].outcome == OUTCOME_CONTEXT_TOO_LONG)
             o = OUTCOME_CONTEXT_TOO_LONG;
     int error = outcome_row(o)->error;
     int status = 0;
@@ -304,7 +300,7 @@ static void refuse_exhausted(struct exchange *x)
         message = x->upstream_message;
     } else if (o == OUTCOME_BREAKER_OPEN) {
         status = 503;
-    } else if (x->plan.is_private && !callers_fault) {
+    } else if (x->is_private && !callers_fault) {
         error = LLM_ERR_PRIVACY_LOCAL_UNAVAILABLE;
         wait_ms = x->wait_hint_ms > 0 ? x->wait_hint_ms : 1000;
     }
@@ -355,6 +351,20 @@ bool exchange_explain(struct exchange_env *env, const struct llm_request *r, str
     return make_plan(env->snapshot, r, arena, out, err);
 }
 
+/* The plan lives with the request and goes with it at commit; what is told later is copied out. */
+static bool plan_request(struct exchange *x, struct err *err)
+{
+    x->plan = ARENA_NEW(x->r->arena, struct policy_plan);
+    if (x->plan == NULL)
+        return err_oom(err);
+    bool ok = make_plan(x->snapshot, x->r, x->r->arena, x->plan, err);
+    x->is_private = x->plan->is_private;
+    x->task = arena_strv(x->arena, x->plan->task);
+    if (ok && x->r->dialect == LLM_NATIVE)
+        x->reason = arena_cstr(x->arena, strv_of(x->plan->reason));
+    return ok && (!x->arena->failed || err_oom(err));
+}
+
 static enum step admit(struct exchange *x)
 {
     struct err err = ERR_INIT;
@@ -362,7 +372,7 @@ static enum step admit(struct exchange *x)
         refuse(x, LLM_ERR_DRAINING, 0, STRV_NONE, STRV_NONE, 1000);
     else if (x->env->active > x->snapshot->exchanges_max)
         refuse(x, LLM_ERR_OVERLOADED, 0, STRV_NONE, STRV_NONE, 1000);
-    else if (!make_plan(x->snapshot, x->r, x->arena, &x->plan, &err))
+    else if (!plan_request(x, &err))
         refuse_err(x, &err);
     else
         exchange_go(x, EX_PLAN);
@@ -371,18 +381,18 @@ static enum step admit(struct exchange *x)
 
 static bool target_left(const struct exchange *x, size_t i)
 {
-    return i < x->plan.n && (x->tried & (1u << i)) == 0;
+    return i < x->plan->n && (x->tried & (1u << i)) == 0;
 }
 
 /* The next target in order; after a missing model, one of the same provider first. */
 static int next_target(const struct exchange *x)
 {
-    bool model_missing = x->n_attempts > 0 && outcome_row(x->outcomes[x->n_attempts - 1])->next == NEXT_MODEL;
+    bool model_missing = x->n_attempts > 0 && outcome_row(x->attempts[x->n_attempts - 1].outcome)->next == NEXT_MODEL;
     if (model_missing && x->target >= 0)
-        for (size_t i = 0; i < x->plan.n; i++)
-            if (target_left(x, i) && x->plan.targets[i].provider == x->plan.targets[x->target].provider)
+        for (size_t i = 0; i < x->plan->n; i++)
+            if (target_left(x, i) && x->plan->targets[i].provider == x->plan->targets[x->target].provider)
                 return (int)i;
-    for (size_t i = 0; i < x->plan.n; i++)
+    for (size_t i = 0; i < x->plan->n; i++)
         if (target_left(x, i))
             return (int)i;
     return -1;
@@ -392,7 +402,7 @@ static int next_target(const struct exchange *x)
  * providers. The plan holds no other; if it ever does, this ends it. */
 static bool may_leave_to(const struct exchange *x, const struct provider *p)
 {
-    return p->zone == ZONE_LOCAL || !(x->plan.is_private || x->snapshot->policy.airgap ||
+    return p->zone == ZONE_LOCAL || !(x->is_private || x->snapshot->policy.airgap ||
                                       x->snapshot->policy.mode == LLM_MODE_LOCAL);
 }
 
@@ -419,14 +429,15 @@ static enum step plan(struct exchange *x)
         }
         x->target = t;
         x->tries = 0;
+        x->model = arena_strv(x->arena, x->plan->targets[t].model);
     }
-    const struct provider *p = &x->snapshot->providers[x->plan.targets[x->target].provider];
+    const struct provider *p = &x->snapshot->providers[x->plan->targets[x->target].provider];
     uint64_t wait_ms = 0;
+    x->p = p;
     if (!may_leave_to(x, p)) {
         skip_target(x, OUTCOME_NOT_LOCAL);
         return STEP_AGAIN;
     }
-    x->p = p;
     x->attempt_us = io_now_us(x->env->loop);
     x->retry_after_ms = 0;
     switch (provider_admit(p, x->attempt_us, &wait_ms)) {
@@ -503,14 +514,13 @@ static enum step backoff(struct exchange *x)
 
 static bool encode(struct exchange *x, struct err *err)
 {
-    const struct policy_target *t = &x->plan.targets[x->target];
     x->losses = 0;
-    provider_target(x->p, t->model, x->r, &x->up);
+    provider_target(x->p, x->model, x->r, &x->up);
     x->up.stream = x->r->stream || (x->p->stream_always && x->r->needs == 0);
     x->pass = x->p->dialect == x->door && x->up.stream == x->r->stream;
     buf_clear(&x->body);
     buf_clear(&x->path);
-    if (!x->p->dialect->encode_request(x->r, &x->up, x->arena, &x->body, &x->losses, err))
+    if (!x->p->dialect->encode_request(x->r, &x->up, x->r->arena, &x->body, &x->losses, err))
         return false;
     enum llm_op op = x->p->dialect == x->door ? x->r->op : LLM_OP_CHAT;
     buf_put_cstr(&x->path, x->p->dialect->path(op));
@@ -525,7 +535,7 @@ static enum step send_request(struct exchange *x)
     struct err err = ERR_INIT;
     struct http_header headers[4];
     if (!relay_begin(x) || !encode(x, &err)) {
-        bool memory = x->body.failed || x->path.failed || x->arena->failed || !err.set;
+        bool memory = x->body.failed || x->path.failed || x->arena->failed || x->r->arena->failed || !err.set;
         exchange_verdict(x, memory ? OUTCOME_NO_MEMORY : OUTCOME_ENCODE);
         if (!memory)
             x->upstream_message = arena_strv(x->arena, strv_of(err.text));
@@ -536,11 +546,11 @@ static enum step send_request(struct exchange *x)
         .method = HTTP_POST,
         .path = buf_view(&x->path).ptr,
         .headers = headers,
-        .n_headers = provider_headers(x->p, x->arena, headers),
+        .n_headers = provider_headers(x->p, x->r->arena, headers),
         .content_type = "application/json",
         .body = buf_view(&x->body),
     };
-    struct http_header *kept = arena_alloc(x->arena, sizeof headers);
+    struct http_header *kept = arena_alloc(x->r->arena, sizeof headers);
     if (kept != NULL) {
         memcpy(kept, headers, sizeof headers);
         spec.headers = kept;
@@ -611,7 +621,17 @@ static enum step finish(struct exchange *x)
 static void count(struct exchange *x, int64_t now)
 {
     struct metrics *m = x->env->metrics;
-    const struct ledger_attempt *last = x->n_attempts > 0 ? &x->attempts[x->n_attempts - 1] : NULL;
+    struct ledger_attempt attempts[LEDGER_ATTEMPTS_MAX];
+    for (size_t i = 0; i < x->n_attempts; i++)
+        attempts[i] = (struct ledger_attempt){
+            .provider = (unsigned)x->attempts[i].p->cell->index,
+            .provider_name = x->attempts[i].p->name,
+            .model = x->attempts[i].model,
+            .outcome = (unsigned)x->attempts[i].outcome,
+            .outcome_name = outcome_row(x->attempts[i].outcome)->name,
+            .us = x->attempts[i].us,
+        };
+    const struct ledger_attempt *last = x->n_attempts > 0 ? &attempts[x->n_attempts - 1] : NULL;
     bool ok = x->error == LLM_OK && !x->gone;
     int64_t total = now - x->caller->received_us;
     for (unsigned bit = 0; bit < DIALECT_LOSSES; bit++)
@@ -622,9 +642,9 @@ static void count(struct exchange *x, int64_t now)
         .key = x->caller->key,
         .door = x->r->dialect,
         .stream = x->r->stream,
-        .is_private = x->plan.is_private,
-        .task = x->plan.task,
-        .attempts = x->attempts,
+        .is_private = x->is_private,
+        .task = x->task,
+        .attempts = attempts,
         .n_attempts = x->n_attempts,
         .provider = last != NULL && (ok || x->committed) ? last->provider_name : NULL,
         .provider_index = last != NULL ? last->provider : 0,
@@ -830,12 +850,17 @@ const char *exchange_provider(const struct exchange *x)
 
 strv exchange_model(const struct exchange *x)
 {
-    return x->target >= 0 ? x->plan.targets[x->target].model : STRV_NONE;
+    return x->model;
 }
 
-const struct policy_plan *exchange_plan(const struct exchange *x)
+strv exchange_task(const struct exchange *x)
 {
-    return &x->plan;
+    return x->task;
+}
+
+bool exchange_private(const struct exchange *x)
+{
+    return x->is_private;
 }
 
 /* Attempts so far, the present one counted in. */

@@ -61,8 +61,11 @@ struct exchange_env {
     struct snapshot *snapshot;       /* current; new exchanges take a reference */
     bool draining;
     size_t active;
-    struct exchange_wait *waits;     /* per provider cell: exchanges waiting for a slot; see exchange_env_init */
+    struct exchange_wait *waits;     /* per provider cell: exchanges waiting for a slot */
+    struct arena scratch;            /* for decoding one frame or body; empty between callbacks */
+    struct buf encoded;              /* for encoding one frame's events; empty between callbacks */
 };
+/* Fills what is private; the fields above `waits` are the caller's to set. */
 bool exchange_env_init(struct exchange_env *env, struct err *err);
 void exchange_env_fini(struct exchange_env *env); /* no exchange may be active */
 
@@ -88,11 +91,11 @@ struct exchange_caller {
     const char *key;      /* id of the API key or NULL */
     int64_t received_us;  /* when the request's head was complete */
     int64_t bytes_in;
-    void (*committed)(void *arg); /* the request's bytes are not needed any more; may be NULL */
+    void (*committed)(void *arg); /* r->arena and the body's bytes are not needed any more; may be NULL */
 };
 
-/* `r`, `caller` and all they point to must live as long as the exchange. NULL when memory is refused; the
- * sink was not called then. */
+/* `caller` and all it points to must live as long as the exchange; `r` too, but what is in r->arena only until
+ * caller->committed. NULL when memory is refused; the sink was not called then. */
 struct exchange *exchange_start(struct exchange_env *env, struct arena *arena, struct llm_request *r,
                                 const struct exchange_caller *caller, const struct exchange_sink *sink,
                                 void *arg);
@@ -104,7 +107,8 @@ void exchange_proceed(struct exchange *x);
 /* Facts for the reply's headers. */
 const char *exchange_provider(const struct exchange *x); /* NULL = none yet */
 strv exchange_model(const struct exchange *x);
-const struct policy_plan *exchange_plan(const struct exchange *x);
+strv exchange_task(const struct exchange *x); /* STRV_NONE = none */
+bool exchange_private(const struct exchange *x);
 size_t exchange_attempts(const struct exchange *x);
 uint32_t exchange_losses(const struct exchange *x);
 

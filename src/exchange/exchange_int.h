@@ -27,7 +27,6 @@ enum state {
 
 enum step { STEP_AGAIN, STEP_WAIT };
 
-#define EX_SCRATCH_BYTES 1024
 #define EX_HOLD_BYTES_MAX (256 * 1024)
 #define EX_ERROR_BODY_MAX (64 * 1024)
 
@@ -53,14 +52,22 @@ struct exchange {
     int64_t own_us, entered_us, queue_us, queued_us;
 
     /* the plan */
-    struct policy_plan plan;
+    struct policy_plan *plan; /* in the request's arena; NULL once committed */
+    strv model;              /* of the current target */
+    strv task;               /* of the plan, STRV_NONE = none */
+    const char *reason;
+    bool is_private;
     uint32_t tried;          /* bit per target that is used up */
     int target;              /* current, -1 = none */
     int64_t tries;           /* on the current target */
     uint64_t backoff_ms;
     uint64_t wait_hint_ms;   /* shortest wait that a provider asked for */
-    struct ledger_attempt attempts[LEDGER_ATTEMPTS_MAX];
-    enum outcome outcomes[LEDGER_ATTEMPTS_MAX];
+    struct attempt {
+        const struct provider *p;
+        strv model;
+        enum outcome outcome;
+        int64_t us;
+    } attempts[LEDGER_ATTEMPTS_MAX];
     size_t n_attempts;
     struct list queue_node;
 
@@ -81,13 +88,12 @@ struct exchange {
 
     /* the answer */
     bool relaying;           /* what follows was made by relay_begin() */
-    struct arena scratch;    /* one frame's decoding */
     struct http_framer framer;
     struct dialect_in in;
     struct dialect_out out;
     struct llm_reply reply;  /* collected for a caller who wants it whole */
     struct buf answer;       /* a whole upstream body, or an error body */
-    struct buf hold;         /* output not yet committed; scratch for encoding afterwards */
+    struct buf hold;         /* output not yet committed */
     bool committed, content, finished, ended, paused;
     bool frame_only_usage;   /* the present frame told nothing but usage */
     unsigned frame_events;

@@ -21,7 +21,6 @@ bool relay_begin(struct exchange *x)
 {
     relay_fini(x);
     x->relaying = true;
-    arena_init(&x->scratch, EX_SCRATCH_BYTES, x->p->limits.reply_bytes_max * 4 + 65536);
     buf_init(&x->hold, x->p->limits.reply_bytes_max * 2 + EX_HOLD_BYTES_MAX);
     buf_init(&x->answer, x->p->limits.reply_bytes_max);
     http_framer_init(&x->framer, x->p->dialect->framing == DIALECT_SSE ? HTTP_SSE : HTTP_NDJSON,
@@ -39,7 +38,6 @@ void relay_fini(struct exchange *x)
     if (!x->relaying)
         return;
     x->relaying = false;
-    arena_fini(&x->scratch);
     buf_fini(&x->hold);
     buf_fini(&x->answer);
     http_framer_fini(&x->framer);
@@ -51,10 +49,9 @@ void relay_fini(struct exchange *x)
 static void begin_out(struct exchange *x)
 {
     char *id = arena_zalloc(x->arena, 64);
-    const struct policy_target *t = &x->plan.targets[x->target];
     x->out = (struct dialect_out){
         .op = x->r->op,
-        .model = t->model,
+        .model = x->model,
         .provider = strv_of(x->p->name),
         .created_us = io_wall_us(x->env->loop),
         .include_usage = x->r->include_usage,
@@ -75,14 +72,22 @@ static void send_out(struct exchange *x, strv bytes)
     x->last_out_us = x->entered_us;
 }
 
-static void flush_hold(struct exchange *x)
+/* Where encoded bytes go: held by the exchange before commit, in the worker's common buffer after it. */
+static struct buf *out_buf(struct exchange *x)
 {
-    if (x->hold.failed)
+    return x->committed ? &x->env->encoded : &x->hold;
+}
+
+/* Sends what was encoded, if it may go. */
+static void flush(struct exchange *x)
+{
+    struct buf *b = out_buf(x);
+    if (b->failed)
         exchange_verdict(x, OUTCOME_NO_MEMORY);
     else if (x->committed)
-        send_out(x, buf_view(&x->hold));
+        send_out(x, buf_view(b));
     if (x->committed)
-        buf_clear(&x->hold);
+        buf_clear(b);
 }
 
 /* The first byte to the caller: from here there is no other provider. */
@@ -96,10 +101,11 @@ static void commit(struct exchange *x)
     metric_add(x->env->metrics, METRIC_STREAMS, 0, 1);
     exchange_go(x, EX_STREAM);
     x->sink->begin(x->sink_arg, x, 200, x->door->stream_type, HTTP_LENGTH_STREAM);
-    flush_hold(x);
+    send_out(x, buf_view(&x->hold));
     buf_fini(&x->hold);
-    buf_init(&x->hold, x->p->limits.reply_bytes_max * 2 + EX_HOLD_BYTES_MAX);
     buf_fini(&x->body);
+    buf_fini(&x->path);
+    x->plan = NULL;
     if (x->caller->committed != NULL)
         x->caller->committed(x->sink_arg);
 }
@@ -117,13 +123,13 @@ static void put_attempts(struct exchange *x, struct buf *b)
     buf_put_cstr(b, "\"attempts\":[");
     for (size_t i = 0; i <= x->n_attempts; i++) {
         bool now = i == x->n_attempts; /* the one that is answering */
-        const struct ledger_attempt *a = &x->attempts[i];
+        const struct attempt *a = &x->attempts[i];
         buf_put_cstr(b, i > 0 ? ",{\"provider\":" : "{\"provider\":");
-        json_put_str(b, strv_of(now ? x->p->name : a->provider_name));
+        json_put_str(b, strv_of(now ? x->p->name : a->p->name));
         buf_put_cstr(b, ",\"model\":");
-        json_put_str(b, now ? x->plan.targets[x->target].model : a->model);
+        json_put_str(b, now ? x->model : a->model);
         buf_put_cstr(b, ",\"outcome\":");
-        json_put_str(b, strv_of(now ? "ok" : a->outcome_name));
+        json_put_str(b, strv_of(now ? "ok" : outcome_row(a->outcome)->name));
         buf_put_cstr(b, ",\"ms\":");
         buf_put_i64(b, (now ? x->entered_us - x->attempt_us : a->us) / 1000);
         buf_put_char(b, '}');
@@ -138,14 +144,14 @@ static void describe_route(struct exchange *x)
         return;
     buf_init(&b, 16384);
     buf_put_cstr(&b, "{\"task_type\":");
-    if (x->plan.task.ptr != NULL)
-        json_put_str(&b, x->plan.task);
+    if (x->task.ptr != NULL)
+        json_put_str(&b, x->task);
     else
         buf_put_cstr(&b, "null");
     buf_put_cstr(&b, ",\"complexity_score\":null");
-    buf_put_cstr(&b, x->plan.is_private ? ",\"is_privacy_sensitive\":true" : ",\"is_privacy_sensitive\":false");
+    buf_put_cstr(&b, x->is_private ? ",\"is_privacy_sensitive\":true" : ",\"is_privacy_sensitive\":false");
     buf_put_cstr(&b, ",\"reason\":");
-    json_put_str(&b, strv_of(x->plan.reason != NULL ? x->plan.reason : ""));
+    json_put_str(&b, strv_of(x->reason != NULL ? x->reason : ""));
     buf_put_cstr(&b, x->target > 0 ? ",\"fallback_used\":true,\"clamped\":[" : ",\"fallback_used\":false,\"clamped\":[");
     bool first = true;
     for (unsigned bit = 0; bit < DIALECT_LOSSES; bit++) {
@@ -206,7 +212,7 @@ static bool forward(struct exchange *x, const struct llm_event *ev)
         set_clock(x);
         describe_route(x);
     }
-    return x->door->encode_event(&x->out, ev, &x->hold);
+    return x->door->encode_event(&x->out, ev, out_buf(x));
 }
 
 static bool on_event(void *arg, const struct llm_event *ev)
@@ -258,7 +264,7 @@ static bool on_frame(void *arg, const struct http_frame *frame)
     x->frame_only_usage = true;
     x->frame_events = 0;
     bool ok = x->p->dialect->decode_frame(&x->in, frame->name, frame->data, &err);
-    arena_reset(&x->scratch);
+    arena_reset(&x->env->scratch);
     if (!ok || x->verdict >= 0) {
         exchange_verdict(x, OUTCOME_MALFORMED);
         return false;
@@ -279,7 +285,7 @@ static bool on_frame(void *arg, const struct http_frame *frame)
         return false;
     }
     if (x->committed && !x->pass)
-        flush_hold(x);
+        flush(x);
     return x->verdict < 0;
 }
 
@@ -312,7 +318,7 @@ static void on_whole(struct exchange *x)
 {
     struct err err = ERR_INIT;
     bool ok = x->p->dialect->decode_reply(&x->in, buf_view(&x->answer), &err);
-    arena_reset(&x->scratch);
+    arena_reset(&x->env->scratch);
     if (x->verdict >= 0)
         return;
     if (!ok || !x->finished || !x->ended)
@@ -327,7 +333,7 @@ static void on_whole(struct exchange *x)
             return;
         }
         commit(x);
-        flush_hold(x);
+        flush(x);
         x->complete = true;
     }
 }
@@ -336,11 +342,11 @@ static void on_error_answer(struct exchange *x)
 {
     struct dialect_failure failure = {0};
     if (x->status >= 400)
-        x->p->dialect->decode_error(x->status, buf_view(&x->answer), &x->scratch, &failure);
+        x->p->dialect->decode_error(x->status, buf_view(&x->answer), &x->env->scratch, &failure);
     if (failure.message.len > 0)
         x->upstream_message = arena_strv(x->arena, failure.message);
     exchange_verdict(x, outcome_of_status(x->status, &failure));
-    arena_reset(&x->scratch);
+    arena_reset(&x->env->scratch);
 }
 
 /* ---- the upstream's transfer ---- */
@@ -380,7 +386,7 @@ static void on_head(void *arg, const struct http_answer *answer)
     x->retry_after_ms = answer->status >= 400 ? retry_after(x, answer) : 0;
     strv type = http_answer_header(answer, "content-type");
     begin_out(x);
-    x->in = (struct dialect_in){.emit = on_event, .arg = x, .scratch = &x->scratch};
+    x->in = (struct dialect_in){.emit = on_event, .arg = x, .scratch = &x->env->scratch};
     if (answer->status >= 300 && answer->status < 400)
         exchange_verdict(x, OUTCOME_REDIRECT);
     else if (answer->status != 200) {
@@ -453,12 +459,12 @@ static void on_clean_end(struct exchange *x)
         metric_add(x->env->metrics, METRIC_TERMINATOR_MISSING, (unsigned)x->p->cell->index, 1);
         x->ended = true;
         if (x->pass && x->r->stream)
-            buf_put_cstr(&x->hold, x->p->dialect->terminator);
+            buf_put_cstr(out_buf(x), x->p->dialect->terminator);
         else if (!forward(x, &(struct llm_event){.kind = LLM_EV_END}))
             exchange_verdict(x, OUTCOME_NO_MEMORY);
         if (x->r->stream && !x->committed)
             commit(x);
-        flush_hold(x);
+        flush(x);
     }
     if (x->verdict >= 0)
         return;
@@ -518,10 +524,9 @@ void relay_fail_inband(struct exchange *x, int error)
     x->error = error;
     x->entered_us = io_now_us(x->env->loop);
     if (x->r->stream) {
-        buf_clear(&x->hold);
-        x->door->stream_error(&x->out, error, strv_of(row->text), x->caller->request_id, &x->hold);
-        if (!x->hold.failed)
-            send_out(x, buf_view(&x->hold));
+        buf_clear(&x->env->encoded);
+        x->door->stream_error(&x->out, error, strv_of(row->text), x->caller->request_id, &x->env->encoded);
+        flush(x);
     }
     x->sink->abort(x->sink_arg);
 }

@@ -61,6 +61,7 @@ const char *llm_need_field(uint32_t needs); /* name of the first one set: "n", "
 enum llm_mode { LLM_MODE_UNSET, LLM_MODE_LOCAL, LLM_MODE_HYBRID, LLM_MODE_CLOUD };
 
 struct llm_request {
+    struct arena *arena;      /* where all of it lives; may go once the exchange is committed */
     enum llm_dialect dialect; /* the caller's */
     enum llm_op op;
     strv model;               /* as the caller wrote it; may be empty = auto */

@@ -117,8 +117,17 @@ static const struct {
 } variables[] = {
     {"LLM_ROUTER_CONFIG", "Configuration file, if --config names none."},
     {"LLM_ROUTER_URL", "Address of the running router for ask, if --url names none."},
-    {"LLM_ROUTER_KEY", "API key that ask sends."},
+    {"LLM_ROUTER_KEY", "The API key that ask sends."},
     {"NO_COLOR", "If set: no colours on the terminal."},
+};
+
+static const struct {
+    const char *name, *doc;
+} files[] = {
+    {"./llm-router.yaml, /etc/llm-router/llm-router.yaml",
+     "Configuration, if nobody names another file."},
+    {"STATE_DIR/llm-router.db",
+     "Digests of the API keys; state_dir is an option of the configuration."},
 };
 
 static const char about[] =
@@ -333,6 +342,8 @@ static void manual_of_file(struct buf *b)
         b, ".SH DESCRIPTION\nOne YAML file. Every option has a default;\n"
            ".B llm\\-router check \\-\\-sample\nprints a file with all of them.\n.SH OPTIONS\n");
     b->failed = !config_manual(b) || b->failed;
+    buf_put_cstr(b, ".SH ENVIRONMENT\n");
+    b->failed = !config_manual_environment(b) || b->failed;
     buf_put_cstr(b, ".SH \"SEE ALSO\"\n.BR llm\\-router (1),\n.BR llm\\-router\\-check (1)\n");
 }
 
@@ -342,7 +353,8 @@ static void manual_of_command(const struct command *c, struct buf *b)
     snprintf(name, sizeof name, "llm-router-%s", c->name);
     man_head(b, name, 1, c->summary);
     buf_printf(b, ".SH SYNOPSIS\n.B llm\\-router %s\n.RI [ flags ]\n", c->name);
-    put_roff(b, c->usage);
+    if (c->usage[0] != '\0')
+        put_roff(b, c->usage);
     buf_put_cstr(b, ".SH DESCRIPTION\n");
     put_roff(b, c->doc[0] != '\0' ? c->doc : c->summary);
     man_flags(b, c->flags);
@@ -358,9 +370,10 @@ static void manual_of_program(struct buf *b)
     put_roff(b, about);
     buf_put_cstr(b, ".SH COMMANDS\n");
     for (size_t i = 0; i < n_commands; i++) {
-        buf_printf(b, ".TP\n\\fB%s\\fR ", commands[i].name);
-        put_roff(b, commands[i].usage);
-        put_roff(b, commands[i].summary);
+        const struct command *c = &commands[i];
+        buf_printf(b, ".TP\n\\fB%s\\fR%s", c->name, c->usage[0] != '\0' ? " " : "");
+        put_roff(b, c->usage);
+        put_roff(b, c->summary);
     }
     buf_put_cstr(b, ".SH ROUTES\n");
     for (size_t i = 0; i < app_n_routes; i++) {
@@ -371,6 +384,9 @@ static void manual_of_program(struct buf *b)
     }
     man_status(b);
     man_environment(b);
+    buf_put_cstr(b, ".SH FILES\n");
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        man_term(b, files[i].name, files[i].doc);
     man_see_also(b, NULL, true);
 }
 

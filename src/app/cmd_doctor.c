@@ -153,7 +153,8 @@ static bool nearest(const char *path, char *out, size_t size)
     while (stat(out, &st) != 0) {
         char *slash = strrchr(out, '/');
         if (errno != ENOENT || slash == NULL) {
-            snprintf(out, size, "%s", slash == NULL ? "." : out);
+            if (slash == NULL)
+                snprintf(out, size, ".");
             return slash == NULL;
         }
         slash[slash == out ? 1 : 0] = '\0';

@@ -192,8 +192,10 @@ static bool call_engine(struct provider_engine *e, const char *path)
                                   .n_headers = n};
     if (!e->call_arena.failed)
         e->call = http_call(e->client, &spec, &ops, e);
-    if (e->call == NULL)
+    if (e->call == NULL) {
+        end_call(e);
         return false;
+    }
     io_timer_start(e->loop, &e->timer, ANSWER_MS, on_late, e);
     return true;
 }
@@ -333,22 +335,25 @@ static bool is_readable_file(const char *path)
     return ok;
 }
 
-static void fail_start(struct provider_engine *e, const char *path, const char *reason)
+/* `problem` is a constant; `reason` may say more and goes to the operator only. */
+static void fail_start(struct provider_engine *e, const char *path, const char *problem,
+                       const char *reason)
 {
     LOG(e->log, LOG_ERROR, "engine", LOG_C(PROVIDER, e->p->name), LOG_C(STATE, "not started"),
         LOG_C(PATH, path), LOG_C(REASON, reason), LOG_I(MS, e->backoff_ms));
-    set_phase(e, DOWN, reason);
+    set_phase(e, DOWN, problem);
     start_later(e);
 }
 
 static void start_child(void *arg)
 {
+    static const char unreadable[] = "the model file cannot be read";
     struct provider_engine *e = arg;
     struct err err = ERR_INIT;
     struct io_child_opts opts = {
         .argv = e->argv, .envp = e->envp, .on_line = on_line, .on_exit = on_exit_of, .arg = e};
     if (!is_readable_file(e->p->spawn.model)) {
-        fail_start(e, e->p->spawn.model, "the model file cannot be read");
+        fail_start(e, e->p->spawn.model, unreadable, unreadable);
         return;
     }
     remove_socket(e); /* one that was left behind makes the start fail */
@@ -358,7 +363,7 @@ static void start_child(void *arg)
     e->started_us = e->answered_us = io_now_us(e->loop);
     e->child = io_child_start(e->loop, &opts, &err);
     if (e->child == NULL) {
-        fail_start(e, e->argv[0], err.text);
+        fail_start(e, e->argv[0], "it cannot be started", err.text);
         return;
     }
     set_phase(e, LOADING, "loading");

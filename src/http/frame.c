@@ -70,6 +70,7 @@ bool http_framer_feed(struct http_framer *f, const char *data, size_t len, http_
             char begun[2];
             size_t n = buf_len(&f->partial);
 
+            assert(n <= sizeof begun);
             memcpy(begun, f->partial.data + f->partial.start, n);
             buf_clear(&f->partial);
             if (!run(f, begun, n, fn, arg))
@@ -93,7 +94,8 @@ bool http_framer_end(struct http_framer *f, http_frame_fn fn, void *arg)
             buf_put_cstr(&f->partial, "\n\n");
         else if (f->state == START)
             buf_put_char(&f->partial, '\n');
-        if (f->partial.failed || !give(f, buf_view(&f->partial), fn, arg))
+        strv raw = {f->partial.data + f->partial.start, buf_len(&f->partial)};
+        if (f->partial.failed || !give(f, raw, fn, arg))
             return fail(f);
     }
     buf_clear(&f->partial);
@@ -237,7 +239,7 @@ static strv take_line(struct cursor *c)
 
 static bool is_field(strv line, strv name, strv *value)
 {
-    if (!strv_starts(line, name))
+    if (line.len < name.len || memcmp(line.ptr, name.ptr, name.len) != 0)
         return false;
     *value = strv_from(line, name.len);
     if (value->len == 0)

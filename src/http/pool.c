@@ -119,8 +119,10 @@ void http_wire_park(struct http_wire *w, uint64_t idle_ms, size_t idle_max)
 
 void http_wire_close(struct http_wire *w)
 {
-    struct http_pools *p = w->pool->pools;
+    struct http_pools *p;
 
+    assert(w->pool != NULL); /* else it is dead already */
+    p = w->pool->pools;
     if (list_empty(&w->node)) {
         p->n_busy--;
     } else {

@@ -533,8 +533,7 @@ static void conn_resume(struct http_conn *c)
 {
     if (buf_len(&c->input) == 0)
         return;
-    strv waiting = buf_view(&c->input);
-    size_t used = conn_parse(c, waiting.ptr, waiting.len);
+    size_t used = conn_parse(c, c->input.data + c->input.start, buf_len(&c->input));
 
     if (c->state == CONN_DEAD)
         return;

@@ -1255,6 +1255,31 @@ static void test_refused_memory(void **state)
     }
 }
 
+/* A header that found no memory: no reply without it, and the handler gets to know. */
+static void test_refused_header(void **state)
+{
+    struct world w;
+    static char value[10000];
+    (void)state;
+
+    memset(value, 'x', sizeof value);
+    open_world(&w, NULL);
+    w.later = true;
+    join(&w);
+    send_run(&w, "GET / HTTP/1.1\r\n" H "\r\n");
+    mem_fail_at(1, true);
+    http_reply_header(w.req, "X", (strv){value, sizeof value});
+    mem_fail_at(0, false);
+    http_reply_begin(w.req, 200, NULL, HTTP_LENGTH_STREAM);
+    http_reply_body(w.req, "abc", 3);
+    http_reply_end(w.req);
+    fake_run(w.loop);
+    assert_int_equal(w.gone, 1);
+    assert_received(w.peer, "");
+    assert_int_equal(fake_peer_state(w.peer), FAKE_ABORTED);
+    close_world(&w);
+}
+
 /* What a request costs when everything is warm: itself, its arena, its body. */
 static void test_allocations_of_a_request(void **state)
 {
@@ -1313,6 +1338,7 @@ int main(void)
         cmocka_unit_test(test_freeing_in_done),
         cmocka_unit_test(test_free_tells_the_open_ones),
         cmocka_unit_test(test_refused_memory),
+        cmocka_unit_test(test_refused_header),
         cmocka_unit_test(test_allocations_of_a_request),
     };
 

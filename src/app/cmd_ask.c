@@ -267,15 +267,24 @@ static strv detail_of(struct ask *a, strv text)
     return json_str(detail);
 }
 
+static void no_router(struct ask *a)
+{
+    term_error("what answers at %s is no llm-router", a->address);
+    finish(a, EXIT_UNREACHABLE);
+}
+
 static void refused(struct ask *a)
 {
-    strv detail = detail_of(a, buf_view(&a->whole));
+    strv detail = utf8_cut(detail_of(a, buf_view(&a->whole)), 700);
     char wait[64] = "";
+    if (detail.len == 0 && (a->status == 404 || a->status == 405)) {
+        no_router(a);
+        return;
+    }
     if (a->retry_after[0] != '\0')
         snprintf(wait, sizeof wait, " (try again in %s s)", a->retry_after);
     if (detail.len > 0)
-        term_error("refused (status %d): " STRV_FMT "%s", a->status,
-                   (int)(detail.len < 700 ? detail.len : 700), detail.ptr, wait);
+        term_error("refused (status %d): " STRV_FMT "%s", a->status, STRV_ARG(detail), wait);
     else
         term_error("%s answered with status %d%s", a->address, a->status, wait);
     if (a->status == 401)
@@ -362,10 +371,8 @@ static void on_head(void *arg, const struct http_answer *answer)
     a->is_stream = a->status == 200 && strv_starts(type, STRV("text/event-stream"));
     keep(a->retry_after, sizeof a->retry_after, http_answer_header(answer, "Retry-After"));
     bool fits = a->json ? strv_starts(type, STRV("application/json")) : a->is_stream;
-    if (a->status == 200 && !fits) {
-        term_error("what answers at %s is no llm-router", a->address);
-        finish(a, EXIT_UNREACHABLE);
-    }
+    if (a->status == 200 && !fits)
+        no_router(a);
 }
 
 static void on_body(void *arg, const char *data, size_t len)

@@ -144,21 +144,24 @@ static void check_model(struct doctor *d, const struct provider *p)
 
 /* ---- the machine ---- */
 
-/* The folder, or the nearest one above it that is there. */
+/* The folder, or the nearest one above it that is there; false with errno. */
 static bool nearest(const char *path, char *out, size_t size)
 {
     struct stat st;
+    bool relative = path[0] != '/';
+    errno = ENAMETOOLONG;
     if (snprintf(out, size, "%s", path) >= (int)size)
         return false;
     while (stat(out, &st) != 0) {
         char *slash = strrchr(out, '/');
-        if (errno != ENOENT || slash == NULL) {
-            if (slash == NULL)
-                snprintf(out, size, ".");
-            return slash == NULL;
-        }
-        slash[slash == out ? 1 : 0] = '\0';
+        if (errno != ENOENT)
+            return false;
+        if (slash == NULL && relative)
+            memcpy(out, ".", 2);
+        else if (slash != NULL)
+            slash[slash == out ? 1 : 0] = '\0';
     }
+    errno = ENOTDIR;
     return S_ISDIR(st.st_mode);
 }
 
@@ -168,8 +171,7 @@ static void check_folder(struct doctor *d, const char *name, const char *path)
     struct statvfs fs;
     struct stat st;
     if (!nearest(path, at, sizeof at) || access(at, W_OK | X_OK) != 0 || statvfs(at, &fs) != 0) {
-        note(d, BAD, name, "%.200s cannot be written (%s)", path,
-             strerror(errno != 0 ? errno : ENOTDIR));
+        note(d, BAD, name, "%.200s cannot be written (%s)", path, strerror(errno));
         return;
     }
     uint64_t room = (uint64_t)fs.f_bavail * fs.f_frsize;

@@ -97,6 +97,14 @@ static int read_all(int fd, struct buf *text)
     }
 }
 
+/* Who can write it can send every request, and every key, to himself. */
+static bool warn_writable(struct load *l, int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || (st.st_mode & S_IWOTH) == 0 ||
+           load_warn(l, "%s can be written by everyone; chmod o-w it", l->whole->config.path);
+}
+
 static bool take_file(struct load *l)
 {
     const char *path = l->whole->config.path;
@@ -108,8 +116,9 @@ static bool take_file(struct load *l)
         return err_set(l->err, 0, "%.200s: %s", path, strerror(errno));
     buf_init(&text, CONFIG_FILE_BYTES_MAX + 16 * 1024);
     int why = read_all(fd, &text);
+    bool warned = warn_writable(l, fd);
     close(fd);
-    if (why == ENOMEM)
+    if (why == ENOMEM || !warned)
         ok = load_oom(l);
     else if (why != 0)
         ok = err_set(l->err, 0, "%.200s: %s", path, strerror(why));

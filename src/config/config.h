@@ -20,10 +20,10 @@
 #include "http/http.h"
 
 struct config_source { /* what to read; all may be NULL / 0 */
-    const char *path;               /* YAML file; NULL = $LLM_ROUTER_CONFIG, else ./llm-router.yaml or
+    const char *path;  /* YAML file; NULL = $LLM_ROUTER_CONFIG, else ./llm-router.yaml or
                                        /etc/llm-router/llm-router.yaml if there, else none */
     const char *const *environment; /* environ */
-    const char *const *set;         /* "option=value" from the command line (--set), NULL-terminated */
+    const char *const *set; /* "option=value" from the command line (--set), NULL-terminated */
     int64_t wall_us;
 };
 
@@ -37,18 +37,18 @@ struct config_warning {
 struct config {
     struct snapshot *snapshot;
 
-    const char *path;                /* file it came from; NULL = none */
-    const char *const *listen;       /* addresses, NULL-terminated */
-    int64_t workers;                 /* threads; 0 = cores */
-    const char *state_dir;           /* keys and later ledger; made at need */
-    const char *runtime_dir;         /* the engine's socket */
-    struct http_server_opts server;  /* limits of the callers' side */
-    const char *const *origins;      /* allowed Origin values, NULL-terminated */
-    const char *const *hosts;        /* further allowed Host values, NULL-terminated */
-    bool require_keys;               /* API keys demanded even on loopback */
+    const char *path;               /* file it came from; NULL = none */
+    const char *const *listen;      /* addresses, NULL-terminated */
+    int64_t workers;                /* threads; 0 = cores */
+    const char *state_dir;          /* keys and later ledger; made at need */
+    const char *runtime_dir;        /* the engine's socket */
+    struct http_server_opts server; /* limits of the callers' side */
+    const char *const *origins;     /* allowed Origin values, NULL-terminated */
+    const char *const *hosts;       /* further allowed Host values, NULL-terminated */
+    bool require_keys;              /* API keys demanded even on loopback */
     enum log_level log_level;
     uint64_t probe_interval_ms;
-    uint64_t drain_ms;               /* longest wait for streams at SIGTERM */
+    uint64_t drain_ms; /* longest wait for streams at SIGTERM */
     const struct config_warning *warnings;
 };
 

@@ -2,6 +2,7 @@
 /* config_test - files on disk, zones, keys, what is left out, refused memory. */
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -70,6 +71,11 @@ static void the_file_is_found(void **state)
     config_free(c);
     c = load("third.yaml", TESTING_LIST(variable), &err);
     assert_int_equal(c->workers, 3);
+    assert_null(c->warnings);
+    config_free(c);
+    assert_int_equal(chmod("third.yaml", 0666), 0);
+    c = load("third.yaml", NULL, &err);
+    testing_warns(c, "third.yaml can be written by everyone; chmod o-w it");
     config_free(c);
 }
 
@@ -246,6 +252,7 @@ static void the_engines_key_stays(void **state)
     struct config *c = testing_good(
         "providers: { f: { kind: llama-server, spawn: { model: x.gguf } } }\n", NULL, NULL);
     assert_string_equal(testing_provider(a, "e")->key, testing_provider(b, "e")->key);
+    assert_int_equal(testing_provider(a, "e")->spawn.threads, 1);
     assert_string_not_equal(testing_provider(a, "e")->key, testing_provider(c, "f")->key);
     config_free(a);
     config_free(b);
@@ -391,6 +398,20 @@ static void an_arena_may_end_anywhere(void **state)
     assert_int_equal(mem_live(), live);
 }
 
+/* A sparse file of the size of a real model. */
+static void large_models_get_the_cores(void **state)
+{
+    (void)state;
+    write_file("x.gguf", "", 0, 0600);
+    assert_int_equal(truncate("x.gguf", 100 * 1000 * 1000), 0);
+    struct config *c = testing_good(ENGINE, NULL, NULL);
+    cpu_set_t cores;
+    assert_int_equal(sched_getaffinity(0, sizeof cores, &cores), 0);
+    int64_t n = CPU_COUNT(&cores);
+    assert_int_equal(testing_provider(c, "e")->spawn.threads, n > 1 ? n - 1 : 1);
+    config_free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -401,6 +422,7 @@ int main(void)
         cmocka_unit_test(zones_follow_from_addresses),
         cmocka_unit_test(a_change_of_networks_empties_the_pools),
         cmocka_unit_test(the_engines_key_stays),
+        cmocka_unit_test_setup_teardown(large_models_get_the_cores, set_up, tear_down),
         cmocka_unit_test(tls_is_shared),
         cmocka_unit_test(entries_of_what_is_left_out_go_too),
         cmocka_unit_test(an_open_address_is_found),

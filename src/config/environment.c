@@ -23,6 +23,7 @@ enum use {
     USE_FIRST,
     USE_SPARE,
     USE_FILE,
+    USE_CLIENT,
     USE_FORMAT,
     USE_LATER,
     USE_THEIRS
@@ -235,6 +236,7 @@ static bool take(struct load *l, const struct variable *v, strv value)
     case USE_LATER:
         return load_warn(l, "%s is not used yet", v->name);
     case USE_FILE:
+    case USE_CLIENT:
     case USE_THEIRS:
         break;
     }
@@ -355,7 +357,15 @@ bool environment_set(struct load *l, const char *assignment)
 
 bool config_manual_environment(struct buf *out)
 {
-    for (size_t i = 0; i < VARIABLES; i++)
-        buf_printf(out, ".TP\n.B %s\n%s\n", variables[i].name, variables[i].doc);
+    for (size_t i = 0; i < VARIABLES; i++) {
+        const struct variable *v = &variables[i];
+        if (v->use == USE_CLIENT)
+            continue; /* llm-router(1) has them */
+        buf_printf(out, ".TP\n.B %s\n", v->name);
+        if (v->use == USE_LATER)
+            buf_put_cstr(out, "Not used yet. ");
+        manual_text(out, strv_of(v->doc));
+        buf_put_char(out, '\n');
+    }
     return !out->failed;
 }

@@ -94,6 +94,16 @@ static bool next(struct reader *r)
     return true;
 }
 
+/* The n-th event from here. */
+static bool skip(struct reader *r, int n)
+{
+    while (n-- > 0) {
+        if (!next(r))
+            return false;
+    }
+    return true;
+}
+
 /* The current event's text, in the arena. */
 static bool scalar(struct reader *r, strv *out)
 {
@@ -280,11 +290,11 @@ static bool read_section(struct reader *r, const struct place *at)
 static bool read_stream(struct reader *r)
 {
     struct place root = {.path = ""};
-    if (!next(r) || !next(r))
+    if (!skip(r, 2))
         return false;
     if (r->event.type == YAML_STREAM_END_EVENT)
         return true;
-    if (!next(r) || !read_section(r, &root) || !next(r) || !next(r))
+    if (!skip(r, 1) || !read_section(r, &root) || !skip(r, 2))
         return false;
     struct origin at = here(r);
     if (r->event.type != YAML_STREAM_END_EVENT)

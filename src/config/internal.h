@@ -206,6 +206,9 @@ bool environment_set(struct load *l, const char *assignment); /* --set option=va
 /* The variable's value, trimmed; STRV_NONE if it is not set or blank. */
 strv environment_get(const struct config_source *source, const char *name);
 
+/* print.c: text of a man page, escaped. */
+void manual_text(struct buf *out, strv text);
+
 /* ---- builders ---- */
 
 bool providers_build(struct load *l);

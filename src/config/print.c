@@ -337,7 +337,7 @@ bool config_sample(struct buf *out)
 /* ---- the manual ---- */
 
 /* Text of a man page: no line may begin with a dot or an apostrophe, a hyphen is a minus. */
-static void put_man(struct buf *out, strv text)
+void manual_text(struct buf *out, strv text)
 {
     for (size_t i = 0; i < text.len; i++) {
         char c = text.ptr[i];
@@ -372,9 +372,9 @@ static void manual_option(const struct option *o, struct buf *out)
         buf_put_char(&text, '.');
     }
     buf_put_cstr(out, ".TP\n.B ");
-    put_man(out, strv_of(o->path));
+    manual_text(out, strv_of(o->path));
     buf_put_char(out, '\n');
-    put_man(out, buf_view(&text));
+    manual_text(out, buf_view(&text));
     buf_put_char(out, '\n');
     out->failed |= text.failed;
     buf_fini(&text);

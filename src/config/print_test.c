@@ -10,7 +10,7 @@
     "  a: { kind: anthropic, default_model: 'claude-\"x\\' }\n"                                    \
     "  e: { kind: llama-server, spawn: { model: /m.gguf, args: [ '-fa', 'on' ] } }\n"              \
     "roles: { fast: [ o/, a/ ], 'no': [ e/ ] }\n"                                                  \
-    "aliases: { 'gpt-4.1*': fast, '-x:#': [ fast ] }\n"                                           \
+    "aliases: { 'gpt-4.1*': fast, '-x:#': [ fast ] }\n"                                            \
     "routes: { simple_query: fast }\n"                                                             \
     "hosts: [ llm.example.org ]\n"
 

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -381,6 +382,17 @@ void config_forget(void)
     pthread_mutex_unlock(&engine_keys.lock);
 }
 
+/* Cores less one: ggml's threads spin at barriers, and any other busy process would stop them all. */
+static int64_t engine_threads(const char *model)
+{
+    struct stat st;
+    cpu_set_t cores;
+    if (stat(model, &st) != 0 || st.st_size < 100 * 1000 * 1000)
+        return 1;
+    int n = sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : 1;
+    return n > 1 ? n - 1 : 1;
+}
+
 static bool build_engine(struct load *l, const struct instance *i, struct provider *p)
 {
     char key[33], path[96];
@@ -403,6 +415,8 @@ static bool build_engine(struct load *l, const struct instance *i, struct provid
                          "the engine's socket %.60s... has too long a path; shorten runtime_dir",
                          p->spawn.socket);
     p->upstream.unix_path = p->spawn.socket;
+    if (p->spawn.threads == 0)
+        p->spawn.threads = engine_threads(p->spawn.model);
     return true;
 }
 

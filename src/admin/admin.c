@@ -317,11 +317,12 @@ static void take_gauges(struct admin *a)
         unsigned label = (unsigned)c->index;
         pthread_mutex_lock(&c->lock);
         int64_t breaker = c->breaker == BREAKER_CLOSED ? 0 : c->breaker == BREAKER_HALF_OPEN ? 1 : 2;
-        int64_t available = c->available, in_flight = c->in_flight;
+        int64_t available = c->available, in_flight = c->in_flight, restarts = c->restarts;
         pthread_mutex_unlock(&c->lock);
         metric_set(m, METRIC_BREAKER, label, breaker);
         metric_set(m, METRIC_AVAILABLE, label, available);
         metric_set(m, METRIC_IN_FLIGHT, label, in_flight);
+        metric_set(m, METRIC_ENGINE_RESTARTS, label, restarts);
     }
     metric_set(m, METRIC_MEMORY, 0, resident_bytes());
     metric_set(m, METRIC_DESCRIPTORS, 0, open_descriptors());

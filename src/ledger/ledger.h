@@ -34,7 +34,8 @@ void metrics_free(struct metrics *m); /* its counters stay in the sum, its gauge
 struct metrics *metrics_process(void);
 /* label: index in the metric's label set, 0 for metrics without labels. */
 void metric_add(struct metrics *m, enum metric id, unsigned label, int64_t n);
-void metric_set(struct metrics *m, enum metric id, unsigned label, int64_t v); /* gauges: summed over threads */
+/* Gauges (summed over threads), and in metrics_process() also counters that somebody else keeps. */
+void metric_set(struct metrics *m, enum metric id, unsigned label, int64_t v);
 /* Histograms of seconds; buckets 50 us to 600 s. */
 void metric_observe_us(struct metrics *m, enum metric id, unsigned label, int64_t us);
 /* Over all threads, ended ones too. A histogram gives how many were observed. */

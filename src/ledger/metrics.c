@@ -138,7 +138,8 @@ void metric_add(struct metrics *m, enum metric id, unsigned label, int64_t n)
 
 void metric_set(struct metrics *m, enum metric id, unsigned label, int64_t v)
 {
-    assert(id < METRICS && label < rows[id].size && rows[id].kind == GAUGE);
+    assert(id < METRICS && label < rows[id].size);
+    assert(rows[id].kind == GAUGE || (rows[id].kind == COUNTER && m == &process));
     atomic_store_explicit(&m->cells[rows[id].at + label], v, memory_order_relaxed);
 }
 

@@ -41,6 +41,16 @@ static void gauges_of_an_ended_thread_go(void **state)
     assert_int_equal(metric_sum(METRIC_STREAMS, 0), 0);
 }
 
+static void the_process_has_figures_of_its_own(void **state)
+{
+    (void)state;
+    metric_set(metrics_process(), METRIC_MEMORY, 0, 5);
+    metric_set(metrics_process(), METRIC_ENGINE_RESTARTS, 3, 2); /* kept by the provider's cell */
+    metric_set(metrics_process(), METRIC_ENGINE_RESTARTS, 3, 4);
+    assert_int_equal(metric_sum(METRIC_MEMORY, 0), 5);
+    assert_int_equal(metric_sum(METRIC_ENGINE_RESTARTS, 3), 4);
+}
+
 static bool printed(const char *line) /* a whole line, or a part of one without its end */
 {
     struct buf out;
@@ -182,6 +192,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sums_over_threads_that_live_and_have_ended),
         cmocka_unit_test(gauges_of_an_ended_thread_go),
+        cmocka_unit_test(the_process_has_figures_of_its_own),
         cmocka_unit_test(prints_counters_gauges_and_their_help),
         cmocka_unit_test(prints_histograms_that_add_up),
         cmocka_unit_test(one_name_is_printed_once),

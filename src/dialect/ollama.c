@@ -29,6 +29,42 @@ static void begin(struct dialect_out *st)
     timefmt_rfc3339(st->created, st->created_us, 6);
 }
 
+/* A letter that str.splitlines() takes for the end of a line; its length, and its escape. */
+static size_t line_end(strv text, const char **escape)
+{
+    static const struct {
+        const char *letter, *escape;
+    } rows[] = {{"\xc2\x85", "\\u0085"}, {"\xe2\x80\xa8", "\\u2028"}, {"\xe2\x80\xa9", "\\u2029"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (strv_starts(text, strv_of(rows[i].letter))) {
+            *escape = rows[i].escape;
+            return strlen(rows[i].letter);
+        }
+    }
+    return 0;
+}
+
+/* The Python client cuts a stream into lines that way, also in the middle of a JSON text: those letters
+ * stay escaped. (Ollama itself escapes the last two.) */
+static void put_text(struct buf *out, strv text)
+{
+    size_t done = 0, n;
+    const char *escape;
+    PUT(out, "\"");
+    bool may_hold = text.len > 0 && (memchr(text.ptr, 0xc2, text.len) != NULL ||
+                                     memchr(text.ptr, 0xe2, text.len) != NULL);
+    for (size_t i = 0; may_hold && i<text.len; i += n> 0 ? n : 1) {
+        n = line_end(strv_from(text, i), &escape);
+        if (n == 0)
+            continue;
+        json_put_esc(out, (strv){text.ptr + done, i - done});
+        buf_put_cstr(out, escape);
+        done = i + n;
+    }
+    json_put_esc(out, strv_from(text, done));
+    PUT(out, "\"");
+}
+
 /* Up to and with the text; `key` is NULL or the name of the member for `thinking`. */
 static void put_line_head(const struct dialect_out *st, strv text, strv thinking, struct buf *out)
 {
@@ -41,10 +77,10 @@ static void put_line_head(const struct dialect_out *st, strv text, strv thinking
         PUT(out, "\",\"response\":");
     else
         PUT(out, "\",\"message\":{\"role\":\"assistant\",\"content\":");
-    json_put_str(out, text);
+    put_text(out, text);
     if (thinking.len > 0) {
         PUT(out, ",\"thinking\":");
-        json_put_str(out, thinking);
+        put_text(out, thinking);
     }
     if (!generate)
         PUT(out, "}");

@@ -472,6 +472,23 @@ static void a_stream_is_written_line_by_line(void **state)
     buf_fini(&out);
 }
 
+/* httpx's iter_lines(), under the Python client, takes these for the ends of lines. */
+static void letters_that_end_lines_elsewhere_are_escaped(void **state)
+{
+    (void)state;
+    const struct llm_event events[] = {
+        {.kind = LLM_EV_START},
+        {.kind = LLM_EV_TEXT, .text = STRV("a\xe2\x80\xa8\"b\xc2\x85\xc3\x85\xe2\x80\xa9")},
+    };
+    struct dialect_out generate = fresh_out(LLM_OP_GENERATE);
+    struct buf out;
+    put_events(&generate, events, COUNT(events), &out);
+    assert_string_equal(cstr(&out),
+                        "{" STAMP ",\"response\":\"a\\u2028\\\"b\\u0085\xc3\x85\\u2029\","
+                        "\"done\":false}\n");
+    buf_fini(&out);
+}
+
 static void the_six_figures_are_always_there(void **state)
 {
     (void)state;
@@ -797,6 +814,7 @@ int main(void)
         cmocka_unit_test(a_prompt_becomes_a_conversation_elsewhere),
         cmocka_unit_test(what_is_translated_back_reads_the_same),
         cmocka_unit_test(a_stream_is_written_line_by_line),
+        cmocka_unit_test(letters_that_end_lines_elsewhere_are_escaped),
         cmocka_unit_test(the_six_figures_are_always_there),
         cmocka_unit_test(trap_33_an_end_without_a_reason_is_not_written),
         cmocka_unit_test(an_error_is_the_last_line),

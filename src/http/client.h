@@ -25,12 +25,12 @@
 
 /* How a call ended. */
 enum http_end {
-    HTTP_DONE,         /* the answer is complete as announced */
-    HTTP_DONE_AT_EOF,  /* neither length nor chunks: the connection's clean end is the only mark */
-    HTTP_CUT,          /* the connection ended in the middle of the head or the body */
-    HTTP_RESET,        /* ... by a reset */
-    HTTP_MALFORMED,    /* not HTTP, or a head larger than allowed */
-    HTTP_CONNECT,      /* no connection; `why` says more */
+    HTTP_DONE,        /* the answer is complete as announced */
+    HTTP_DONE_AT_EOF, /* neither length nor chunks: the connection's clean end is the only mark */
+    HTTP_CUT,         /* the connection ended in the middle of the head or the body */
+    HTTP_RESET,       /* ... by a reset */
+    HTTP_MALFORMED,   /* not HTTP, or a head larger than allowed */
+    HTTP_CONNECT,     /* no connection; `why` says more */
     HTTP_NO_MEMORY,
     HTTP_ENDS
 };
@@ -44,8 +44,9 @@ strv http_answer_header(const struct http_answer *a, const char *name);
 
 struct http_call_ops {
     void (*on_head)(void *arg, const struct http_answer *answer); /* valid during the call */
-    void (*on_body)(void *arg, const char *data, size_t len);     /* dechunked; valid during the call */
-    void (*on_end)(void *arg, enum http_end how, enum io_end why); /* exactly once unless cancelled */
+    void (*on_body)(void *arg, const char *data, size_t len); /* dechunked; valid during the call */
+    void (*on_end)(void *arg, enum http_end how,
+                   enum io_end why); /* exactly once unless cancelled */
     /* The request is on its way on a connection (for time measurement); may be NULL. Comes a second
      * time, with reused false, when a pooled connection turned out to be dead. */
     void (*on_sent)(void *arg, bool reused);
@@ -55,12 +56,12 @@ struct http_call_ops {
  * pooled connections. */
 struct http_upstream {
     struct http_url url;
-    const char *unix_path;    /* overrides host and port for connecting */
-    struct io_tls *tls;       /* for https */
-    const char *key;          /* everything that makes connections exchangeable, as text */
+    const char *unix_path; /* overrides host and port for connecting */
+    struct io_tls *tls;    /* for https */
+    const char *key;       /* everything that makes connections exchangeable, as text */
     uint64_t connect_ms;
-    uint64_t idle_ms;         /* longest time a pooled connection is kept unused */
-    size_t idle_max;          /* pooled connections kept */
+    uint64_t idle_ms; /* longest time a pooled connection is kept unused */
+    size_t idle_max;  /* pooled connections kept */
     bool (*allow)(void *arg, const struct sockaddr *addr);
     void *allow_arg;
 };
@@ -68,8 +69,9 @@ struct http_upstream {
 struct http_call_spec {
     const struct http_upstream *upstream; /* must live until the call's end */
     enum http_method method;
-    const char *path;         /* joined to the upstream's base path without doubling; see http_url_join */
-    const struct http_header *headers; /* besides Host, Content-Length, Connection, Accept-Encoding */
+    const char *path; /* joined to the upstream's base path without doubling; see http_url_join */
+    const struct http_header
+        *headers; /* besides Host, Content-Length, Connection, Accept-Encoding */
     size_t n_headers;
     const char *content_type; /* NULL = no body */
     strv body;                /* path, headers and body must live until on_head or on_end */

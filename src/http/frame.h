@@ -38,14 +38,15 @@ struct http_framer {
     struct buf partial; /* the beginning of a frame whose end has not come yet */
     struct buf joined;  /* several data lines as one; empty for nearly every stream */
     size_t bytes_max;
-    unsigned state;     /* how the bytes searched so far ended; see frame.c */
-    unsigned bom;       /* bytes of a byte order mark seen at the stream's start; 3 = past it */
+    unsigned state; /* how the bytes searched so far ended; see frame.c */
+    unsigned bom;   /* bytes of a byte order mark seen at the stream's start; 3 = past it */
     bool failed;
 };
 void http_framer_init(struct http_framer *f, enum http_framing framing, size_t frame_bytes_max);
 void http_framer_fini(struct http_framer *f);
 /* False: too large, no memory, or fn said stop. Empty lines and comments give no frame. */
-bool http_framer_feed(struct http_framer *f, const char *data, size_t len, http_frame_fn fn, void *arg);
+bool http_framer_feed(struct http_framer *f, const char *data, size_t len, http_frame_fn fn,
+                      void *arg);
 /* The stream has ended: gives the last unterminated frame, if any. */
 bool http_framer_end(struct http_framer *f, http_frame_fn fn, void *arg);
 

@@ -29,7 +29,16 @@
 
 #define HTTP_HEADERS_MAX 100
 
-enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_DELETE, HTTP_OPTIONS, HTTP_PATCH, HTTP_OTHER };
+enum http_method {
+    HTTP_GET,
+    HTTP_HEAD,
+    HTTP_POST,
+    HTTP_PUT,
+    HTTP_DELETE,
+    HTTP_OPTIONS,
+    HTTP_PATCH,
+    HTTP_OTHER
+};
 const char *http_method_name(enum http_method m);
 
 struct http_header {
@@ -38,17 +47,17 @@ struct http_header {
 
 struct http_request {
     enum http_method method;
-    strv target, path, query;   /* path is as sent (percent-encoding kept), query without '?' */
+    strv target, path, query; /* path is as sent (percent-encoding kept), query without '?' */
     struct http_header *headers;
     size_t n_headers;
     bool loopback_peer;
-    const char *peer;           /* text of the peer's address */
-    const char *listener;       /* address of the listener it came in by */
-    strv body;                  /* NUL-terminated behind its end; empty in on_head */
-    size_t body_max;            /* on_head may lower or raise it; default from the options */
-    struct arena arena;         /* for whoever serves the request; gone after the reply's end */
-    int64_t received_us;        /* io_now_us() when the head was complete */
-    void *user;                 /* handler's */
+    const char *peer;     /* text of the peer's address */
+    const char *listener; /* address of the listener it came in by */
+    strv body;            /* NUL-terminated behind its end; empty in on_head */
+    size_t body_max;      /* on_head may lower or raise it; default from the options */
+    struct arena arena;   /* for whoever serves the request; gone after the reply's end */
+    int64_t received_us;  /* io_now_us() when the head was complete */
+    void *user;           /* handler's */
     /* Set by the handler in on_request if it does not reply at once. */
     void (*on_gone)(struct http_request *req);
     void (*on_drain)(struct http_request *req);
@@ -61,18 +70,24 @@ size_t http_request_header_count(const struct http_request *req, const char *nam
 /* Frees the body's memory early: long streams do not keep their prompts. */
 void http_request_drop_body(struct http_request *req);
 
-enum http_bad { HTTP_BAD_MESSAGE, HTTP_BAD_HEAD_TOO_LARGE, HTTP_BAD_BODY_TOO_LARGE, HTTP_BAD_TIMEOUT, HTTP_BAD_BUSY };
+enum http_bad {
+    HTTP_BAD_MESSAGE,
+    HTTP_BAD_HEAD_TOO_LARGE,
+    HTTP_BAD_BODY_TOO_LARGE,
+    HTTP_BAD_TIMEOUT,
+    HTTP_BAD_BUSY
+};
 
 struct http_server_opts {
-    size_t head_bytes_max;     /* request line and headers together */
+    size_t head_bytes_max; /* request line and headers together */
     size_t body_bytes_max;
-    uint64_t head_ms;          /* first byte to complete head */
-    uint64_t body_ms;          /* longest pause while the body arrives */
-    uint64_t idle_ms;          /* keep-alive without a request */
-    uint64_t write_ms;         /* longest time without progress of a caller that does not read; then the
+    uint64_t head_ms;  /* first byte to complete head */
+    uint64_t body_ms;  /* longest pause while the body arrives */
+    uint64_t idle_ms;  /* keep-alive without a request */
+    uint64_t write_ms; /* longest time without progress of a caller that does not read; then the
                                   connection is aborted and on_gone called */
-    size_t connections_max;    /* per server object; more are answered HTTP_BAD_BUSY and closed */
-    size_t reply_pending_max;  /* hard limit of unsent reply bytes of one connection */
+    size_t connections_max;   /* per server object; more are answered HTTP_BAD_BUSY and closed */
+    size_t reply_pending_max; /* hard limit of unsent reply bytes of one connection */
 };
 
 struct http_handlers {
@@ -108,7 +123,8 @@ void http_server_free(struct http_server *s);
 /* Header for the reply to come; before http_reply_begin. Values with CR, LF or NUL are refused (assert). */
 void http_reply_header(struct http_request *req, const char *name, strv value);
 /* Status line and headers. content_type may be NULL for none. For HEAD no body is sent whatever follows. */
-void http_reply_begin(struct http_request *req, int status, const char *content_type, int64_t length);
+void http_reply_begin(struct http_request *req, int status, const char *content_type,
+                      int64_t length);
 void http_reply_body(struct http_request *req, const void *data, size_t n);
 /* Finished as announced. The request and its arena are gone at the end of the turn. */
 void http_reply_end(struct http_request *req);

@@ -36,6 +36,7 @@ SUITES = [
     ("layers", "exit", 60, "tools/check-layers", "which way includes point"),
     ("format", "exit", 120, "tools/format --check", "clang-format has nothing to change"),
     ("lint", "exit", 900, "tools/lint", "clang-tidy has nothing to say"),
+    ("docs", "lines", 60, "tools/check-docs", "the documents say what the source says"),
     ("unit", "meson", 300, "build/asan unit", "unit tests, with address and UB sanitizers"),
     ("unit-release", "meson", 300, "build/release unit", "unit tests, as we ship"),
     ("scenario", "meson", 600, "build/asan scenario", "the whole program on a fake network and clock"),

@@ -94,9 +94,9 @@ static int find_router(struct ask *a)
 {
     struct err err = ERR_INIT;
     char url[512];
-    const char *given = a->cli->flags[FLAG_URL];
-    if (given == NULL && getenv("LLM_ROUTER_URL") != NULL && getenv("LLM_ROUTER_URL")[0] != '\0')
-        given = getenv("LLM_ROUTER_URL");
+    const char *given = a->cli->flags[FLAG_URL], *variable = getenv("LLM_ROUTER_URL");
+    if (given == NULL && variable != NULL && variable[0] != '\0')
+        given = variable;
     int status = given == NULL ? url_of_config(a, url, sizeof url) : EXIT_OK;
     if (status != EXIT_OK)
         return status;

@@ -192,7 +192,7 @@ static void put_row(const struct term_table *t, const struct term_cell *row, con
 
 void term_table_put(struct term_table *t, struct buf *out, size_t indent, bool color)
 {
-    size_t width[COLUMNS_MAX];
+    size_t width[COLUMNS_MAX] = {0};
     if (t->failed || t->n % t->columns != 0)
         out->failed = true;
     for (size_t c = 0; c < t->columns; c++)

@@ -12,7 +12,8 @@ static void reply(struct http_request *req, int status, const char *type, struct
 {
     http_reply_header(req, "Cache-Control", STRV("no-store"));
     if (b->failed)
-        http_reply_whole(req, 500, "application/json", STRV("{\"detail\":\"out of memory\",\"code\":\"internal_error\"}"));
+        http_reply_whole(req, 500, "application/json",
+                         STRV("{\"detail\":\"out of memory\",\"code\":\"internal_error\"}"));
     else
         http_reply_whole(req, status, type, buf_view(b));
     buf_fini(b);
@@ -83,7 +84,8 @@ void admin_available(void *ctx, struct http_request *req)
 {
     struct admin *a = ctx;
     http_reply_whole(req, 200, "application/json",
-                     admin_ready(a->env, NULL) ? STRV("{\"available\":true}") : STRV("{\"available\":false}"));
+                     admin_ready(a->env, NULL) ? STRV("{\"available\":true}")
+                                               : STRV("{\"available\":false}"));
 }
 
 /* ---- providers ---- */
@@ -138,7 +140,9 @@ static void put_health(struct buf *b, struct provider_cell *c)
         buf_put_cstr(b, "null");
     buf_printf(b, ",\"breaker\":\"%s\",\"state\":\"%s\",\"in_flight\":%lld,\"waiting\":%lld",
                breaker_state_name(c->breaker),
-               c->state == PROVIDER_UP ? "up" : c->state == PROVIDER_LOADING ? "loading" : "down",
+               c->state == PROVIDER_UP        ? "up"
+               : c->state == PROVIDER_LOADING ? "loading"
+                                              : "down",
                (long long)c->in_flight, (long long)c->waiting);
     pthread_mutex_unlock(&c->lock);
 }
@@ -183,8 +187,8 @@ void admin_breakers(void *ctx, struct http_request *req)
         buf_put_cstr(&b, i > 0 ? ",{\"provider\":" : "{\"provider\":");
         json_put_str(&b, strv_of(s->providers[i].name));
         pthread_mutex_lock(&c->lock);
-        buf_printf(&b, ",\"state\":\"%s\",\"failure_count\":%lld,\"last_failure\":", breaker_state_name(c->breaker),
-                   (long long)c->failures);
+        buf_printf(&b, ",\"state\":\"%s\",\"failure_count\":%lld,\"last_failure\":",
+                   breaker_state_name(c->breaker), (long long)c->failures);
         put_time(&b, c->last_failure_wall_us);
         buf_put_cstr(&b, ",\"next_retry\":");
         put_time(&b, c->breaker == BREAKER_CLOSED ? 0 : c->next_retry_wall_us);
@@ -214,7 +218,8 @@ void admin_models(void *ctx, struct http_request *req)
             buf_put_cstr(&b, ",\"provider\":");
             json_put_str(&b, strv_of(p->name));
             buf_printf(&b, ",\"is_local\":%s,\"loaded\":%s,\"context\":",
-                       p->zone == ZONE_LOCAL && !m->remote ? "true" : "false", m->loaded ? "true" : "false");
+                       p->zone == ZONE_LOCAL && !m->remote ? "true" : "false",
+                       m->loaded ? "true" : "false");
             if (m->context > 0)
                 buf_put_i64(&b, m->context);
             else
@@ -275,9 +280,10 @@ void admin_stats(void *ctx, struct http_request *req)
     }
     buf_printf(&b, "},\"fallback_count\":%lld,\"failed_attempts\":%lld,\"total_tokens_used\":%lld,",
                (long long)st.fallbacks, (long long)st.failed_attempts, (long long)st.tokens);
-    buf_printf(&b, "\"avg_latency_ms\":%.1f,\"error_count\":%lld,\"success_count\":%lld,\"uptime_start\":",
-               st.success > 0 ? (double)st.latency_us_sum / (double)st.success / 1000.0 : 0.0, (long long)st.failure,
-               (long long)st.success);
+    buf_printf(
+        &b, "\"avg_latency_ms\":%.1f,\"error_count\":%lld,\"success_count\":%lld,\"uptime_start\":",
+        st.success > 0 ? (double)st.latency_us_sum / (double)st.success / 1000.0 : 0.0,
+        (long long)st.failure, (long long)st.success);
     put_time(&b, st.started_wall_us);
     buf_put_char(&b, '}');
     reply(req, 200, "application/json", &b);
@@ -316,7 +322,9 @@ static void take_gauges(struct admin *a)
         struct provider_cell *c = s->providers[i].cell;
         unsigned label = (unsigned)c->index;
         pthread_mutex_lock(&c->lock);
-        int64_t breaker = c->breaker == BREAKER_CLOSED ? 0 : c->breaker == BREAKER_HALF_OPEN ? 1 : 2;
+        int64_t breaker = c->breaker == BREAKER_CLOSED      ? 0
+                          : c->breaker == BREAKER_HALF_OPEN ? 1
+                                                            : 2;
         int64_t available = c->available, in_flight = c->in_flight, restarts = c->restarts;
         pthread_mutex_unlock(&c->lock);
         metric_set(m, METRIC_BREAKER, label, breaker);

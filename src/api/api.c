@@ -23,8 +23,8 @@ static strv decimal(struct arena *arena, uint64_t n)
     return text != NULL ? strv_of(text) : STRV("1");
 }
 
-void api_error(struct http_request *req, enum llm_dialect door, int error, int status, strv message, strv field,
-               uint64_t retry_after_s)
+void api_error(struct http_request *req, enum llm_dialect door, int error, int status, strv message,
+               strv field, uint64_t retry_after_s)
 {
     const struct llm_error_row *row = llm_error_row(error);
     const struct dialect *d = dialect_get(door);
@@ -47,12 +47,15 @@ void api_error(struct http_request *req, enum llm_dialect door, int error, int s
 static const struct {
     int error;
 } bad_rows[] = {
-    [HTTP_BAD_MESSAGE] = {LLM_ERR_INVALID_REQUEST},      [HTTP_BAD_HEAD_TOO_LARGE] = {LLM_ERR_HEADERS_TOO_LARGE},
-    [HTTP_BAD_BODY_TOO_LARGE] = {LLM_ERR_BODY_TOO_LARGE}, [HTTP_BAD_TIMEOUT] = {LLM_ERR_REQUEST_TIMEOUT},
+    [HTTP_BAD_MESSAGE] = {LLM_ERR_INVALID_REQUEST},
+    [HTTP_BAD_HEAD_TOO_LARGE] = {LLM_ERR_HEADERS_TOO_LARGE},
+    [HTTP_BAD_BODY_TOO_LARGE] = {LLM_ERR_BODY_TOO_LARGE},
+    [HTTP_BAD_TIMEOUT] = {LLM_ERR_REQUEST_TIMEOUT},
     [HTTP_BAD_BUSY] = {LLM_ERR_OVERLOADED},
 };
 
-static bool turn_down(struct api *api, struct http_request *req, enum llm_dialect door, int error, const char *text)
+static bool turn_down(struct api *api, struct http_request *req, enum llm_dialect door, int error,
+                      const char *text)
 {
     metric_add(api->env->metrics, METRIC_BAD_REQUESTS, (unsigned)error, 1);
     api_error(req, door, error, 0, strv_of(text), STRV_NONE, error == LLM_ERR_OVERLOADED ? 1 : 0);
@@ -62,8 +65,9 @@ static bool turn_down(struct api *api, struct http_request *req, enum llm_dialec
 void api_on_bad(void *arg, struct http_request *req, enum http_bad why)
 {
     assert((size_t)why < sizeof bad_rows / sizeof *bad_rows);
-    enum llm_dialect door = api_state(req) != NULL && api_state(req)->route != NULL ? api_state(req)->route->door
-                                                                            : door_of_path(req->path);
+    enum llm_dialect door = api_state(req) != NULL && api_state(req)->route != NULL
+                                ? api_state(req)->route->door
+                                : door_of_path(req->path);
     turn_down(arg, req, door, bad_rows[why].error,
               why == HTTP_BAD_MESSAGE ? "This is not a valid HTTP/1.1 request." : NULL);
 }
@@ -149,7 +153,8 @@ static bool answer_preflight(struct http_request *req)
 
 /* ---- the head ---- */
 
-static const struct api_route *find_route(const struct api *api, const struct http_request *req, bool *path_known)
+static const struct api_route *find_route(const struct api *api, const struct http_request *req,
+                                          bool *path_known)
 {
     enum http_method method = req->method == HTTP_HEAD ? HTTP_GET : req->method;
     *path_known = false;
@@ -163,7 +168,8 @@ static const struct api_route *find_route(const struct api *api, const struct ht
     return NULL;
 }
 
-static bool authorised(const struct api *api, const struct http_request *req, struct api_state *state)
+static bool authorised(const struct api *api, const struct http_request *req,
+                       struct api_state *state)
 {
     if (state->route->open || (api->keys->n == 0 && !api->require_keys))
         return true;
@@ -187,13 +193,15 @@ bool api_on_head(void *arg, struct http_request *req)
     state->request_id = api_request_id(api, req);
     http_reply_header(req, "X-Request-ID", state->request_id);
     if (!host_is_ours(api, req))
-        return turn_down(api, req, door, LLM_ERR_FORBIDDEN,
-                         "This Host is not served here; the option `hosts` lists the names that are.");
+        return turn_down(
+            api, req, door, LLM_ERR_FORBIDDEN,
+            "This Host is not served here; the option `hosts` lists the names that are.");
     strv origin = http_request_header(req, "Origin");
     if (origin.ptr != NULL) {
         if (!listed(api->origins, origin))
             return turn_down(api, req, door, LLM_ERR_FORBIDDEN,
-                             "Requests from this Origin are not answered; the option `origins` lists those that are.");
+                             "Requests from this Origin are not answered; the option `origins` "
+                             "lists those that are.");
         http_reply_header(req, "Access-Control-Allow-Origin", origin);
         http_reply_header(req, "Vary", STRV("Origin"));
         if (req->method == HTTP_OPTIONS)
@@ -202,7 +210,8 @@ bool api_on_head(void *arg, struct http_request *req)
     bool path_known;
     state->route = find_route(api, req, &path_known);
     if (state->route == NULL)
-        return turn_down(api, req, door, path_known ? LLM_ERR_METHOD_NOT_ALLOWED : LLM_ERR_NOT_FOUND, NULL);
+        return turn_down(api, req, door,
+                         path_known ? LLM_ERR_METHOD_NOT_ALLOWED : LLM_ERR_NOT_FOUND, NULL);
     if (!authorised(api, req, state))
         return turn_down(api, req, state->route->door, LLM_ERR_UNAUTHORIZED, NULL);
     return true;

@@ -25,11 +25,11 @@
 struct api;
 struct api_route {
     enum http_method method;
-    const char *path;        /* exact */
-    enum llm_dialect door;   /* whose errors are spoken here */
+    const char *path;      /* exact */
+    enum llm_dialect door; /* whose errors are spoken here */
     enum llm_op op;
-    bool stream;             /* a stream whatever the body says (/router/stream) */
-    bool open;               /* no key needed */
+    bool stream; /* a stream whatever the body says (/router/stream) */
+    bool open;   /* no key needed */
     /* One of the two: a door of this folder, or something that only reads (arg is api->admin). */
     void (*run)(struct api *api, struct http_request *req, const struct api_route *route);
     void (*read)(void *arg, struct http_request *req);
@@ -38,13 +38,13 @@ struct api_route {
 
 struct api {
     struct exchange_env *env;
-    void *admin;                     /* argument of `read` handlers */
+    void *admin; /* argument of `read` handlers */
     const struct api_route *routes;
     size_t n_routes;
-    struct policy_keys *keys;        /* counted; may be empty */
-    bool require_keys;               /* also while there are none */
-    const char *const *origins;      /* Origin values that are answered, NULL-terminated */
-    const char *const *hosts;        /* Host names besides addresses and localhost, NULL-terminated */
+    struct policy_keys *keys;   /* counted; may be empty */
+    bool require_keys;          /* also while there are none */
+    const char *const *origins; /* Origin values that are answered, NULL-terminated */
+    const char *const *hosts;   /* Host names besides addresses and localhost, NULL-terminated */
 };
 
 /* For http_handlers; arg is the struct api. */
@@ -53,15 +53,19 @@ void api_on_request(void *arg, struct http_request *req);
 void api_on_bad(void *arg, struct http_request *req, enum http_bad why);
 
 /* Handlers of rows. */
-void api_generate(struct api *api, struct http_request *req, const struct api_route *route); /* chat, messages, ... */
-void api_models(struct api *api, struct http_request *req, const struct api_route *route);   /* /v1/models, both forms */
-void api_tags(struct api *api, struct http_request *req, const struct api_route *route);     /* /api/tags */
-void api_version(struct api *api, struct http_request *req, const struct api_route *route);  /* /api/version */
-void api_root(struct api *api, struct http_request *req, const struct api_route *route);     /* / */
+void api_generate(struct api *api, struct http_request *req,
+                  const struct api_route *route); /* chat, messages, ... */
+void api_models(struct api *api, struct http_request *req,
+                const struct api_route *route); /* /v1/models, both forms */
+void api_tags(struct api *api, struct http_request *req,
+              const struct api_route *route); /* /api/tags */
+void api_version(struct api *api, struct http_request *req,
+                 const struct api_route *route); /* /api/version */
+void api_root(struct api *api, struct http_request *req, const struct api_route *route); /* / */
 
 /* A whole error reply in the door's dialect. status 0 = the row's; empty message = the row's. */
-void api_error(struct http_request *req, enum llm_dialect door, int error, int status, strv message, strv field,
-               uint64_t retry_after_s);
+void api_error(struct http_request *req, enum llm_dialect door, int error, int status, strv message,
+               strv field, uint64_t retry_after_s);
 /* The request's id: the caller's X-Request-ID if it is fit, else made here; in req's arena. */
 strv api_request_id(struct api *api, struct http_request *req);
 

@@ -7,7 +7,7 @@
 
 struct api_state {
     const struct api_route *route;
-    const char *key;    /* id of the API key, NULL = none was needed */
+    const char *key; /* id of the API key, NULL = none was needed */
     strv request_id;
     struct api_call *call; /* while an exchange serves the request */
 };

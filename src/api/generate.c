@@ -7,7 +7,7 @@
 #include "api/api_int.h"
 
 #define REQUEST_BLOCK ((size_t)4096)
-#define REQUEST_BASE ((size_t)256 * 1024)
+#define REQUEST_BASE  ((size_t)256 * 1024)
 /* A parsed body takes about four times its size, one of only tiny values up to ten times. */
 #define REQUEST_PER_BYTE 12
 
@@ -62,7 +62,8 @@ static void put_route_headers(struct http_request *req, const struct exchange *x
         http_reply_header(req, "X-LLM-Dropped", losses);
 }
 
-static void sink_begin(void *arg, struct exchange *x, int status, const char *content_type, int64_t length)
+static void sink_begin(void *arg, struct exchange *x, int status, const char *content_type,
+                       int64_t length)
 {
     struct api_call *c = arg;
     put_route_headers(c->req, x);
@@ -102,8 +103,8 @@ static void sink_abort(void *arg)
     sink_over(c);
 }
 
-static void sink_fail(void *arg, struct exchange *x, int error, int status, strv message, strv field,
-                      uint64_t retry_after_s)
+static void sink_fail(void *arg, struct exchange *x, int error, int status, strv message,
+                      strv field, uint64_t retry_after_s)
 {
     struct api_call *c = arg;
     put_route_headers(c->req, x);
@@ -117,7 +118,8 @@ static size_t sink_pending(void *arg)
     return http_reply_pending(c->req);
 }
 
-static const struct exchange_sink sink = {sink_begin, sink_body, sink_end, sink_fail, sink_abort, sink_pending};
+static const struct exchange_sink sink = {sink_begin, sink_body,  sink_end,
+                                          sink_fail,  sink_abort, sink_pending};
 
 /* ---- the caller's side ---- */
 
@@ -147,7 +149,8 @@ static void on_committed(void *arg)
 
 static void refuse(struct api_call *c, const struct err *err, enum llm_dialect door)
 {
-    metric_add(c->api->env->metrics, METRIC_BAD_REQUESTS, (unsigned)(err->code > 0 ? err->code : LLM_ERR_INTERNAL), 1);
+    metric_add(c->api->env->metrics, METRIC_BAD_REQUESTS,
+               (unsigned)(err->code > 0 ? err->code : LLM_ERR_INTERNAL), 1);
     api_error(c->req, door, err->code, 0, strv_of(err->text), strv_of(err->field), 0);
     arena_fini(&c->request);
 }
@@ -165,7 +168,8 @@ void api_generate(struct api *api, struct http_request *req, const struct api_ro
     const struct dialect *d = dialect_get(route->door);
     arena_init(&c->request, REQUEST_BLOCK, REQUEST_BASE + REQUEST_PER_BYTE * req->body.len);
     if (!d->decode_request(req->body, route->op, &c->request, &c->r, &err) ||
-        !policy_hints(&c->r, http_request_header(req, "X-LLM-Mode"), http_request_header(req, "X-LLM-Sensitivity"),
+        !policy_hints(&c->r, http_request_header(req, "X-LLM-Mode"),
+                      http_request_header(req, "X-LLM-Sensitivity"),
                       http_request_header(req, "X-LLM-Task"), &err)) {
         refuse(c, &err, route->door);
         return;

@@ -102,12 +102,16 @@ static void put_ollama(struct buf *b, const struct api_model *m, int64_t now_us)
     buf_printf(b, ",\"modified_at\":\"%s\",\"size\":%lld,\"digest\":", time,
                (long long)(m->facts != NULL ? m->facts->size_bytes : 0));
     json_put_str(b, strv_of(m->facts != NULL && m->facts->digest != NULL ? m->facts->digest : ""));
-    buf_put_cstr(b, ",\"details\":{\"parent_model\":\"\",\"format\":\"gguf\",\"family\":\"\",\"families\":[],"
-                    "\"parameter_size\":\"\",\"quantization_level\":\"\"}}");
+    buf_put_cstr(
+        b,
+        ",\"details\":{\"parent_model\":\"\",\"format\":\"gguf\",\"family\":\"\",\"families\":[],"
+        "\"parameter_size\":\"\",\"quantization_level\":\"\"}}");
 }
 
-static void reply_list(struct api *api, struct http_request *req, enum llm_dialect door, const char *before,
-                       void (*put)(struct buf *, const struct api_model *, int64_t), const char *after)
+static void reply_list(struct api *api, struct http_request *req, enum llm_dialect door,
+                       const char *before,
+                       void (*put)(struct buf *, const struct api_model *, int64_t),
+                       const char *after)
 {
     struct api_model_list list;
     struct buf b;

@@ -19,9 +19,9 @@
 #include "app/worker.h"
 #include "store/store.h"
 
-#define KEYS_WATCH_MS 1000
+#define KEYS_WATCH_MS   1000
 #define ENGINE_GRACE_MS 2500
-#define WORKERS_MAX 64
+#define WORKERS_MAX     64
 
 struct engine { /* a running local engine and the snapshot that describes it */
     struct engine *next;
@@ -68,8 +68,8 @@ static void complain(const struct serve *s, const struct err *err)
 {
     const char *path = s->config == NULL && s->source != NULL ? s->source->path : NULL;
     if (err->line > 0)
-        fprintf(stderr, "llm-router: %s%sline %zu, column %zu: %s\n", path != NULL ? path : "", path != NULL ? ": " : "",
-                err->line, err->column, err->text);
+        fprintf(stderr, "llm-router: %s%sline %zu, column %zu: %s\n", path != NULL ? path : "",
+                path != NULL ? ": " : "", err->line, err->column, err->text);
     else
         fprintf(stderr, "llm-router: %s\n", err->text);
 }
@@ -117,7 +117,8 @@ static bool open_store(struct serve *s, struct err *err)
     snprintf(path, sizeof path, "%s/llm-router.db", s->config->state_dir);
     if (stat(path, &st) != 0)
         return errno == ENOENT || errno == ENOTDIR ||
-               err_set(err, LLM_ERR_INTERNAL, "%s: %s", path, strerror(errno)); /* no keys were ever made */
+               err_set(err, LLM_ERR_INTERNAL, "%s: %s", path,
+                       strerror(errno)); /* no keys were ever made */
     s->store = store_open(path, false, err);
     return s->store != NULL;
 }
@@ -156,9 +157,11 @@ static bool check_exposure(struct serve *s, struct err *err)
         if (!io_address_is_loopback(strv_of(*a), &loopback, err))
             return false;
         if (!loopback && s->keys->n == 0)
-            return err_set(err, LLM_ERR_INVALID_REQUEST,
-                           "listen address %s is not loopback and there are no API keys: refusing to start. "
-                           "Make one with `llm-router keys add NAME`, or listen on 127.0.0.1.", *a);
+            return err_set(
+                err, LLM_ERR_INVALID_REQUEST,
+                "listen address %s is not loopback and there are no API keys: refusing to start. "
+                "Make one with `llm-router keys add NAME`, or listen on 127.0.0.1.",
+                *a);
     }
     return true;
 }
@@ -180,12 +183,15 @@ static bool make_private_dir(const char *path, struct err *err)
         return err_set(err, LLM_ERR_INTERNAL, "the path of the runtime directory is too long");
     for (const char *slash = path; slash != NULL;) {
         slash = strchr(slash + 1, '/');
-        snprintf(part, sizeof part, "%.*s", slash != NULL ? (int)(slash - path) : (int)strlen(path), path);
+        snprintf(part, sizeof part, "%.*s", slash != NULL ? (int)(slash - path) : (int)strlen(path),
+                 path);
         if (mkdir(part, slash != NULL ? 0755 : 0700) != 0 && errno != EEXIST)
             return err_set(err, LLM_ERR_INTERNAL, "%s: %s", part, strerror(errno));
     }
-    if (lstat(path, &st) != 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0)
-        return err_set(err, LLM_ERR_INTERNAL, "%s must be a directory of our own that nobody else can enter (mode 0700)",
+    if (lstat(path, &st) != 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
+        (st.st_mode & 077) != 0)
+        return err_set(err, LLM_ERR_INTERNAL,
+                       "%s must be a directory of our own that nobody else can enter (mode 0700)",
                        path);
     return true;
 }
@@ -202,7 +208,8 @@ static void start_engine(struct serve *s, struct snapshot *snapshot, const struc
     if (make_private_dir(s->config->runtime_dir, &err))
         e->handle = provider_engine_start(s->loop, s->client, &s->log, p, &err);
     if (e->handle == NULL) {
-        LOG(&s->log, LOG_ERROR, "engine_not_started", LOG_C(PROVIDER, p->name), LOG_C(REASON, err.text));
+        LOG(&s->log, LOG_ERROR, "engine_not_started", LOG_C(PROVIDER, p->name),
+            LOG_C(REASON, err.text));
         snapshot_unref(e->snapshot);
         mem_free(e);
         return;
@@ -230,9 +237,10 @@ static bool same_engine(const struct provider *a, const struct provider *b)
 {
     const struct provider_spawn *x = &a->spawn, *y = &b->spawn;
     return a->kind == b->kind && same_text(a->name, b->name) && same_text(x->command, y->command) &&
-           same_text(x->model, y->model) && same_text(x->alias, y->alias) && same_text(x->socket, y->socket) &&
-           x->slots == y->slots && x->context == y->context && x->threads == y->threads &&
-           x->embeddings == y->embeddings && same_args(x->args, y->args) && same_text(a->key, b->key);
+           same_text(x->model, y->model) && same_text(x->alias, y->alias) &&
+           same_text(x->socket, y->socket) && x->slots == y->slots && x->context == y->context &&
+           x->threads == y->threads && x->embeddings == y->embeddings &&
+           same_args(x->args, y->args) && same_text(a->key, b->key);
 }
 
 static bool spawns(const struct provider *p)
@@ -397,7 +405,8 @@ static void on_stop(void *arg, int signum)
 
 static bool start_workers(struct serve *s, struct err *err)
 {
-    unsigned n = s->config->workers > 0 ? (unsigned)s->config->workers : (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned n = s->config->workers > 0 ? (unsigned)s->config->workers
+                                        : (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
     n = n > WORKERS_MAX ? WORKERS_MAX : n < 1 ? 1 : n;
     s->workers = mem_zalloc(n * sizeof *s->workers);
     if (s->workers == NULL)
@@ -443,7 +452,8 @@ static bool start(struct serve *s, struct err *err)
     s->store_version = s->store != NULL ? store_version(s->store) : -1;
     if (!load_keys(s, &s->keys, err) || !check_exposure(s, err))
         return false;
-    if (!io_on_signal(s->loop, SIGTERM, on_stop, s, err) || !io_on_signal(s->loop, SIGINT, on_stop, s, err) ||
+    if (!io_on_signal(s->loop, SIGTERM, on_stop, s, err) ||
+        !io_on_signal(s->loop, SIGINT, on_stop, s, err) ||
         !io_on_signal(s->loop, SIGHUP, on_reload, s, err))
         return false;
     s->prober = provider_prober_new(s->loop, s->client, &s->log, s->config->probe_interval_ms);

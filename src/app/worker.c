@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TICK_MS 250 /* log lines wait no longer than this */
+#define TICK_MS           250 /* log lines wait no longer than this */
 #define UPSTREAM_HEAD_MAX ((size_t)64 * 1024)
 
 static void on_tick(void *arg)
@@ -33,8 +33,8 @@ static void use_config(struct worker *w, const struct config *c)
     w->api.require_keys = c->require_keys;
 }
 
-bool worker_init(struct worker *w, unsigned number, const struct config *c, struct policy_keys *keys,
-                 enum log_level level, struct err *err)
+bool worker_init(struct worker *w, unsigned number, const struct config *c,
+                 struct policy_keys *keys, enum log_level level, struct err *err)
 {
     memset(w, 0, sizeof *w);
     w->number = number;
@@ -67,7 +67,8 @@ bool worker_init(struct worker *w, unsigned number, const struct config *c, stru
     use_config(w, c);
     if (!exchange_env_init(&w->env, err))
         return false;
-    struct http_handlers handlers = {api_on_head, api_on_request, api_on_bad, on_connections, &w->api};
+    struct http_handlers handlers = {api_on_head, api_on_request, api_on_bad, on_connections,
+                                     &w->api};
     w->server = http_server_new(w->loop, &c->server, &handlers, err);
     return w->server != NULL;
 }

@@ -32,9 +32,10 @@ struct worker {
 };
 
 /* Everything but the thread. */
-bool worker_init(struct worker *w, unsigned number, const struct config *c, struct policy_keys *keys,
-                 enum log_level level, struct err *err);
-bool worker_listen(struct worker *w, strv address, bool shared, const char **bound, struct err *err);
+bool worker_init(struct worker *w, unsigned number, const struct config *c,
+                 struct policy_keys *keys, enum log_level level, struct err *err);
+bool worker_listen(struct worker *w, strv address, bool shared, const char **bound,
+                   struct err *err);
 bool worker_start(struct worker *w, struct err *err);
 /* Messages; any thread. Configuration and keys are referenced until taken over. */
 bool worker_take_config(struct worker *w, const struct config *c);

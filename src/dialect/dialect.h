@@ -33,12 +33,12 @@ struct dialect_target {
     bool stream;                /* ask the upstream to stream (may differ from the caller's wish) */
     int64_t max_tokens_default; /* used when the caller gave none; 0 = leave absent */
     int64_t max_tokens_cap;     /* largest the model takes; 0 = unknown */
-    int64_t num_ctx;            /* Ollama: options.num_ctx when the caller set none; 0 = leave absent */
-    bool no_sampling;           /* Anthropic from 4.7 on: temperature, top_p, top_k are refused */
-    bool no_prefill;            /* a last assistant message is refused */
-    bool completion_tokens;     /* OpenAI: the name max_completion_tokens instead of max_tokens */
-    bool repetition_penalty;    /* OpenAI: vLLM's spelling of repeat_penalty */
-    bool mid_system;            /* Anthropic: role system is taken in mid-conversation */
+    int64_t num_ctx;        /* Ollama: options.num_ctx when the caller set none; 0 = leave absent */
+    bool no_sampling;       /* Anthropic from 4.7 on: temperature, top_p, top_k are refused */
+    bool no_prefill;        /* a last assistant message is refused */
+    bool completion_tokens; /* OpenAI: the name max_completion_tokens instead of max_tokens */
+    bool repetition_penalty; /* OpenAI: vLLM's spelling of repeat_penalty */
+    bool mid_system;         /* Anthropic: role system is taken in mid-conversation */
 };
 
 /* What could not be carried over; bit per row of dialect_loss_name(). */
@@ -51,7 +51,8 @@ enum dialect_loss {
     DIALECT_LOSS_OTHER,     /* members this program does not know, on a translated path */
     DIALECT_LOSSES
 };
-const char *dialect_loss_name(unsigned bit); /* "seed", "user", ...: header X-LLM-Dropped, metric label */
+const char *
+dialect_loss_name(unsigned bit); /* "seed", "user", ...: header X-LLM-Dropped, metric label */
 
 /* State of encoding one answer towards a caller. Zero-initialise, fill the first part. */
 struct dialect_out {
@@ -62,8 +63,9 @@ struct dialect_out {
     int64_t created_us; /* wall clock, fixed for the whole answer */
     bool include_usage;
     int64_t input_estimate; /* tokens; for message_start before the real figure is known */
-    int64_t total_us, first_us; /* router's own clock: whole time, time to first token; set before FINISH/END */
-    strv route_json;    /* native door: the object for metadata.route, or STRV_NONE */
+    int64_t total_us,
+        first_us; /* router's own clock: whole time, time to first token; set before FINISH/END */
+    strv route_json; /* native door: the object for metadata.route, or STRV_NONE */
 
     /* private to the dialect */
     bool started, block_open, finished;
@@ -73,8 +75,8 @@ struct dialect_out {
     char stop_sequence[128];
     char raw_finish[64];
     char created[TIMEFMT_MAX]; /* Ollama: created_us as text */
-    uint64_t output_bytes; /* of text, for an estimate when the upstream counts nothing */
-    char fixed[224];       /* the part that all pieces of a stream have in common, if it fits */
+    uint64_t output_bytes;     /* of text, for an estimate when the upstream counts nothing */
+    char fixed[224];           /* the part that all pieces of a stream have in common, if it fits */
     size_t fixed_len;
 };
 
@@ -88,7 +90,8 @@ struct dialect_in {
     /* private to the dialect */
     bool started, finished, ended;
     uint64_t seen[2], done[2]; /* OpenAI: a bit per choice that has begun, that has finished */
-    int64_t plain, cache_read, cache_write; /* Anthropic: parts of the prompt's tokens as last told */
+    int64_t plain, cache_read,
+        cache_write; /* Anthropic: parts of the prompt's tokens as last told */
 };
 
 /* What an upstream's error answer means. */
@@ -97,7 +100,7 @@ struct dialect_failure {
     bool model_missing;    /* 404 of the model, not of the path */
     bool caller_fault;     /* a 5xx that is really the caller's mistake (llama-server) */
     bool loading;          /* the model is being loaded */
-    strv message;          /* cut to 512 bytes of valid UTF-8, in scratch; may quote the caller's own input,
+    strv message; /* cut to 512 bytes of valid UTF-8, in scratch; may quote the caller's own input,
                               so it goes to the caller only, never to a log */
 };
 
@@ -107,10 +110,11 @@ struct dialect {
     const char *stream_type; /* Content-Type of a stream */
     const char *json_type;   /* Content-Type of a whole answer */
     const char *keepalive;   /* bytes that may be sent during silence after START, "" = none */
-    const char *terminator;  /* end mark that may be supplied when an upstream gave a finish reason and ended
+    const char *
+        terminator; /* end mark that may be supplied when an upstream gave a finish reason and ended
                                 its transfer cleanly without the mark (OpenAI's [DONE]); NULL = a stream
                                 without its mark was cut */
-    uint32_t can;            /* enum llm_need this dialect can express upstream */
+    uint32_t can;   /* enum llm_need this dialect can express upstream */
 
     /* The body of a request to `op`. Strings of `out` live in `arena` (the JSON copy there). The body's
      * bytes themselves must stay valid as long as `out` may be encoded. Unknown members are ignored here
@@ -157,8 +161,8 @@ bool dialect_root(struct json *doc, strv body, struct arena *arena, struct err *
 bool dialect_decode_params(struct llm_request *r, enum llm_dialect d, yyjson_val *obj,
                            const char *prefix, struct err *err);
 /* One of them, from a value that is there; `field` is its name in errors. */
-bool dialect_decode_param(struct llm_request *r, enum llm_param p, enum llm_dialect d, yyjson_val *v,
-                          const char *field, struct err *err);
+bool dialect_decode_param(struct llm_request *r, enum llm_param p, enum llm_dialect d,
+                          yyjson_val *v, const char *field, struct err *err);
 /* A string, or an array of strings of at most `max` members. */
 bool dialect_decode_stops(struct llm_request *r, yyjson_val *v, const char *field, size_t max,
                           struct arena *arena, struct err *err);

@@ -206,7 +206,9 @@ static void on_timer(void *arg)
     struct exchange *x = arg;
     exchange_enter(x);
     int64_t now = x->entered_us;
-    if (now >= x->deadline_us)
+    if (x->state == EX_FINISH) /* the answer is whole: no limit can make it a failure */
+        relay_finish(x);
+    else if (now >= x->deadline_us)
         exchange_verdict(x, OUTCOME_DEADLINE);
     else if (now >= attempt_end_us(x))
         exchange_verdict(x, OUTCOME_TOTAL_TIMEOUT);
@@ -215,8 +217,6 @@ static void on_timer(void *arg)
         arm_timer(x);
     } else if (x->state == EX_BACKOFF)
         exchange_go(x, EX_PLAN);
-    else if (x->state == EX_FINISH)
-        relay_finish(x);
     else if (x->state == EX_AWAIT && !x->up.stream)
         exchange_verdict(x, OUTCOME_TOTAL_TIMEOUT);
     else if (x->state == EX_HOLD && x->content)

@@ -36,16 +36,16 @@
 /* The part of the configuration that exchanges need: immutable, counted, swapped whole on reload. */
 struct snapshot {
     atomic_uint refs;
-    struct arena arena;              /* everything below lives here */
+    struct arena arena; /* everything below lives here */
     struct policy_conf policy;
     struct provider *providers;
     struct policy_provider *policy_providers; /* the same rows as policy sees them */
     size_t n_providers;
-    uint64_t deadline_ms;            /* over the whole chain of attempts */
-    size_t attempts_max;             /* <= LEDGER_ATTEMPTS_MAX */
-    size_t exchanges_max;            /* at once, per worker */
-    size_t pending_high_bytes;       /* unsent to the caller: stop reading upstream above this */
-    uint64_t keepalive_ms;           /* silence of a begun stream before the dialect's keep-alive */
+    uint64_t deadline_ms;      /* over the whole chain of attempts */
+    size_t attempts_max;       /* <= LEDGER_ATTEMPTS_MAX */
+    size_t exchanges_max;      /* at once, per worker */
+    size_t pending_high_bytes; /* unsent to the caller: stop reading upstream above this */
+    uint64_t keepalive_ms;     /* silence of a begun stream before the dialect's keep-alive */
     void (*drop)(struct snapshot *s); /* called when the last reference goes */
 };
 struct snapshot *snapshot_ref(struct snapshot *s);
@@ -58,12 +58,12 @@ struct exchange_env {
     struct rng *rng;
     struct log *log;
     struct metrics *metrics;
-    struct snapshot *snapshot;       /* current; new exchanges take a reference */
+    struct snapshot *snapshot; /* current; new exchanges take a reference */
     bool draining;
     size_t active;
-    struct exchange_wait *waits;     /* per provider cell: exchanges waiting for a slot */
-    struct arena scratch;            /* for decoding one frame or body; empty between callbacks */
-    struct buf encoded;              /* for encoding one frame's events; empty between callbacks */
+    struct exchange_wait *waits; /* per provider cell: exchanges waiting for a slot */
+    struct arena scratch;        /* for decoding one frame or body; empty between callbacks */
+    struct buf encoded;          /* for encoding one frame's events; empty between callbacks */
 };
 /* Fills what is private; the fields above `waits` are the caller's to set. */
 bool exchange_env_init(struct exchange_env *env, struct err *err);
@@ -74,7 +74,8 @@ struct exchange;
 /* Where the answer goes. Calls come only after exchange_start() has returned, or from inside it. */
 struct exchange_sink {
     /* The answer begins: length >= 0 for a whole reply, HTTP_LENGTH_STREAM for a stream. */
-    void (*begin)(void *arg, struct exchange *x, int status, const char *content_type, int64_t length);
+    void (*begin)(void *arg, struct exchange *x, int status, const char *content_type,
+                  int64_t length);
     void (*body)(void *arg, const char *data, size_t n);
     /* Complete as announced. Last call. */
     void (*end)(void *arg);
@@ -88,17 +89,18 @@ struct exchange_sink {
 
 struct exchange_caller {
     strv request_id;
-    const char *key;      /* id of the API key or NULL */
-    int64_t received_us;  /* when the request's head was complete */
+    const char *key;     /* id of the API key or NULL */
+    int64_t received_us; /* when the request's head was complete */
     int64_t bytes_in;
-    void (*committed)(void *arg); /* r->arena and the body's bytes are not needed any more; may be NULL */
+    void (*committed)(
+        void *arg); /* r->arena and the body's bytes are not needed any more; may be NULL */
 };
 
 /* `caller` and all it points to must live as long as the exchange; `r` too, but what is in r->arena only until
  * caller->committed. NULL when memory is refused; the sink was not called then. */
-struct exchange *exchange_start(struct exchange_env *env, struct arena *arena, struct llm_request *r,
-                                const struct exchange_caller *caller, const struct exchange_sink *sink,
-                                void *arg);
+struct exchange *exchange_start(struct exchange_env *env, struct arena *arena,
+                                struct llm_request *r, const struct exchange_caller *caller,
+                                const struct exchange_sink *sink, void *arg);
 /* The caller left: everything stops now, upstream too. No sink call after this. */
 void exchange_caller_gone(struct exchange *x);
 /* The caller has taken what was pending. */

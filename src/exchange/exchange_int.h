@@ -44,24 +44,24 @@ struct exchange {
     /* the machine */
     enum state state;
     struct io_timer timer;
-    unsigned inside;         /* depth of enter() */
+    unsigned inside; /* depth of enter() */
     bool gone, complete, over;
-    int verdict;             /* enum outcome the attempt ended with, -1 = none */
+    int verdict; /* enum outcome the attempt ended with, -1 = none */
     int64_t started_us, deadline_us, attempt_us, sent_us;
-    int64_t limit_us;        /* when the state's own limit is over */
+    int64_t limit_us; /* when the state's own limit is over */
     int64_t own_us, entered_us, queue_us, queued_us;
 
     /* the plan */
     struct policy_plan *plan; /* in the request's arena; NULL once committed */
-    strv model;              /* of the current target */
-    strv task;               /* of the plan, STRV_NONE = none */
+    strv model;               /* of the current target */
+    strv task;                /* of the plan, STRV_NONE = none */
     const char *reason;
     bool is_private;
-    uint32_t tried;          /* bit per target that is used up */
-    int target;              /* current, -1 = none */
-    int64_t tries;           /* on the current target */
+    uint32_t tried; /* bit per target that is used up */
+    int target;     /* current, -1 = none */
+    int64_t tries;  /* on the current target */
     uint64_t backoff_ms;
-    uint64_t wait_hint_ms;   /* shortest wait that a provider asked for */
+    uint64_t wait_hint_ms; /* shortest wait that a provider asked for */
     struct attempt {
         const struct provider *p;
         strv model;
@@ -74,37 +74,37 @@ struct exchange {
     /* the attempt */
     const struct provider *p;
     struct dialect_target up;
-    bool slot;               /* a slot of p is ours */
+    bool slot; /* a slot of p is ours */
     struct http_call *call;
-    struct buf body;         /* request to the upstream; freed at commit */
+    struct buf body; /* request to the upstream; freed at commit */
     struct buf path;
     uint32_t losses;
-    bool pass;               /* same dialect: frames go on as they came */
-    bool framed;             /* the upstream's answer is a stream of frames */
-    int status;              /* of the upstream's answer */
+    bool pass;   /* same dialect: frames go on as they came */
+    bool framed; /* the upstream's answer is a stream of frames */
+    int status;  /* of the upstream's answer */
     uint64_t retry_after_ms;
-    strv upstream_message;   /* for the caller only */
+    strv upstream_message; /* for the caller only */
     bool upstream_loading;
 
     /* the answer */
-    bool relaying;           /* what follows was made by relay_begin() */
+    bool relaying; /* what follows was made by relay_begin() */
     struct http_framer framer;
     struct dialect_in in;
     struct dialect_out out;
-    struct llm_reply reply;  /* collected for a caller who wants it whole */
-    struct buf answer;       /* a whole upstream body, or an error body */
-    struct buf hold;         /* output not yet committed */
+    struct llm_reply reply; /* collected for a caller who wants it whole */
+    struct buf answer;      /* a whole upstream body, or an error body */
+    struct buf hold;        /* output not yet committed */
     bool committed, content, finished, ended, paused;
-    bool frame_only_usage;   /* the present frame told nothing but usage */
+    bool frame_only_usage; /* the present frame told nothing but usage */
     unsigned frame_events;
     struct llm_usage usage;
-    int64_t first_us;        /* first content of the whole exchange */
-    int64_t token_us;        /* last content */
-    int64_t last_us;         /* last sign of life from the upstream */
+    int64_t first_us; /* first content of the whole exchange */
+    int64_t token_us; /* last content */
+    int64_t last_us;  /* last sign of life from the upstream */
     int64_t last_out_us;
     int64_t bytes_out;
     int sent_status;
-    int error;               /* enum llm_error told to the caller */
+    int error; /* enum llm_error told to the caller */
 };
 
 /* exchange.c */

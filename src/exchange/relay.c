@@ -149,10 +149,12 @@ static void describe_route(struct exchange *x)
     else
         buf_put_cstr(&b, "null");
     buf_put_cstr(&b, ",\"complexity_score\":null");
-    buf_put_cstr(&b, x->is_private ? ",\"is_privacy_sensitive\":true" : ",\"is_privacy_sensitive\":false");
+    buf_put_cstr(&b, x->is_private ? ",\"is_privacy_sensitive\":true"
+                                   : ",\"is_privacy_sensitive\":false");
     buf_put_cstr(&b, ",\"reason\":");
     json_put_str(&b, strv_of(x->reason != NULL ? x->reason : ""));
-    buf_put_cstr(&b, x->target > 0 ? ",\"fallback_used\":true,\"clamped\":[" : ",\"fallback_used\":false,\"clamped\":[");
+    buf_put_cstr(&b, x->target > 0 ? ",\"fallback_used\":true,\"clamped\":["
+                                   : ",\"fallback_used\":false,\"clamped\":[");
     bool first = true;
     for (unsigned bit = 0; bit < DIALECT_LOSSES; bit++) {
         if ((x->losses & (1u << bit)) == 0)
@@ -327,7 +329,7 @@ static void on_whole(struct exchange *x)
         send_whole(x, buf_view(&x->answer));
     else if (!x->r->stream)
         send_reply(x);
-    else { /* the upstream answered a wish for a stream all at once */
+    else {             /* the upstream answered a wish for a stream all at once */
         if (x->pass) { /* its bytes are no stream: written anew */
             exchange_verdict(x, OUTCOME_CONTENT_TYPE);
             return;
@@ -525,7 +527,8 @@ void relay_fail_inband(struct exchange *x, int error)
     x->entered_us = io_now_us(x->env->loop);
     if (x->r->stream) {
         buf_clear(&x->env->encoded);
-        x->door->stream_error(&x->out, error, strv_of(row->text), x->caller->request_id, &x->env->encoded);
+        x->door->stream_error(&x->out, error, strv_of(row->text), x->caller->request_id,
+                              &x->env->encoded);
         flush(x);
     }
     x->sink->abort(x->sink_arg);

@@ -18,7 +18,7 @@
 #include "llm/llm.h"
 
 #define LEDGER_PROVIDERS_MAX 64
-#define LEDGER_OUTCOMES_MAX 48
+#define LEDGER_OUTCOMES_MAX  48
 
 enum metric {
 #define METRIC(id, kind, labels, name, help) METRIC_##id,
@@ -27,8 +27,8 @@ enum metric {
     METRICS
 };
 
-struct metrics; /* one per thread */
-struct metrics *metrics_new(void); /* registers it; NULL: no memory */
+struct metrics;                       /* one per thread */
+struct metrics *metrics_new(void);    /* registers it; NULL: no memory */
 void metrics_free(struct metrics *m); /* its counters stay in the sum, its gauges go */
 /* Figures of the whole process; any thread may set them. Never NULL. */
 struct metrics *metrics_process(void);
@@ -51,33 +51,34 @@ bool metrics_print(struct buf *out);
 
 #define LEDGER_ATTEMPTS_MAX 12
 struct ledger_attempt {
-    unsigned provider;      /* cell index */
+    unsigned provider; /* cell index */
     const char *provider_name;
     strv model;
-    unsigned outcome;       /* enum outcome; its name beside it */
+    unsigned outcome; /* enum outcome; its name beside it */
     const char *outcome_name;
     int64_t us;
 };
 
 struct ledger_row {
     strv request_id;
-    const char *key;        /* id of the API key, NULL = none */
+    const char *key; /* id of the API key, NULL = none */
     enum llm_dialect door;
     bool stream, is_private;
-    strv task;              /* STRV_NONE = none */
+    strv task; /* STRV_NONE = none */
     const struct ledger_attempt *attempts;
     size_t n_attempts;
-    const char *provider;   /* that answered; NULL = none */
+    const char *provider; /* that answered; NULL = none */
     unsigned provider_index;
     strv model;
     struct llm_usage usage;
-    int error;              /* enum llm_error told to the caller; LLM_OK */
-    const char *outcome;    /* name of the last attempt's outcome, or the error's code, or "caller_gone" */
+    int error; /* enum llm_error told to the caller; LLM_OK */
+    const char
+        *outcome; /* name of the last attempt's outcome, or the error's code, or "caller_gone" */
     bool caller_gone;
-    int status;             /* HTTP status sent; 0 = none */
+    int status; /* HTTP status sent; 0 = none */
     int64_t bytes_in, bytes_out;
     int64_t total_us, upstream_us, queue_us; /* router's own time = total - upstream - queue */
-    int64_t first_us;       /* to the first content byte; -1 = none */
+    int64_t first_us;                        /* to the first content byte; -1 = none */
 };
 void ledger_close(struct metrics *m, struct log *log, const struct ledger_row *row);
 
@@ -93,7 +94,7 @@ struct ledger_stats {
 /* total = success + failure, sum of by_provider = success, sum of by_task = total: at every moment without
  * traffic. A caller who left before the answer's end counts as a failure. */
 void ledger_stats_get(struct ledger_stats *out);
-const char *ledger_task_name(unsigned index); /* NULL beyond the last */
+const char *ledger_task_name(unsigned index);     /* NULL beyond the last */
 const char *ledger_provider_name(unsigned index); /* NULL while it has none */
 const char *ledger_outcome_name(unsigned index);  /* the same */
 void ledger_started(int64_t wall_us);

@@ -49,14 +49,14 @@ void llm_usage_merge(struct llm_usage *into, const struct llm_usage *from);
 
 struct llm_event {
     enum llm_event_kind kind;
-    int choice;               /* index, 0 when there is only one */
-    strv text;                /* TEXT, REASONING; START: the upstream's id; ERROR: its message */
-    strv model;               /* START: the model the upstream says it is, or STRV_NONE */
-    enum llm_finish finish;   /* FINISH */
-    strv stop_sequence;       /* FINISH with STOP_SEQUENCE */
-    strv raw_finish;          /* FINISH: the upstream's word */
-    struct llm_usage usage;   /* USAGE */
-    int error;                /* ERROR: enum provider outcome's meaning is not known here; an HTTP-like
+    int choice;             /* index, 0 when there is only one */
+    strv text;              /* TEXT, REASONING; START: the upstream's id; ERROR: its message */
+    strv model;             /* START: the model the upstream says it is, or STRV_NONE */
+    enum llm_finish finish; /* FINISH */
+    strv stop_sequence;     /* FINISH with STOP_SEQUENCE */
+    strv raw_finish;        /* FINISH: the upstream's word */
+    struct llm_usage usage; /* USAGE */
+    int error; /* ERROR: enum provider outcome's meaning is not known here; an HTTP-like
                                  status that the upstream's error type stands for (500, 529, 429, 400) */
 };
 typedef bool (*llm_emit_fn)(void *arg, const struct llm_event *ev); /* false = stop decoding */

@@ -5,7 +5,7 @@
 #include <assert.h>
 
 static const struct llm_error_row error_rows[LLM_ERRORS] = {
-#define LLM_ERROR(id, code, status, astatus, otype, ocode, atype, retry, text) \
+#define LLM_ERROR(id, code, status, astatus, otype, ocode, atype, retry, text)                     \
     [LLM_ERR_##id] = {code, status, astatus, otype, ocode, atype, retry, text},
 #include "llm/errors.def"
 #undef LLM_ERROR
@@ -19,7 +19,7 @@ const struct llm_error_row *llm_error_row(int code)
 }
 
 const struct llm_param_row llm_params[LLM_PARAMS] = {
-#define LLM_PARAM(id, kind, min, max, openai, anthropic, ollama) \
+#define LLM_PARAM(id, kind, min, max, openai, anthropic, ollama)                                   \
     [LLM_P_##id] = {openai, LLM_KIND_##kind, min, max, {openai, anthropic, ollama, openai}},
 #include "llm/params.def"
 #undef LLM_PARAM

@@ -50,10 +50,10 @@ extern const struct llm_param_row llm_params[LLM_PARAMS];
 /* What only some dialects can express. A target that lacks one of them is not a candidate; if none is
  * left the caller gets UNSUPPORTED naming the field. */
 enum llm_need {
-    LLM_NEED_CHOICES = 1 << 0,      /* n > 1 */
+    LLM_NEED_CHOICES = 1 << 0, /* n > 1 */
     LLM_NEED_LOGPROBS = 1 << 1,
-    LLM_NEED_LOGIT_BIAS = 1 << 2,   /* token ids mean something to one model only */
-    LLM_NEED_OLLAMA_RAW = 1 << 3,   /* raw, template, suffix, context, load-only requests */
+    LLM_NEED_LOGIT_BIAS = 1 << 2, /* token ids mean something to one model only */
+    LLM_NEED_OLLAMA_RAW = 1 << 3, /* raw, template, suffix, context, load-only requests */
 };
 const char *llm_need_field(uint32_t needs); /* name of the first one set: "n", "logprobs", ... */
 
@@ -64,21 +64,22 @@ struct llm_request {
     struct arena *arena;      /* where all of it lives; may go once the exchange is committed */
     enum llm_dialect dialect; /* the caller's */
     enum llm_op op;
-    strv model;               /* as the caller wrote it; may be empty = auto */
-    strv provider;            /* native door's explicit provider; empty = none */
+    strv model;    /* as the caller wrote it; may be empty = auto */
+    strv provider; /* native door's explicit provider; empty = none */
     struct llm_message *messages;
-    size_t n_messages;        /* system messages stand where the caller put them */
+    size_t n_messages; /* system messages stand where the caller put them */
 
     bool stream;
-    bool include_usage;       /* OpenAI: the caller asked for a usage chunk in the stream */
-    uint32_t params_set;      /* bit 1 << LLM_P_x */
-    double params[LLM_PARAMS];/* INT parameters hold whole numbers, exact up to 2^53 */
+    bool include_usage;        /* OpenAI: the caller asked for a usage chunk in the stream */
+    uint32_t params_set;       /* bit 1 << LLM_P_x */
+    double params[LLM_PARAMS]; /* INT parameters hold whole numbers, exact up to 2^53 */
     strv *stops;
     size_t n_stops;
-    int64_t choices;          /* OpenAI's n; 1 by default */
-    strv user;                /* caller's end-user id; STRV_NONE = none */
-    uint32_t needs;           /* enum llm_need */
-    uint32_t untranslated;    /* enum dialect_loss bits: what the body says beyond this struct; a target
+    int64_t choices; /* OpenAI's n; 1 by default */
+    strv user;       /* caller's end-user id; STRV_NONE = none */
+    uint32_t needs;  /* enum llm_need */
+    uint32_t
+        untranslated; /* enum dialect_loss bits: what the body says beyond this struct; a target
                                  of the same dialect gets it, any other target loses it */
 
     /* Same dialect on both sides: the bytes as they came. body.text stays valid until the exchange is

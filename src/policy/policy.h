@@ -32,7 +32,8 @@ struct policy_keys { /* counted, immutable */
     struct policy_key *items;
     size_t n;
 };
-struct policy_keys *policy_keys_new(const struct policy_key *items, size_t n); /* copies; NULL: no memory */
+struct policy_keys *policy_keys_new(const struct policy_key *items,
+                                    size_t n); /* copies; NULL: no memory */
 struct policy_keys *policy_keys_ref(struct policy_keys *k);
 void policy_keys_unref(struct policy_keys *k);
 /* The key that `secret` is, or NULL. Takes the same time whichever key matches or none. */
@@ -43,25 +44,26 @@ strv policy_key_from_headers(strv authorization, strv x_api_key);
 
 /* ---- route ---- */
 
-struct policy_name { /* an entry of a role's or route's list, parsed once at configuration */
+struct policy_name {      /* an entry of a role's or route's list, parsed once at configuration */
     const char *text;     /* as written: "ollama/llama3.2", "fast", "llama3.2" */
     const char *provider; /* NULL = not explicit */
-    const char *model;    /* NULL = the provider's default; role names have provider NULL and model = role */
+    const char
+        *model; /* NULL = the provider's default; role names have provider NULL and model = role */
 };
 struct policy_list {
-    const char *name;     /* role, task class or alias pattern ("claude-*") */
+    const char *name; /* role, task class or alias pattern ("claude-*") */
     struct policy_name *names;
     size_t n;
 };
 
-struct policy_conf { /* part of a snapshot */
-    enum llm_mode mode;        /* widest allowed: LOCAL, HYBRID or CLOUD */
+struct policy_conf {    /* part of a snapshot */
+    enum llm_mode mode; /* widest allowed: LOCAL, HYBRID or CLOUD */
     bool airgap;
-    bool explicit_fallback;    /* may an explicit choice fall back to others? */
-    bool fallback;             /* walk the list at all beyond its first target */
+    bool explicit_fallback; /* may an explicit choice fall back to others? */
+    bool fallback;          /* walk the list at all beyond its first target */
     struct policy_list *roles, *routes, *aliases;
     size_t n_roles, n_routes, n_aliases;
-    const char *default_role;  /* "general" */
+    const char *default_role; /* "general" */
 };
 
 struct policy_provider {
@@ -77,7 +79,8 @@ struct policy_facts {
     size_t n_providers;
     /* Does provider i own this model? *exact gets its own spelling (in arena); *remote: served elsewhere
      * although the provider is local, or nobody can tell (also set when the answer is no). */
-    bool (*has_model)(void *arg, size_t i, strv model, struct arena *arena, strv *exact, bool *remote);
+    bool (*has_model)(void *arg, size_t i, strv model, struct arena *arena, strv *exact,
+                      bool *remote);
     /* First model provider i lists, when it has no default; STRV_NONE = nothing known. */
     strv (*any_model)(void *arg, size_t i, struct arena *arena);
     void *arg;
@@ -100,9 +103,9 @@ struct policy_plan {
     size_t n;
     struct policy_skip skips[POLICY_TARGETS_MAX];
     size_t n_skips;
-    strv task;             /* class used, or STRV_NONE */
-    const char *reason;    /* how the list was found: "hint task=explanation", "alias claude-*" */
-    bool is_private;       /* only local targets are in the plan */
+    strv task;          /* class used, or STRV_NONE */
+    const char *reason; /* how the list was found: "hint task=explanation", "alias claude-*" */
+    bool is_private;    /* only local targets are in the plan */
     bool explicit_choice;
 };
 
@@ -112,8 +115,8 @@ struct policy_plan {
 bool policy_run(const struct policy_facts *facts, const struct llm_request *r, struct arena *arena,
                 struct policy_plan *out, struct err *err);
 /* "provider/model", "provider/" or a name. Unknown providers stay part of the name (models have slashes). */
-void policy_name_parse(const struct policy_provider *providers, size_t n, strv text, struct arena *arena,
-                       struct policy_name *out);
+void policy_name_parse(const struct policy_provider *providers, size_t n, strv text,
+                       struct arena *arena, struct policy_name *out);
 /* Header values of X-LLM-Mode and X-LLM-Sensitivity and X-LLM-Task into the request. Unknown values are
  * INVALID_REQUEST, except for sensitivity, where anything unknown means private (hints fail closed). */
 bool policy_hints(struct llm_request *r, strv mode, strv sensitivity, strv task, struct err *err);

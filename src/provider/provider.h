@@ -30,8 +30,15 @@
 
 #define PROVIDERS_MAX 64
 
-enum provider_kind { PROVIDER_OPENAI, PROVIDER_OLLAMA, PROVIDER_ANTHROPIC, PROVIDER_LLAMA_SERVER, PROVIDER_KINDS };
-const char *provider_kind_name(enum provider_kind k); /* "openai", "ollama", "anthropic", "llama-server" */
+enum provider_kind {
+    PROVIDER_OPENAI,
+    PROVIDER_OLLAMA,
+    PROVIDER_ANTHROPIC,
+    PROVIDER_LLAMA_SERVER,
+    PROVIDER_KINDS
+};
+const char *
+provider_kind_name(enum provider_kind k); /* "openai", "ollama", "anthropic", "llama-server" */
 bool provider_kind_parse(strv name, enum provider_kind *out);
 
 enum provider_zone { ZONE_LOCAL, ZONE_CLOUD };
@@ -55,10 +62,10 @@ enum outcome_next {
 };
 
 struct outcome_row {
-    const char *name;       /* metric label, log, attempts list */
-    bool counts;            /* against the provider's breaker */
+    const char *name; /* metric label, log, attempts list */
+    bool counts;      /* against the provider's breaker */
     enum outcome_next next;
-    int error;              /* enum llm_error when this was the last attempt */
+    int error; /* enum llm_error when this was the last attempt */
     const char *doc;
 };
 const struct outcome_row *outcome_row(enum outcome o);
@@ -73,12 +80,12 @@ struct provider_limits {
     uint64_t first_token_ms; /* request sent to first content, model warm */
     uint64_t cold_ms;        /* the same while the model is not known to be loaded */
     uint64_t idle_ms;        /* between two pieces of a stream */
-    uint64_t total_ms;       /* one attempt altogether; for unstreamed calls also the wait for the head */
-    uint64_t queue_ms;       /* wait for a free slot */
-    int64_t concurrency;     /* calls in flight, over all workers; 0 = no limit */
-    int64_t queue_max;       /* exchanges waiting for a slot, over all workers */
-    int64_t retries;         /* further attempts on the same target */
-    uint64_t retry_ms;       /* first back-off, doubled each time, jittered by half */
+    uint64_t total_ms; /* one attempt altogether; for unstreamed calls also the wait for the head */
+    uint64_t queue_ms; /* wait for a free slot */
+    int64_t concurrency;         /* calls in flight, over all workers; 0 = no limit */
+    int64_t queue_max;           /* exchanges waiting for a slot, over all workers */
+    int64_t retries;             /* further attempts on the same target */
+    uint64_t retry_ms;           /* first back-off, doubled each time, jittered by half */
     uint64_t retry_after_max_ms; /* longest Retry-After that is waited for; longer = next target */
     int64_t breaker_failures;
     uint64_t breaker_open_ms, breaker_open_max_ms;
@@ -86,7 +93,7 @@ struct provider_limits {
     uint64_t reply_bytes_max; /* a whole reply */
 };
 
-struct provider_spawn { /* kind llama-server */
+struct provider_spawn {  /* kind llama-server */
     const char *command; /* file; NULL = "llama-server" on PATH */
     const char *model;   /* path of a GGUF file */
     const char *alias;   /* name the model is served by; default: the file's name without .gguf */
@@ -103,18 +110,19 @@ struct provider_models; /* a counted, immutable list */
 
 struct provider {
     const char *name;
-    size_t index;               /* place in the snapshot */
+    size_t index; /* place in the snapshot */
     enum provider_kind kind;
     enum provider_zone zone;
     const struct dialect *dialect;
     struct http_upstream upstream;
-    const char *key;            /* API key, NULL = none; never logged or printed */
+    const char *key; /* API key, NULL = none; never logged or printed */
     const char *anthropic_version;
-    const char *const *static_models; /* NULL-terminated; may be empty: then the provider's own list counts */
-    const char *default_model;  /* NULL = first of its list */
-    int64_t max_tokens;         /* default for requests that name none; 0 = leave it to the provider */
-    int64_t num_ctx;            /* Ollama: largest context to ask for; 0 = from the estimate */
-    bool stream_always;         /* ask for a stream even if the caller did not (llama-server) */
+    const char *const
+        *static_models; /* NULL-terminated; may be empty: then the provider's own list counts */
+    const char *default_model; /* NULL = first of its list */
+    int64_t max_tokens; /* default for requests that name none; 0 = leave it to the provider */
+    int64_t num_ctx;    /* Ollama: largest context to ask for; 0 = from the estimate */
+    bool stream_always; /* ask for a stream even if the caller did not (llama-server) */
     struct provider_limits limits;
     struct provider_spawn spawn;
     struct provider_cell *cell;
@@ -126,9 +134,9 @@ enum breaker_state { BREAKER_CLOSED, BREAKER_OPEN, BREAKER_HALF_OPEN };
 const char *breaker_state_name(enum breaker_state s);
 
 enum provider_state { /* of the process behind it, where we know */
-    PROVIDER_UP,
-    PROVIDER_LOADING,
-    PROVIDER_DOWN
+                      PROVIDER_UP,
+                      PROVIDER_LOADING,
+                      PROVIDER_DOWN
 };
 
 struct provider_waiter { /* a worker that has exchanges waiting for a slot of this provider */
@@ -142,37 +150,38 @@ struct provider_waiter { /* a worker that has exchanges waiting for a slot of th
 struct provider_cell {
     pthread_mutex_t lock;
     char name[64], address[200];
-    size_t index;               /* place in the registry, for metrics: < PROVIDERS_MAX */
+    size_t index; /* place in the registry, for metrics: < PROVIDERS_MAX */
     /* breaker */
     enum breaker_state breaker;
-    int64_t failures;           /* consecutive */
+    int64_t failures; /* consecutive */
     int64_t failures_total;
-    uint64_t open_ms;           /* present length of an open period */
-    int64_t opened_us, retry_us;/* io_now_us scale: when it opened, when a trial is allowed */
-    bool trial;                 /* the trial call is out */
-    int64_t trial_us;           /* when it began, */
-    int64_t newest_us;          /* and the newest of the calls let through while closed: all before it */
-    int64_t hold_until_us;      /* asked to stay away (Retry-After) */
+    uint64_t open_ms;            /* present length of an open period */
+    int64_t opened_us, retry_us; /* io_now_us scale: when it opened, when a trial is allowed */
+    bool trial;                  /* the trial call is out */
+    int64_t trial_us;            /* when it began, */
+    int64_t newest_us;     /* and the newest of the calls let through while closed: all before it */
+    int64_t hold_until_us; /* asked to stay away (Retry-After) */
     int64_t last_failure_wall_us, next_retry_wall_us; /* 0 = never */
     /* slots */
     int64_t in_flight, waiting;
-    struct list waiters;        /* struct provider_waiter */
+    struct list waiters; /* struct provider_waiter */
     /* health */
     enum provider_state state;
-    bool probed, available;     /* from the last probe or call */
+    bool probed, available; /* from the last probe or call */
     int64_t last_check_wall_us;
-    char problem[64];           /* constant text of the last failure, "" = none */
-    int64_t latency_us[10];     /* last successful calls, ring */
+    char problem[64];       /* constant text of the last failure, "" = none */
+    int64_t latency_us[10]; /* last successful calls, ring */
     unsigned latency_n;
-    int64_t last_success_us;    /* io_now_us scale, 0 = never */
+    int64_t last_success_us; /* io_now_us scale, 0 = never */
     struct provider_models *models;
-    int64_t slots_seen;         /* llama-server: total_slots from /props, 0 = unknown */
-    int64_t restarts;           /* llama-server: how often it ended by itself, for metrics */
-    struct provider_asked {     /* Ollama: the largest num_ctx asked for, by model; see provider_target() */
-        uint64_t model;         /* hash of its name, 0 = free */
+    int64_t slots_seen; /* llama-server: total_slots from /props, 0 = unknown */
+    int64_t restarts;   /* llama-server: how often it ended by itself, for metrics */
+    struct
+        provider_asked { /* Ollama: the largest num_ctx asked for, by model; see provider_target() */
+        uint64_t model;  /* hash of its name, 0 = free */
         int64_t num_ctx;
     } asked[PROVIDER_ASKED_MAX];
-    unsigned asked_n;           /* next to be overwritten when all are taken */
+    unsigned asked_n; /* next to be overwritten when all are taken */
 };
 
 /* Find or make. NULL: memory refused, or PROVIDERS_MAX cells exist. Cells live until the program's end. */
@@ -187,9 +196,10 @@ enum admit provider_admit(const struct provider *p, int64_t now_us, uint64_t *wa
 struct provider_report {
     enum outcome outcome;
     int64_t now_us, wall_us;
-    int64_t latency_us;         /* since provider_admit(): now_us - latency_us is the now_us it was given, and
+    int64_t
+        latency_us; /* since provider_admit(): now_us - latency_us is the now_us it was given, and
                                    tells a trial call from one that was under way before the breaker opened */
-    uint64_t retry_after_ms;    /* told by the provider; 0 = not */
+    uint64_t retry_after_ms; /* told by the provider; 0 = not */
 };
 /* Gives the slot back and lets breaker and health learn. `rng` jitters the open time. */
 void provider_report(const struct provider *p, const struct provider_report *r, struct rng *rng);
@@ -209,14 +219,14 @@ void provider_set_state(struct provider_cell *cell, enum provider_state state, c
 
 struct provider_model {
     const char *name;
-    int64_t context;      /* tokens, 0 = unknown */
-    int64_t size_bytes;   /* 0 = unknown */
-    int64_t modified_us;  /* wall clock, 0 = unknown */
-    const char *digest;   /* "" = unknown */
-    bool remote;          /* Ollama's cloud models: not local whatever the server's address */
-    bool loaded;          /* known to be in memory */
-    int64_t output_max;   /* tokens of an answer, 0 = unknown */
-    const char *owner;    /* who serves it by its own words ("vllm", "llamacpp"), "" = unknown */
+    int64_t context;     /* tokens, 0 = unknown */
+    int64_t size_bytes;  /* 0 = unknown */
+    int64_t modified_us; /* wall clock, 0 = unknown */
+    const char *digest;  /* "" = unknown */
+    bool remote;         /* Ollama's cloud models: not local whatever the server's address */
+    bool loaded;         /* known to be in memory */
+    int64_t output_max;  /* tokens of an answer, 0 = unknown */
+    const char *owner;   /* who serves it by its own words ("vllm", "llamacpp"), "" = unknown */
 };
 struct provider_models {
     atomic_uint refs;
@@ -228,7 +238,8 @@ struct provider_models {
 struct provider_models *provider_models_get(struct provider_cell *cell);
 void provider_models_unref(struct provider_models *m);
 /* Reads the answer to the provider's list request (path below) and puts it in the cell. */
-bool provider_models_take(struct provider_cell *cell, enum provider_kind kind, strv body, struct err *err);
+bool provider_models_take(struct provider_cell *cell, enum provider_kind kind, strv body,
+                          struct err *err);
 const char *provider_models_path(enum provider_kind kind); /* "/v1/models", "/api/tags" */
 /* Is `model` the provider's: in its static list or its known list? Ollama names compare without case and
  * with ":latest" implied. *exact (may be NULL) gets the spelling the provider knows; it lives as long as the
@@ -255,8 +266,8 @@ struct provider_prober;
 struct provider_prober *provider_prober_new(struct io_loop *loop, struct http_client *client,
                                             struct log *log, uint64_t interval_ms);
 /* keep is called with +1 now and -1 when the last probe that uses `providers` is over. */
-void provider_prober_set(struct provider_prober *p, const struct provider *providers, size_t n, bool cloud,
-                         void (*keep)(void *arg, int change), void *arg);
+void provider_prober_set(struct provider_prober *p, const struct provider *providers, size_t n,
+                         bool cloud, void (*keep)(void *arg, int change), void *arg);
 void provider_prober_free(struct provider_prober *p);
 
 /* The local engine: starts, watches and restarts the llama-server of `p` (main thread's loop). State goes to
@@ -264,7 +275,8 @@ void provider_prober_free(struct provider_prober *p);
  * reset after a minute of life). */
 struct provider_engine;
 struct provider_engine *provider_engine_start(struct io_loop *loop, struct http_client *client,
-                                              struct log *log, const struct provider *p, struct err *err);
+                                              struct log *log, const struct provider *p,
+                                              struct err *err);
 /* SIGTERM, after grace_ms SIGKILL; stopped(arg) when it is gone (at once if it was not running). The handle
  * is freed then. */
 void provider_engine_stop(struct provider_engine *e, uint64_t grace_ms, void (*stopped)(void *arg),

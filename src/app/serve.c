@@ -64,14 +64,9 @@ static void harden(void)
     }
 }
 
-static void complain(const struct serve *s, const struct err *err)
+static void complain(const struct err *err)
 {
-    const char *path = s->config == NULL && s->source != NULL ? s->source->path : NULL;
-    if (err->line > 0)
-        fprintf(stderr, "llm-router: %s%sline %zu, column %zu: %s\n", path != NULL ? path : "",
-                path != NULL ? ": " : "", err->line, err->column, err->text);
-    else
-        fprintf(stderr, "llm-router: %s\n", err->text);
+    fprintf(stderr, "llm-router: %s\n", err->text); /* a file's error holds its place already */
 }
 
 /* ---- keys ---- */
@@ -486,6 +481,7 @@ static void finish(struct serve *s)
     if (s->store != NULL)
         store_close(s->store);
     config_free(s->config);
+    config_forget();
     provider_cells_free();
     log_fini(&s->log);
 }
@@ -497,7 +493,7 @@ int app_serve(const struct config_source *source)
     harden();
     s.config = config_load(source, &err);
     if (s.config == NULL) {
-        complain(&s, &err);
+        complain(&err);
         return 2;
     }
     log_init(&s.log, STDERR_FILENO, s.config->log_level);
@@ -511,7 +507,7 @@ int app_serve(const struct config_source *source)
         io_loop_run(s.loop);
         LOG(&s.log, LOG_INFO, "stopped", LOG_C(STATE, "drained"));
     } else {
-        complain(&s, &err);
+        complain(&err);
     }
     finish(&s);
     return ok ? 0 : 1;

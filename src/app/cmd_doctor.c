@@ -313,7 +313,9 @@ static void find_missing(const struct doctor *d, const struct probe *probe, stru
 
 static enum term_style probe_style(enum probe_state state)
 {
-    return state == PROBE_OK ? TERM_GOOD : state == PROBE_FAILED ? TERM_BAD : TERM_PLAIN;
+    return state == PROBE_OK || state == PROBE_RUNNING ? TERM_GOOD
+           : state == PROBE_FAILED                     ? TERM_BAD
+                                                       : TERM_PLAIN;
 }
 
 static void probe_words(const struct doctor *d, const struct probe *probe, char *out, size_t size)

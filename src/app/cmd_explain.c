@@ -49,7 +49,9 @@ static const struct probe *probe_of(const struct explanation *x, size_t target)
 /* What the probe found out about a target, "" when all is well or nothing is known. */
 static const char *trouble(const struct probe *probe)
 {
-    return probe->state == PROBE_OK || probe->state == PROBE_NOT_ASKED ? "" : probe->why;
+    bool fine = probe->state == PROBE_OK || probe->state == PROBE_RUNNING ||
+                probe->state == PROBE_NOT_ASKED;
+    return fine ? "" : probe->why;
 }
 
 /* ---- for people ---- */
@@ -65,7 +67,8 @@ static void put_targets(const struct explanation *x, struct buf *out, bool color
         term_table_cell(&t, TERM_BOLD, "%s/" STRV_FMT, probe->p->name, STRV_ARG(target->model));
         term_table_cell(&t, TERM_PLAIN, "%s", probe->p->zone == ZONE_LOCAL ? "local" : "cloud");
         term_table_cell(&t, TERM_PLAIN, "%s", target->why);
-        term_table_cell(&t, TERM_BAD, "%s", trouble(probe));
+        term_table_cell(&t, probe->state == PROBE_FAILED ? TERM_BAD : TERM_DIM, "%s",
+                        trouble(probe));
     }
     term_table_put(&t, out, 2, color);
 }

@@ -54,6 +54,8 @@ static const char *notes(const struct row *row)
         return "not running: serve starts it";
     if (row->probe->state == PROBE_LOADING)
         return "loading";
+    if (row->probe->state == PROBE_RUNNING)
+        return "loaded";
     if (row->facts == NULL)
         return row->probe->models != NULL ? "not in the provider's list" : "";
     if (row->facts->remote)

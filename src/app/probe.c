@@ -13,6 +13,7 @@ const char *probe_state_name(enum probe_state s)
         [PROBE_OK] = "ok",
         [PROBE_NO_LIST] = "no_list",
         [PROBE_LOADING] = "loading",
+        [PROBE_RUNNING] = "running",
         [PROBE_NOT_RUNNING] = "not_running",
         [PROBE_FAILED] = "failed",
         [PROBE_NOT_ASKED] = "not_asked",
@@ -54,6 +55,7 @@ bool probe_usable(const struct probe *probe)
         return probe->models->n > 0 || has_static_models(probe->p);
     case PROBE_NO_LIST:
     case PROBE_LOADING:
+    case PROBE_RUNNING:
     case PROBE_NOT_RUNNING:
     case PROBE_NOT_ASKED:
         return true;
@@ -183,6 +185,8 @@ static void on_end(void *arg, enum http_end how, enum io_end why)
         conclude(probe, PROBE_FAILED, "the answer broke off");
     else if (probe->status != 200)
         conclude_status(probe);
+    else if (probe_spawns(probe->p))
+        conclude(probe, PROBE_RUNNING, "%s", "started by a router");
     else
         conclude_list(probe);
 }
@@ -216,7 +220,7 @@ static bool start(struct probe *probe, struct err *err)
     struct http_call_spec spec = {
         .upstream = &p->upstream,
         .method = HTTP_GET,
-        .path = provider_models_path(p->kind),
+        .path = probe_spawns(p) ? "/health" : provider_models_path(p->kind),
         .headers = headers,
         .n_headers = n,
     };

@@ -14,6 +14,7 @@ enum probe_state {
     PROBE_OK,          /* it told its models */
     PROBE_NO_LIST,     /* it answers but has no list; the configuration names its models */
     PROBE_LOADING,     /* it answers, and asks to wait */
+    PROBE_RUNNING,     /* our own engine, started by a router: only that one has its key */
     PROBE_NOT_RUNNING, /* our own engine while no router runs */
     PROBE_FAILED,
     PROBE_NOT_ASKED, /* --offline */

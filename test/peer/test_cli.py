@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from conftest import engine_provider
 from harness import DEADLINE, REPORT, SENTENCE, free_port, router_binary, wait_for
 
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f\x80-\x9f]")
@@ -560,3 +561,21 @@ def test_colours_are_for_terminals(served):
     _, out, _ = on_terminal(served, "doctor", "-c", served.path, env={"NO_COLOR": "1"})
     assert "\033" not in out
     assert "\033" not in cli(served, "doctor").out
+
+
+def test_the_engine_is_seen_whether_it_runs_or_not(router, engine):
+    r = router({"providers": {"engine": engine_provider(engine, "text")}}, start=False)
+
+    def states():
+        doctor = cli(r, "doctor", "--json")
+        assert doctor.status == 0, doctor
+        return [p["state"] for p in doctor.json["providers"]]
+
+    assert states() == ["not_running"]
+    assert [m["id"] for m in cli(r, "models", "--json").json["models"]] == ["engine/tiny-text"]
+    assert cli(r, "explain", "--json", "Hi").json["plan"][0]["model"] == "tiny-text"
+    r.start()
+    wait_for(lambda: states() == ["running"], "the engine is seen to run")
+    models = cli(r, "models", "--json")
+    assert [m["id"] for m in models.json["models"]] == ["engine/tiny-text"] and not models.err
+    assert cli(r, "ask", "-m", "engine/tiny-text", "Hi").status == 0

@@ -97,7 +97,7 @@ static void keep_waiting(struct exchange_wait *w, struct exchange *x)
         w->snapshot = snapshot_ref(x->snapshot);
         w->p = x->p;
     }
-    provider_wait(w->p, &w->waiter);
+    provider_wait(x->p, &w->waiter);
 }
 
 static void leave_queue(struct exchange *x)
@@ -228,10 +228,11 @@ static void on_timer(void *arg)
 
 /* ---- what an attempt leaves behind ---- */
 
+/* Targets that were only looked at may fill the list; the last line is always the last one. */
 static void note_attempt(struct exchange *x, enum outcome o, int64_t us)
 {
     if (x->n_attempts == LEDGER_ATTEMPTS_MAX)
-        return;
+        x->n_attempts--;
     x->attempts[x->n_attempts++] = (struct attempt){x->p, x->model, o, us};
 }
 
@@ -398,12 +399,23 @@ static int next_target(const struct exchange *x)
     return -1;
 }
 
+static bool is_confined(const struct policy_conf *conf)
+{
+    return conf->airgap || conf->mode == LLM_MODE_LOCAL;
+}
+
 /* The promise of promises, checked where bytes are about to leave: a private request meets only local
- * providers. The plan holds no other; if it ever does, this ends it. */
+ * providers, and there only models that are served there. The plan holds no other, but it may have been
+ * made a while ago: since then a list of models has come, or another configuration. */
 static bool may_leave_to(const struct exchange *x, const struct provider *p)
 {
-    return p->zone == ZONE_LOCAL || !(x->is_private || x->snapshot->policy.airgap ||
-                                      x->snapshot->policy.mode == LLM_MODE_LOCAL);
+    bool remote = false;
+    if (!x->is_private && !is_confined(&x->snapshot->policy) && !is_confined(&x->env->snapshot->policy))
+        return true;
+    if (p->zone != ZONE_LOCAL)
+        return false;
+    (void)provider_has_model(p, x->model, x->r->arena, NULL, &remote);
+    return !remote;
 }
 
 static void wait_hint(struct exchange *x, uint64_t ms)
@@ -423,7 +435,7 @@ static enum step plan(struct exchange *x)
 {
     if (x->target < 0 || !target_left(x, (size_t)x->target)) {
         int t = next_target(x);
-        if (t < 0 || x->n_attempts >= x->snapshot->attempts_max) {
+        if (t < 0 || x->calls >= x->snapshot->attempts_max) {
             refuse_exhausted(x);
             return STEP_AGAIN;
         }
@@ -435,7 +447,7 @@ static enum step plan(struct exchange *x)
     uint64_t wait_ms = 0;
     x->p = p;
     if (!may_leave_to(x, p)) {
-        skip_target(x, OUTCOME_NOT_LOCAL);
+        skip_target(x, OUTCOME_WITHHELD);
         return STEP_AGAIN;
     }
     x->attempt_us = io_now_us(x->env->loop);
@@ -487,8 +499,9 @@ static void wake_queue(void *arg)
     while (!list_empty(&w->waiting)) {
         struct exchange *x = list_first(&w->waiting, struct exchange, queue_node);
         uint64_t wait_ms = 0;
+        const struct provider *p = x->p; /* its own configuration's idea of how many places there are */
         exchange_enter(x);
-        enum admit a = provider_admit(x->p, x->entered_us, &wait_ms);
+        enum admit a = provider_admit(p, x->entered_us, &wait_ms);
         if (a == ADMIT_GO) {
             x->slot = true;
             x->attempt_us = x->entered_us;
@@ -498,8 +511,7 @@ static void wake_queue(void *arg)
         }
         exchange_leave(x);
         if (a == ADMIT_BUSY) {
-            if (w->snapshot != NULL)
-                provider_wait(w->p, &w->waiter);
+            provider_wait(p, &w->waiter);
             return;
         }
     }
@@ -534,6 +546,12 @@ static enum step send_request(struct exchange *x)
         return STEP_WAIT;
     struct err err = ERR_INIT;
     struct http_header headers[4];
+    x->calls++;
+    x->sent_us = 0;
+    if (!may_leave_to(x, x->p)) { /* again: it may have stood in the queue */
+        exchange_verdict(x, OUTCOME_WITHHELD);
+        return STEP_WAIT;
+    }
     if (!relay_begin(x) || !encode(x, &err)) {
         bool memory = x->body.failed || x->path.failed || x->arena->failed || x->r->arena->failed || !err.set;
         exchange_verdict(x, memory ? OUTCOME_NO_MEMORY : OUTCOME_ENCODE);
@@ -551,7 +569,8 @@ static enum step send_request(struct exchange *x)
         .body = buf_view(&x->body),
     };
     struct http_header *kept = arena_alloc(x->r->arena, sizeof headers);
-    if (kept != NULL) {
+    /* A key that found no memory must not become a call without a key. */
+    if (kept != NULL && !x->r->arena->failed) {
         memcpy(kept, headers, sizeof headers);
         spec.headers = kept;
         x->call = http_call(x->env->client, &spec, &relay_ops, x);
@@ -693,8 +712,12 @@ static void after_failure(struct exchange *x, enum outcome o)
 {
     const struct outcome_row *row = outcome_row(o);
     const struct provider_limits *limits = &x->p->limits;
+    uint64_t pause = rng_jitter(x->env->rng, limits->retry_ms << x->tries, 50);
+    if (x->retry_after_ms > pause)
+        pause = x->retry_after_ms;
     bool same = row->next == NEXT_RETRY && x->tries < limits->retries &&
-                x->retry_after_ms <= limits->retry_after_max_ms && x->n_attempts < x->snapshot->attempts_max;
+                x->retry_after_ms <= limits->retry_after_max_ms && x->calls < x->snapshot->attempts_max &&
+                io_now_us(x->env->loop) + (int64_t)pause * 1000 < x->deadline_us;
     wait_hint(x, x->retry_after_ms);
     if (row->next == NEXT_TELL) {
         if (o == OUTCOME_NO_MEMORY)
@@ -708,8 +731,7 @@ static void after_failure(struct exchange *x, enum outcome o)
         exchange_go(x, EX_PLAN);
         return;
     }
-    uint64_t pause = rng_jitter(x->env->rng, limits->retry_ms << x->tries, 50);
-    x->backoff_ms = x->retry_after_ms > pause ? x->retry_after_ms : pause;
+    x->backoff_ms = pause;
     x->tries++;
     exchange_go(x, EX_BACKOFF);
 }
@@ -863,10 +885,10 @@ bool exchange_private(const struct exchange *x)
     return x->is_private;
 }
 
-/* Attempts so far, the present one counted in. */
+/* Calls made so far; targets that could not be asked are none. */
 size_t exchange_attempts(const struct exchange *x)
 {
-    return x->n_attempts + (x->slot ? 1 : 0);
+    return x->calls;
 }
 
 uint32_t exchange_losses(const struct exchange *x)

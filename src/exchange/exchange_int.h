@@ -68,7 +68,8 @@ struct exchange {
         enum outcome outcome;
         int64_t us;
     } attempts[LEDGER_ATTEMPTS_MAX];
-    size_t n_attempts;
+    size_t n_attempts; /* those that were only looked at, too */
+    size_t calls;      /* those that were not */
     struct list queue_node;
 
     /* the attempt */

@@ -375,6 +375,13 @@ static uint64_t retry_after(struct exchange *x, const struct http_answer *answer
     return at > 0 && wait > 0 && wait <= 86400 ? (uint64_t)wait * 1000 : 0;
 }
 
+/* Where Retry-After is about the provider. On any other status it is about this one request, and must not
+ * keep others away. */
+static bool is_overload(int status)
+{
+    return status == 408 || status == 429 || status >= 500;
+}
+
 static void on_head(void *arg, const struct http_answer *answer)
 {
     struct exchange *x = arg;
@@ -385,7 +392,7 @@ static void on_head(void *arg, const struct http_answer *answer)
     exchange_go(x, EX_HOLD);
     x->status = answer->status;
     x->last_us = x->entered_us;
-    x->retry_after_ms = answer->status >= 400 ? retry_after(x, answer) : 0;
+    x->retry_after_ms = is_overload(answer->status) ? retry_after(x, answer) : 0;
     strv type = http_answer_header(answer, "content-type");
     begin_out(x);
     x->in = (struct dialect_in){.emit = on_event, .arg = x, .scratch = &x->env->scratch};
@@ -418,7 +425,7 @@ static void brake(struct exchange *x)
 
 static void after_frames(struct exchange *x, bool fed)
 {
-    if (!fed && x->verdict < 0)
+    if (!fed && x->verdict < 0 && !x->ended) /* what stands behind the end mark is nobody's */
         exchange_verdict(x, x->framer.partial.failed ? OUTCOME_TOO_LARGE : OUTCOME_MALFORMED);
     if (x->verdict < 0 && x->ended && x->state != EX_FINISH)
         exchange_go(x, EX_FINISH);
@@ -429,7 +436,7 @@ static void on_body(void *arg, const char *data, size_t len)
 {
     struct exchange *x = arg;
     exchange_enter(x);
-    if (x->verdict >= 0 || x->gone) {
+    if (x->verdict >= 0 || x->gone || x->state == EX_FINISH) {
         /* noted already */
     } else if (x->framed) {
         x->last_us = x->entered_us;

@@ -10,10 +10,12 @@
  *   config ... end                       YAML of the configuration; without it the one in default.yaml
  *   provider NAME accept|refuse|hang|dns|unreachable [n]     how it takes connections (n = the next n)
  *   client NAME METHOD PATH BODY [Header: value]             opens a connection and sends a request; BODY is
- *                                        @file, {json}, or - for none; then an optional header
+ *                                        @file, {json}, or - for none; then an optional header (\r\n in it
+ *                                        begins another)
  *   client NAME again METHOD PATH BODY   the same on the connection that is open
  *   client NAME leave|reset|window N
  *   client NAME expect status N | has TEXT | lacks TEXT | header TEXT | complete | truncated | nothing | closed
+ *   provider NAME models JSON            its list of models, as if the prober had asked for it
  *   provider NAME expect METHOD PATH     the next request has come; it is the one answered from now on
  *   provider NAME expect body TEXT | nobody TEXT | none | aborted | calls N
  *   provider NAME reply STATUS TYPE BODY     a whole answer; TYPE json, sse, ndjson, html
@@ -29,6 +31,7 @@
  *   time +N[ms|s|m]
  *   cut N                                every read from now on is at most N bytes
  *   ledger rows N | has TEXT | lacks TEXT    rows so far; the last row's text
+ *   reload PATH=VALUE ...                as SIGHUP does, with these options changed
  *   drain                                as SIGTERM does
  *
  * With --fault every scenario runs again and again, the 1st, 2nd, ... n-th allocation failing. Expectations
@@ -178,7 +181,7 @@ static char *read_file(const char *path)
 /* "@file", "-" or the text itself; malloc'ed */
 static char *body_of(const char *spec)
 {
-    char path[4096];
+    char path[8192];
     if (strcmp(spec, "-") == 0)
         return strdup("");
     if (spec[0] != '@')
@@ -224,24 +227,31 @@ static void set_rule(struct provider_side *side, enum fake_answer answer, unsign
     }
 }
 
-static bool start_program(void)
+/* NULL only in --fault runs */
+static struct config *read_config(const char *const *set)
 {
     char path[] = "/tmp/scenario-XXXXXX";
     struct err err = ERR_INIT;
     int fd = mkstemp(path);
-    const char *bound;
     if (fd < 0 || write(fd, t.config_text, strlen(t.config_text)) < 0)
         die("cannot write", path);
     close(fd);
     const char *none[] = {NULL};
-    struct config_source source = {.path = path, .environment = none, .set = none};
-    t.config = config_load(&source, &err);
+    struct config_source source = {.path = path, .environment = none, .set = set};
+    struct config *config = config_load(&source, &err);
     unlink(path);
-    if (t.config == NULL) {
-        if (!t.fault)
-            die("configuration:", err.text);
+    if (config == NULL && !t.fault)
+        die("configuration:", err.text);
+    return config;
+}
+
+static bool start_program(void)
+{
+    struct err err = ERR_INIT;
+    const char *bound, *none[] = {NULL};
+    t.config = read_config(none);
+    if (t.config == NULL)
         return false;
-    }
     t.keys = policy_keys_new(NULL, 0);
     if (t.keys == NULL || !worker_init(&t.worker, 0, t.config, t.keys, LOG_INFO, &err) ||
         !worker_listen(&t.worker, STRV("127.0.0.1:8484"), false, &bound, &err)) {
@@ -329,7 +339,7 @@ static void send_request(struct client_side *c, const char *method, char *rest)
         char *end = strrchr(spec, '}');
         if (end != NULL && end[1] != '\0') {
             end[1] = '\0';
-            header = end + 2;
+            header = unescape(end + 2);
         }
     } else if (strchr(spec, ' ') != NULL) {
         char *blank = strchr(spec, ' ');
@@ -532,6 +542,16 @@ static void say_big(struct provider_side *p, size_t n)
     free(text);
 }
 
+static void take_models(const struct provider_side *side, const char *list)
+{
+    struct err err = ERR_INIT;
+    for (size_t i = 0; i < t.config->snapshot->n_providers; i++) {
+        const struct provider *p = &t.config->snapshot->providers[i];
+        if (strcmp(p->name, side->name) == 0 && !provider_models_take(p->cell, p->kind, strv_of(list), &err))
+            fail("the list of models of %s: %s", p->name, err.text);
+    }
+}
+
 static void do_provider(char *rest)
 {
     static const struct {
@@ -555,6 +575,10 @@ static void do_provider(char *rest)
     if (strcmp(what, "header") == 0) {
         size_t n = strlen(p->headers);
         snprintf(p->headers + n, sizeof p->headers - n, "%s\r\n", tail(&rest));
+        return;
+    }
+    if (strcmp(what, "models") == 0) {
+        take_models(p, tail(&rest));
         return;
     }
     if (p->now == NULL) {
@@ -638,6 +662,20 @@ static void do_time(char *rest)
     settle();
 }
 
+static void do_reload(char *rest)
+{
+    const char *set[16] = {NULL};
+    for (size_t n = 0; n + 1 < sizeof set / sizeof *set && (set[n] = word(&rest)) != NULL; n++)
+        set[n + 1] = NULL;
+    struct config *now = read_config(set);
+    if (now == NULL)
+        return;
+    (void)worker_take_config(&t.worker, now); /* refused memory: the old one stays */
+    config_free(t.config);
+    t.config = now;
+    settle();
+}
+
 static void do_line(char *line)
 {
     char *rest = line;
@@ -660,6 +698,8 @@ static void do_line(char *line)
     else if (strcmp(verb, "cut") == 0) {
         t.cut = strtoul(need(&rest, "bytes"), NULL, 10);
         fake_cut(t.loop, t.cut);
+    } else if (strcmp(verb, "reload") == 0) {
+        do_reload(rest);
     } else if (strcmp(verb, "drain") == 0) {
         worker_drain(&t.worker);
         settle();

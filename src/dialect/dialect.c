@@ -122,6 +122,131 @@ static bool unique(yyjson_val *v, struct err *err)
     return true;
 }
 
+/* ---- names that are the same for some ---- */
+
+/* Go's servers (Ollama, LocalAI) find a member by its name without regard to case, and take the last one
+ * that fits: to them {"model":"here","Model":"there"} asks for "there". So a known name in other letters is
+ * refused where members have a meaning: at the root, in messages and in their parts. */
+static strv fold_name(strv name, char out[32])
+{
+    size_t n = 0, at = 0;
+    while (at < name.len && n < 32) {
+        strv rest = strv_from(name, at);
+        bool long_s =
+            strv_starts(rest, STRV("\xc5\xbf")); /* U+017F, an s in Unicode's simple folding */
+        bool kelvin = strv_starts(rest, STRV("\xe2\x84\xaa")); /* U+212A, a k */
+        char c = rest.ptr[0];
+        out[n++] = (char)(long_s ? 's' : kelvin ? 'k' : c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+        at += long_s ? 2 : kelvin ? 3 : 1;
+    }
+    return (strv){out, at == name.len ? n : 0};
+}
+
+static bool is_disguised(strv name)
+{
+    static const char *const names[] = {"audio",
+                                        "cache_control",
+                                        "citations",
+                                        "container",
+                                        "content",
+                                        "context",
+                                        "format",
+                                        "function_call",
+                                        "functions",
+                                        "image_url",
+                                        "images",
+                                        "input_audio",
+                                        "keep_alive",
+                                        "logit_bias",
+                                        "logprobs",
+                                        "max_completion_tokens",
+                                        "max_tokens",
+                                        "mcp_servers",
+                                        "messages",
+                                        "metadata",
+                                        "modalities",
+                                        "model",
+                                        "n",
+                                        "name",
+                                        "options",
+                                        "output_config",
+                                        "output_format",
+                                        "parallel_tool_calls",
+                                        "prediction",
+                                        "prompt",
+                                        "provider",
+                                        "raw",
+                                        "reasoning",
+                                        "reasoning_content",
+                                        "reasoning_effort",
+                                        "refusal",
+                                        "repetition_penalty",
+                                        "response_format",
+                                        "role",
+                                        "safety_identifier",
+                                        "shift",
+                                        "source",
+                                        "stop",
+                                        "stop_sequences",
+                                        "stream",
+                                        "stream_options",
+                                        "suffix",
+                                        "system",
+                                        "template",
+                                        "text",
+                                        "think",
+                                        "thinking",
+                                        "tool_calls",
+                                        "tool_choice",
+                                        "tools",
+                                        "top_logprobs",
+                                        "truncate",
+                                        "type",
+                                        "user",
+                                        "web_search_options"};
+    char room[32];
+    bool plain = true;
+    for (size_t i = 0; i < name.len && plain; i++)
+        plain = (name.ptr[i] < 'A' || name.ptr[i] > 'Z') && (name.ptr[i] & 0x80) == 0;
+    if (plain)
+        return false;
+    strv folded = fold_name(name, room);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strv_eq_cstr(folded, names[i]))
+            return true;
+    for (int p = 0; p < LLM_PARAMS; p++)
+        for (int d = 0; d < LLM_DIALECTS; d++)
+            if (llm_params[p].name[d] != NULL && strv_eq_cstr(folded, llm_params[p].name[d]))
+                return true;
+    return false;
+}
+
+/* `levels` of objects below this one, through arrays. */
+static bool undisguised(yyjson_val *v, int levels, struct err *err)
+{
+    size_t at, max;
+    yyjson_val *key, *value;
+    if (yyjson_is_arr(v)) {
+        yyjson_arr_foreach(v, at, max, value)
+        {
+            if (yyjson_is_obj(value) && !undisguised(value, levels, err))
+                return false;
+        }
+        return true;
+    }
+    yyjson_obj_foreach(v, at, max, key, value)
+    {
+        strv name = json_str(key);
+        if (is_disguised(name))
+            return err_set(err, LLM_ERR_INVALID_REQUEST,
+                           "the member \"" STRV_FMT "\" must be written in lower case",
+                           STRV_ARG(name));
+        if (levels > 0 && yyjson_is_arr(value) && !undisguised(value, levels - 1, err))
+            return false;
+    }
+    return true;
+}
+
 bool dialect_root(struct json *doc, strv body, struct arena *arena, struct err *err)
 {
     if (strv_trim(body).len == 0)
@@ -131,7 +256,7 @@ bool dialect_root(struct json *doc, strv body, struct arena *arena, struct err *
         return false;
     if (!yyjson_is_obj(doc->root))
         return err_set(err, LLM_ERR_INVALID_REQUEST, "the body must be a JSON object");
-    return unique(doc->root, err);
+    return unique(doc->root, err) && undisguised(doc->root, 2, err);
 }
 
 /* ---- members ---- */

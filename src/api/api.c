@@ -4,6 +4,8 @@
 
 #include "api/api_int.h"
 
+static struct api_state *begin(struct api *api, struct http_request *req);
+
 /* ---- errors ---- */
 
 static enum llm_dialect door_of_path(strv path)
@@ -68,6 +70,8 @@ void api_on_bad(void *arg, struct http_request *req, enum http_bad why)
     enum llm_dialect door = api_state(req) != NULL && api_state(req)->route != NULL
                                 ? api_state(req)->route->door
                                 : door_of_path(req->path);
+    if (api_state(req) == NULL) /* found before the head was complete */
+        (void)begin(arg, req);
     turn_down(arg, req, door, bad_rows[why].error,
               why == HTTP_BAD_MESSAGE ? "This is not a valid HTTP/1.1 request." : NULL);
 }
@@ -87,6 +91,18 @@ strv api_request_id(struct api *api, struct http_request *req)
         return STRV("out-of-memory");
     rng_uuid(api->env->rng, uuid);
     return strv_of(uuid);
+}
+
+/* Every reply has the id, whatever it is about. NULL: no memory. */
+static struct api_state *begin(struct api *api, struct http_request *req)
+{
+    struct api_state *state = ARENA_NEW(&req->arena, struct api_state);
+    if (state == NULL)
+        return NULL;
+    req->user = state;
+    state->request_id = api_request_id(api, req);
+    http_reply_header(req, "X-Request-ID", state->request_id);
+    return state;
 }
 
 /* ---- host and origin ---- */
@@ -168,6 +184,21 @@ static const struct api_route *find_route(const struct api *api, const struct ht
     return NULL;
 }
 
+/* What a 405 must tell (RFC 9110 15.5.6). No path has more than these. */
+static void put_allow(const struct api *api, struct http_request *req)
+{
+    bool get = false, post = false;
+    for (size_t i = 0; i < api->n_routes; i++) {
+        bool here = strv_eq_cstr(req->path, api->routes[i].path);
+        get = get || (here && api->routes[i].method == HTTP_GET);
+        post = post || (here && api->routes[i].method == HTTP_POST);
+    }
+    http_reply_header(req, "Allow",
+                      get && post ? STRV("GET, HEAD, POST")
+                      : get       ? STRV("GET, HEAD")
+                                  : STRV("POST"));
+}
+
 static bool authorised(const struct api *api, const struct http_request *req,
                        struct api_state *state)
 {
@@ -185,13 +216,10 @@ static bool authorised(const struct api *api, const struct http_request *req,
 bool api_on_head(void *arg, struct http_request *req)
 {
     struct api *api = arg;
-    struct api_state *state = ARENA_NEW(&req->arena, struct api_state);
     enum llm_dialect door = door_of_path(req->path);
+    struct api_state *state = begin(api, req);
     if (state == NULL)
         return turn_down(api, req, door, LLM_ERR_INTERNAL, NULL);
-    req->user = state;
-    state->request_id = api_request_id(api, req);
-    http_reply_header(req, "X-Request-ID", state->request_id);
     if (!host_is_ours(api, req))
         return turn_down(
             api, req, door, LLM_ERR_FORBIDDEN,
@@ -209,6 +237,8 @@ bool api_on_head(void *arg, struct http_request *req)
     }
     bool path_known;
     state->route = find_route(api, req, &path_known);
+    if (path_known && state->route == NULL)
+        put_allow(api, req);
     if (state->route == NULL)
         return turn_down(api, req, door,
                          path_known ? LLM_ERR_METHOD_NOT_ALLOWED : LLM_ERR_NOT_FOUND, NULL);

@@ -95,13 +95,15 @@ bool policy_hints(struct llm_request *r, strv mode, strv sensitivity, strv task,
     if (sensitivity.len > 0 && !strv_eq_nocase(sensitivity, STRV("public")))
         r->private_hint = true;
     if (task.len > 0) {
-        /* The scheduler's schema has the verdict among the classes. */
-        if (strv_eq(task, STRV("privacy_sensitive")))
+        /* The scheduler's schema has the verdict among the classes. A body that says it is not overruled by
+         * a header that names another class. */
+        if (strv_eq(r->task, STRV("privacy_sensitive")) || strv_eq(task, STRV("privacy_sensitive")))
             r->private_hint = true;
-        else if (!is_task(task))
+        if (strv_eq(task, STRV("privacy_sensitive")))
+            return true;
+        if (!is_task(task))
             return bad_task(err);
-        else
-            r->task = task;
+        r->task = task;
     }
     return true;
 }

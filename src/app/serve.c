@@ -280,14 +280,14 @@ static struct engine *engine_named(struct serve *s, const char *name)
 static void match_engines(struct serve *s)
 {
     struct snapshot *now = s->config->snapshot;
-    struct engine *next;
-    for (struct engine *e = s->engines; e != NULL; e = next) {
-        bool wanted = false;
-        next = e->next;
+    for (struct engine *e = s->engines; e != NULL;) {
+        bool wanted = e->stopping;
         for (size_t i = 0; i < now->n_providers; i++)
             wanted = wanted || same_engine(e->p, &now->providers[i]);
         if (!wanted)
             stop_engine(e);
+        /* One that is not running is gone by now, and with it may be others: on_engine_stopped() came here. */
+        e = wanted ? e->next : s->engines;
     }
     for (size_t i = 0; i < now->n_providers; i++)
         if (spawns(&now->providers[i]) && engine_named(s, now->providers[i].name) == NULL)

@@ -30,7 +30,7 @@ static void use_config(struct worker *w, const struct config *c)
 {
     w->api.origins = c->origins;
     w->api.hosts = c->hosts;
-    w->api.require_keys = c->require_keys;
+    w->api.require_keys = c->require_keys || w->exposed;
 }
 
 bool worker_init(struct worker *w, unsigned number, const struct config *c,
@@ -64,6 +64,7 @@ bool worker_init(struct worker *w, unsigned number, const struct config *c,
         .n_routes = app_n_routes,
         .keys = policy_keys_ref(keys),
     };
+    w->exposed = config_open_address(c) != NULL;
     use_config(w, c);
     if (!exchange_env_init(&w->env, err))
         return false;
@@ -121,7 +122,8 @@ static void take_config(void *arg)
     struct snapshot *old = m->w->env.snapshot;
     m->w->env.snapshot = m->config.snapshot;
     use_config(m->w, &m->config);
-    http_server_set_opts(m->w->server, &m->config.server);
+    if (m->w->server != NULL)
+        http_server_set_opts(m->w->server, &m->config.server);
     m->w->log.level = m->config.log_level;
     snapshot_unref(old);
     mem_free(m);
@@ -172,7 +174,8 @@ static void drain(void *arg)
 {
     struct worker *w = arg;
     w->env.draining = true;
-    http_server_drain(w->server, on_drained, w);
+    if (w->server != NULL)
+        http_server_drain(w->server, on_drained, w);
 }
 
 void worker_drain(struct worker *w)
@@ -193,21 +196,24 @@ void worker_join(struct worker *w)
     w->running = false;
 }
 
-/* After worker_join(): callers that are still there are dropped; their exchanges end and are accounted. */
+/* After worker_join(): callers that are still there are dropped; their exchanges end and are accounted. The
+ * loop goes before what its messages speak of: some may have come after it stopped, and it hands them out at
+ * its end. */
 void worker_fini(struct worker *w)
 {
     if (w->loop != NULL)
         io_timer_stop(w->loop, &w->tick);
     if (w->server != NULL)
         http_server_free(w->server);
+    w->server = NULL;
     if (w->client != NULL)
         http_client_free(w->client);
+    if (w->loop != NULL)
+        io_loop_free(w->loop);
     exchange_env_fini(&w->env);
     snapshot_unref(w->env.snapshot);
     if (w->api.keys != NULL)
         policy_keys_unref(w->api.keys);
-    if (w->loop != NULL)
-        io_loop_free(w->loop);
     if (w->metrics != NULL)
         metrics_free(w->metrics);
     log_fini(&w->log);

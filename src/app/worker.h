@@ -27,6 +27,7 @@ struct worker {
     struct io_timer tick;
     pthread_t thread;
     bool running;
+    bool exposed; /* an address that is not loopback is listened on: nobody gets in without a key */
     void (*on_drained)(void *arg, struct worker *w); /* on the worker's thread */
     void *arg;
 };

@@ -325,6 +325,8 @@ static void on_reload(void *arg, int signum)
     struct serve *s = arg;
     struct err err = ERR_INIT;
     (void)signum;
+    if (s->stopping) /* engines that it brings would never be stopped */
+        return;
     struct config *now = config_load(s->source, &err);
     if (now == NULL) {
         metric_add(metrics_process(), METRIC_RELOADS_FAILED, 0, 1);
@@ -459,6 +461,10 @@ static bool start(struct serve *s, struct err *err)
 
 static void finish(struct serve *s)
 {
+    sigset_t hangup; /* nobody listens to it any more, and by itself it would kill us before we are done */
+    sigemptyset(&hangup);
+    sigaddset(&hangup, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &hangup, NULL);
     for (unsigned i = 0; i < s->n_workers; i++)
         if (s->workers[i].running)
             worker_stop(&s->workers[i]);

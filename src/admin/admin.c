@@ -30,12 +30,23 @@ static void put_time(struct buf *b, int64_t wall_us)
     buf_printf(b, "\"%s\"", text);
 }
 
-static bool is_available(const struct provider *p)
+/* A breaker that is open ends only with the next call: once that call may come, the provider counts again, or
+ * nobody in front of us would ever send it. */
+static bool is_available(const struct provider *p, int64_t now_us)
 {
     struct provider_cell *c = p->cell;
     pthread_mutex_lock(&c->lock);
-    bool yes = c->available && c->state == PROVIDER_UP && c->breaker != BREAKER_OPEN;
+    bool yes = c->available && c->state == PROVIDER_UP &&
+               (c->breaker != BREAKER_OPEN || now_us >= c->retry_us);
     pthread_mutex_unlock(&c->lock);
+    return yes;
+}
+
+static bool is_loading(const struct provider *p)
+{
+    pthread_mutex_lock(&p->cell->lock);
+    bool yes = p->cell->state == PROVIDER_LOADING;
+    pthread_mutex_unlock(&p->cell->lock);
     return yes;
 }
 
@@ -50,7 +61,10 @@ bool admin_ready(const struct exchange_env *env, const char **reason)
     else {
         why = "no provider is available";
         for (size_t i = 0; i < s->n_providers; i++)
-            if (is_available(&s->providers[i]))
+            if (is_loading(&s->providers[i]))
+                why = "a model is still loading";
+        for (size_t i = 0; i < s->n_providers; i++)
+            if (is_available(&s->providers[i], io_now_us(env->loop)))
                 why = NULL;
     }
     if (reason != NULL)
@@ -199,35 +213,43 @@ void admin_breakers(void *ctx, struct http_request *req)
     reply(req, 200, "application/json", &b);
 }
 
+struct model_writer {
+    struct buf *b;
+    const struct provider *p;
+    bool first;
+};
+
+static void put_model(void *arg, const char *name, const struct provider_model *facts)
+{
+    struct model_writer *w = arg;
+    bool local = w->p->zone == ZONE_LOCAL && (facts == NULL || !facts->remote);
+    buf_put_cstr(w->b, w->first ? "{\"name\":" : ",{\"name\":");
+    w->first = false;
+    json_put_str(w->b, strv_of(name));
+    buf_put_cstr(w->b, ",\"provider\":");
+    json_put_str(w->b, strv_of(w->p->name));
+    buf_printf(w->b, ",\"is_local\":%s,\"loaded\":%s,\"context\":", local ? "true" : "false",
+               facts != NULL && facts->loaded ? "true" : "false");
+    if (facts != NULL && facts->context > 0)
+        buf_put_i64(w->b, facts->context);
+    else
+        buf_put_cstr(w->b, "null");
+    buf_put_char(w->b, '}');
+}
+
 void admin_models(void *ctx, struct http_request *req)
 {
     struct admin *a = ctx;
     const struct snapshot *s = a->env->snapshot;
     struct buf b;
-    bool first = true;
+    struct model_writer w = {.b = &b, .first = true};
     buf_init(&b, PAGE_BYTES_MAX);
     buf_put_cstr(&b, "{\"models\":[");
     for (size_t i = 0; i < s->n_providers; i++) {
-        const struct provider *p = &s->providers[i];
-        struct provider_models *models = provider_models_get(p->cell);
-        for (size_t k = 0; models != NULL && k < models->n; k++) {
-            const struct provider_model *m = &models->items[k];
-            buf_put_cstr(&b, first ? "{\"name\":" : ",{\"name\":");
-            first = false;
-            json_put_str(&b, strv_of(m->name));
-            buf_put_cstr(&b, ",\"provider\":");
-            json_put_str(&b, strv_of(p->name));
-            buf_printf(&b, ",\"is_local\":%s,\"loaded\":%s,\"context\":",
-                       p->zone == ZONE_LOCAL && !m->remote ? "true" : "false",
-                       m->loaded ? "true" : "false");
-            if (m->context > 0)
-                buf_put_i64(&b, m->context);
-            else
-                buf_put_cstr(&b, "null");
-            buf_put_char(&b, '}');
-        }
-        if (models != NULL)
-            provider_models_unref(models);
+        struct provider_models *models = provider_models_get(s->providers[i].cell);
+        w.p = &s->providers[i];
+        provider_each_model(w.p, models, put_model, &w);
+        provider_models_unref(models);
     }
     buf_put_cstr(&b, "],\"roles\":{");
     for (size_t i = 0; i < s->policy.n_roles; i++) {

@@ -9,16 +9,27 @@
 #define OLLAMA_VERSION "0.33.0"
 #define LIST_BYTES_MAX ((size_t)16 << 20)
 
-static bool add(struct api_model_list *list, size_t max, const char *name, const char *owner,
-                const struct provider_model *facts)
+struct listing {
+    struct api_model_list *list;
+    size_t max;
+    const char *owner;
+};
+
+static void add(void *arg, const char *name, const struct provider_model *facts)
 {
-    for (size_t i = 0; i < list->n; i++)
-        if (strcmp(list->items[i].name, name) == 0)
-            return true;
-    if (list->n == max)
-        return false;
-    list->items[list->n++] = (struct api_model){name, owner, facts};
-    return true;
+    struct listing *l = arg;
+    for (size_t i = 0; i < l->list->n; i++)
+        if (strcmp(l->list->items[i].name, name) == 0)
+            return;
+    if (l->list->n < l->max)
+        l->list->items[l->list->n++] = (struct api_model){name, l->owner, facts};
+}
+
+static void count(void *arg, const char *name, const struct provider_model *facts)
+{
+    (void)name;
+    (void)facts;
+    ++*(size_t *)arg;
 }
 
 static bool is_pattern(const char *name)
@@ -29,28 +40,23 @@ static bool is_pattern(const char *name)
 bool api_model_list(struct snapshot *s, struct arena *arena, struct api_model_list *out)
 {
     *out = (struct api_model_list){0};
-    size_t max = 1 + s->policy.n_roles + s->policy.n_aliases;
+    struct listing l = {out, 1 + s->policy.n_roles + s->policy.n_aliases, "llm-router"};
     for (size_t i = 0; i < s->n_providers; i++) {
         out->held[i] = provider_models_get(s->providers[i].cell);
-        max += out->held[i] != NULL ? out->held[i]->n : 0;
-        for (const char *const *m = s->providers[i].static_models; m != NULL && *m != NULL; m++)
-            max++;
+        provider_each_model(&s->providers[i], out->held[i], count, &l.max);
     }
-    out->items = ARENA_ARRAY(arena, struct api_model, max);
+    out->items = ARENA_ARRAY(arena, struct api_model, l.max);
     if (out->items == NULL)
         return false;
-    add(out, max, "auto", "llm-router", NULL);
+    add(&l, "auto", NULL);
     for (size_t i = 0; i < s->policy.n_roles; i++)
-        add(out, max, s->policy.roles[i].name, "llm-router", NULL);
+        add(&l, s->policy.roles[i].name, NULL);
     for (size_t i = 0; i < s->policy.n_aliases; i++)
         if (!is_pattern(s->policy.aliases[i].name))
-            add(out, max, s->policy.aliases[i].name, "llm-router", NULL);
+            add(&l, s->policy.aliases[i].name, NULL);
     for (size_t i = 0; i < s->n_providers; i++) {
-        const struct provider *p = &s->providers[i];
-        for (const char *const *m = p->static_models; m != NULL && *m != NULL; m++)
-            add(out, max, *m, p->name, NULL);
-        for (size_t k = 0; out->held[i] != NULL && k < out->held[i]->n; k++)
-            add(out, max, out->held[i]->items[k].name, p->name, &out->held[i]->items[k]);
+        l.owner = s->providers[i].name;
+        provider_each_model(&s->providers[i], out->held[i], add, &l);
     }
     return true;
 }

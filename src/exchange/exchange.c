@@ -55,6 +55,7 @@ bool exchange_env_init(struct exchange_env *env, struct err *err)
     env->waits = mem_zalloc(sizeof *env->waits * PROVIDERS_MAX);
     if (env->waits == NULL)
         return err_oom(err);
+    list_init(&env->live);
     arena_init(&env->scratch, SCRATCH_BYTES, SCRATCH_BYTES_MAX);
     buf_init(&env->encoded, SCRATCH_BYTES_MAX);
     for (size_t i = 0; i < PROVIDERS_MAX; i++) {
@@ -299,11 +300,11 @@ static void refuse_exhausted(struct exchange *x)
         message = x->upstream_message;
     } else if (o == OUTCOME_ENCODE) {
         message = x->upstream_message;
-    } else if (o == OUTCOME_BREAKER_OPEN) {
-        status = 503;
     } else if (x->is_private && !callers_fault) {
         error = LLM_ERR_PRIVACY_LOCAL_UNAVAILABLE;
         wait_ms = x->wait_hint_ms > 0 ? x->wait_hint_ms : 1000;
+    } else if (o == OUTCOME_BREAKER_OPEN) {
+        status = 503;
     }
     if (error == LLM_ERR_UPSTREAM_CUT) /* nothing was received that could be incomplete */
         error = LLM_ERR_ALL_PROVIDERS_FAILED;
@@ -667,7 +668,9 @@ static void count(struct exchange *x, int64_t now)
         .n_attempts = x->n_attempts,
         .provider = last != NULL && (ok || x->committed) ? last->provider_name : NULL,
         .provider_index = last != NULL ? last->provider : 0,
-        .model = last != NULL ? last->model : STRV_NONE,
+        /* A name that no provider has answered to may be any text a caller wrote. */
+        .model = last != NULL && x->attempts[x->n_attempts - 1].outcome == OUTCOME_OK ? last->model
+                                                                                      : STRV_NONE,
         .usage = x->usage,
         .error = x->error,
         .outcome = x->gone ? "caller_gone" : ok ? "ok" : llm_error_row(x->error)->code,
@@ -702,6 +705,7 @@ static void tear_down(struct exchange *x)
     relay_fini(x);
     buf_fini(&x->body);
     buf_fini(&x->path);
+    list_del(&x->live_node);
     x->env->active--;
     snapshot_unref(x->snapshot);
     x->snapshot = NULL;
@@ -745,7 +749,8 @@ static void act_on_verdict(struct exchange *x)
     if (x->committed) {
         int error = outcome_row(o)->error;
         x->over = true;
-        relay_fail_inband(x, error == LLM_ERR_DEADLINE_EXCEEDED ? error : LLM_ERR_UPSTREAM_CUT);
+        bool ours = error == LLM_ERR_DEADLINE_EXCEEDED || error == LLM_ERR_DRAINING;
+        relay_fail_inband(x, ours ? error : LLM_ERR_UPSTREAM_CUT);
         exchange_go(x, EX_CLOSE);
     } else if (x->state == EX_QUEUE && o == OUTCOME_BUSY) {
         x->tried |= 1u << x->target;
@@ -835,6 +840,7 @@ struct exchange *exchange_start(struct exchange_env *env, struct arena *arena, s
     x->deadline_us = x->started_us + (int64_t)x->snapshot->deadline_ms * 1000;
     x->limit_us = INT64_MAX;
     list_init(&x->queue_node);
+    list_add_tail(&env->live, &x->live_node);
     buf_init(&x->body, SIZE_MAX / 4);
     buf_init(&x->path, 4096);
     env->active++;
@@ -843,6 +849,19 @@ struct exchange *exchange_start(struct exchange_env *env, struct arena *arena, s
     exchange_enter(x);
     exchange_leave(x);
     return x;
+}
+
+void exchange_stop_all(struct exchange_env *env)
+{
+    struct list *pos, *tmp;
+    env->draining = true;
+    list_for_each(pos, tmp, &env->live)
+    {
+        struct exchange *x = list_entry(pos, struct exchange, live_node);
+        exchange_enter(x);
+        exchange_verdict(x, OUTCOME_STOPPED);
+        exchange_leave(x);
+    }
 }
 
 void exchange_caller_gone(struct exchange *x)

@@ -3,8 +3,8 @@
  * exchange - one request from caller to model and back. The spine: everything the program does for anyone
  * goes through exchange_start().
  *
- *   ADMIT > PLAN > (QUEUE) > SEND > AWAIT > HOLD > STREAM > CLOSE
- *             ^---------------------- BACKOFF      refuse > CLOSE
+ *   ADMIT > PLAN > (QUEUE) > SEND > AWAIT > HOLD > (STREAM) > FINISH > CLOSE
+ *             ^---------------------- BACKOFF           refuse > CLOSE
  *
  * A normal case: the plan's first target is admitted, the request is written in its dialect and sent; what
  * comes back is held until its first content, then relayed piece by piece. A bad case before that first
@@ -61,6 +61,7 @@ struct exchange_env {
     struct snapshot *snapshot; /* current; new exchanges take a reference */
     bool draining;
     size_t active;
+    struct list live; /* every exchange in progress */
     struct exchange_wait *waits; /* per provider cell: exchanges waiting for a slot */
     struct arena scratch;        /* for decoding one frame or body; empty between callbacks */
     struct buf encoded;          /* for encoding one frame's events; empty between callbacks */
@@ -103,6 +104,8 @@ struct exchange *exchange_start(struct exchange_env *env, struct arena *arena,
                                 const struct exchange_sink *sink, void *arg);
 /* The caller left: everything stops now, upstream too. No sink call after this. */
 void exchange_caller_gone(struct exchange *x);
+/* The process ends now: every exchange is told so, in-band where its answer has begun. */
+void exchange_stop_all(struct exchange_env *env);
 /* The caller has taken what was pending. */
 void exchange_proceed(struct exchange *x);
 

@@ -92,7 +92,8 @@ bool policy_hints(struct llm_request *r, strv mode, strv sensitivity, strv task,
         if (r->mode == LLM_MODE_UNSET || m < r->mode) /* two hints: the tighter one */
             r->mode = m;
     }
-    if (sensitivity.len > 0 && !strv_eq_nocase(sensitivity, STRV("public")))
+    if (sensitivity.len > 0 && !strv_eq_nocase(sensitivity, STRV("public")) &&
+        !strv_eq_nocase(sensitivity, STRV("normal")))
         r->private_hint = true;
     if (task.len > 0) {
         /* The scheduler's schema has the verdict among the classes. A body that says it is not overruled by

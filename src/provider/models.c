@@ -313,6 +313,20 @@ static const char *find_static(const struct provider *p, strv name)
     return NULL;
 }
 
+void provider_each_model(const struct provider *p, const struct provider_models *list,
+                         void (*fn)(void *arg, const char *name, const struct provider_model *facts),
+                         void *arg)
+{
+    const char *const *fixed = p->static_models;
+    if (fixed != NULL && fixed[0] != NULL) {
+        for (; *fixed != NULL; fixed++)
+            fn(arg, *fixed, find_model(p, list, strv_of(*fixed)));
+        return;
+    }
+    for (size_t i = 0; list != NULL && i < list->n; i++)
+        fn(arg, list->items[i].name, &list->items[i]);
+}
+
 /* Names that a provider takes although no list holds them: the engine's alias, which it will list
  * once it is up, and at the cloud the names without a date, which its list spells with one. */
 static bool is_own_name(const struct provider *p, strv name)

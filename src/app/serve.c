@@ -19,7 +19,7 @@
 #include "app/worker.h"
 #include "store/store.h"
 
-#define KEYS_WATCH_MS   1000
+#define TICK_MS         1000
 #define ENGINE_GRACE_MS 2500
 #define WORKERS_MAX     64
 
@@ -29,6 +29,8 @@ struct engine { /* a running local engine and the snapshot that describes it */
     struct provider_engine *handle;
     struct snapshot *snapshot;
     const struct provider *p;
+    bool retired; /* the configuration has it no longer: it goes when its last answer is out */
+    int64_t retired_us;
     bool stopping;
 };
 
@@ -47,6 +49,7 @@ struct serve {
     int64_t store_version;
     struct io_timer tick, deadline;
     bool draining, stopping;
+    bool forced; /* the drain was cut short */
 };
 
 /* ---- the process ---- */
@@ -118,13 +121,16 @@ static bool open_store(struct serve *s, struct err *err)
     return s->store != NULL;
 }
 
-static void watch_keys(void *arg)
+static void stop_retired(struct serve *s);
+
+static void on_tick(void *arg)
 {
     struct serve *s = arg;
     struct err err = ERR_INIT;
     struct policy_keys *keys = NULL;
-    io_timer_start(s->loop, &s->tick, KEYS_WATCH_MS, watch_keys, s);
+    io_timer_start(s->loop, &s->tick, TICK_MS, on_tick, s);
     log_flush(&s->log);
+    stop_retired(s);
     if (s->store == NULL && !open_store(s, &err))
         return;
     if (s->store == NULL)
@@ -268,6 +274,22 @@ static void stop_engine(struct engine *e)
     provider_engine_stop(e->handle, ENGINE_GRACE_MS, on_engine_stopped, e);
 }
 
+/* Whoever is still being answered by an engine that is to go may hear the end, for as long as a drain takes. */
+static void stop_retired(struct serve *s)
+{
+    struct engine *next;
+    for (struct engine *e = s->engines; e != NULL; e = next) {
+        next = e->next;
+        if (!e->retired)
+            continue;
+        pthread_mutex_lock(&e->p->cell->lock);
+        bool idle = e->p->cell->in_flight == 0;
+        pthread_mutex_unlock(&e->p->cell->lock);
+        if (idle || io_now_us(s->loop) - e->retired_us > (int64_t)s->config->drain_ms * 1000)
+            stop_engine(e);
+    }
+}
+
 static struct engine *engine_named(struct serve *s, const char *name)
 {
     for (struct engine *e = s->engines; e != NULL; e = e->next)
@@ -284,14 +306,27 @@ static void match_engines(struct serve *s)
         bool wanted = e->stopping;
         for (size_t i = 0; i < now->n_providers; i++)
             wanted = wanted || same_engine(e->p, &now->providers[i]);
-        if (!wanted)
-            stop_engine(e);
+        if (!wanted && !e->retired)
+            e->retired_us = io_now_us(s->loop);
+        e->retired = !wanted;
         /* One that is not running is gone by now, and with it may be others: on_engine_stopped() came here. */
         e = wanted ? e->next : s->engines;
     }
     for (size_t i = 0; i < now->n_providers; i++)
         if (spawns(&now->providers[i]) && engine_named(s, now->providers[i].name) == NULL)
             start_engine(s, now, &now->providers[i]);
+}
+
+/* The provider whose running engine would have to change, or NULL. It cannot under the streams it serves. */
+static const char *changed_engine(struct serve *s, const struct snapshot *now)
+{
+    for (size_t i = 0; i < now->n_providers; i++) {
+        const struct engine *e =
+            spawns(&now->providers[i]) ? engine_named(s, now->providers[i].name) : NULL;
+        if (e != NULL && !e->retired && !same_engine(e->p, &now->providers[i]))
+            return e->p->name;
+    }
+    return NULL;
 }
 
 /* ---- configuration ---- */
@@ -333,6 +368,14 @@ static void on_reload(void *arg, int signum)
         LOG(&s->log, LOG_ERROR, "reload_refused", LOG_I(LINE, err.line), LOG_C(REASON, err.text));
         return;
     }
+    const char *changed = changed_engine(s, now->snapshot);
+    if (changed != NULL) {
+        metric_add(metrics_process(), METRIC_RELOADS_FAILED, 0, 1);
+        LOG(&s->log, LOG_ERROR, "reload_refused", LOG_C(PROVIDER, changed),
+            LOG_C(REASON, "the options of a running engine cannot change; restart the router"));
+        config_free(now);
+        return;
+    }
     const char *const *restart = config_needs_restart(s->config, now);
     for (; restart != NULL && *restart != NULL; restart++)
         LOG(&s->log, LOG_WARN, "needs_restart", LOG_C(OPTION, *restart));
@@ -359,6 +402,7 @@ static void stop_now(void *arg)
     if (s->stopping)
         return;
     s->stopping = true;
+    s->forced = s->n_drained < s->n_workers;
     for (unsigned i = 0; i < s->n_workers; i++)
         worker_stop(&s->workers[i]);
     struct engine *next;
@@ -461,7 +505,8 @@ static bool start(struct serve *s, struct err *err)
 
 static void finish(struct serve *s)
 {
-    sigset_t hangup; /* nobody listens to it any more, and by itself it would kill us before we are done */
+    sigset_t
+        hangup; /* nobody listens to it any more, and by itself it would kill us before we are done */
     sigemptyset(&hangup);
     sigaddset(&hangup, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &hangup, NULL);
@@ -509,9 +554,9 @@ int app_serve(const struct config_source *source)
     bool ok = start(&s, &err);
     if (ok) {
         use_snapshot(&s);
-        watch_keys(&s);
+        on_tick(&s);
         io_loop_run(s.loop);
-        LOG(&s.log, LOG_INFO, "stopped", LOG_C(STATE, "drained"));
+        LOG(&s.log, LOG_INFO, "stopped", LOG_C(STATE, s.forced ? "forced" : "drained"));
     } else {
         complain(&err);
     }

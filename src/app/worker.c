@@ -184,9 +184,18 @@ void worker_drain(struct worker *w)
         worker_stop(w);
 }
 
+/* Callers who are still being answered are told; what they are told goes out at the end of the turn. */
+static void stop(void *arg)
+{
+    struct worker *w = arg;
+    exchange_stop_all(&w->env);
+    io_loop_stop(w->loop);
+}
+
 void worker_stop(struct worker *w)
 {
-    io_loop_stop(w->loop);
+    if (!io_post(w->loop, stop, w))
+        io_loop_stop(w->loop);
 }
 
 void worker_join(struct worker *w)

@@ -11,11 +11,12 @@
 
 #include "exchange/exchange_int.h"
 
-#define STEPS_PER_TURN 64      /* more in one go is a loop in the table */
-#define SCRATCH_BYTES 4096
-#define SCRATCH_BYTES_MAX ((size_t)1 << 30) /* the sizes of frames and replies are limited where they come in */
-#define FINISH_LINGER_MS 1000  /* for the upstream's last chunk after its terminator */
-#define QUEUE_LIMIT(x) ((x)->p->limits.queue_ms)
+#define STEPS_PER_TURN 64 /* more in one go is a loop in the table */
+#define SCRATCH_BYTES  4096
+#define SCRATCH_BYTES_MAX                                                                          \
+    ((size_t)1 << 30)         /* the sizes of frames and replies are limited where they come in */
+#define FINISH_LINGER_MS 1000 /* for the upstream's last chunk after its terminator */
+#define QUEUE_LIMIT(x)   ((x)->p->limits.queue_ms)
 
 /* ---- snapshots ---- */
 
@@ -37,7 +38,7 @@ struct exchange_wait { /* one per provider cell */
     struct exchange_env *env;
     struct list waiting; /* of exchange.queue_node, oldest first */
     struct provider_waiter waiter;
-    const struct provider *p; /* any provider of the cell, for waiting again */
+    const struct provider *p;  /* any provider of the cell, for waiting again */
     struct snapshot *snapshot; /* keeps p */
 };
 
@@ -131,8 +132,8 @@ static enum step close_exchange(struct exchange *x);
 static const struct {
     const char *name;
     enum step (*run)(struct exchange *);
-    uint32_t next;          /* every legal move besides CLOSE, which is legal from everywhere */
-    enum outcome timeout;   /* what it means when the state's limit passes */
+    uint32_t next;        /* every legal move besides CLOSE, which is legal from everywhere */
+    enum outcome timeout; /* what it means when the state's limit passes */
 } states[] = {
     [EX_ADMIT] = {"admit", admit, TO(PLAN), OUTCOME_DEADLINE},
     [EX_PLAN] = {"plan", plan, TO(QUEUE) | TO(SEND), OUTCOME_DEADLINE},
@@ -140,7 +141,8 @@ static const struct {
     [EX_BACKOFF] = {"backoff", backoff, TO(PLAN), OUTCOME_DEADLINE},
     [EX_SEND] = {"send", send_request, TO(AWAIT) | TO(PLAN) | TO(BACKOFF), OUTCOME_CONNECT_TIMEOUT},
     [EX_AWAIT] = {"await", await_head, TO(HOLD) | TO(PLAN) | TO(BACKOFF), OUTCOME_HEAD_TIMEOUT},
-    [EX_HOLD] = {"hold", hold, TO(STREAM) | TO(FINISH) | TO(PLAN) | TO(BACKOFF), OUTCOME_FIRST_TOKEN_TIMEOUT},
+    [EX_HOLD] = {"hold", hold, TO(STREAM) | TO(FINISH) | TO(PLAN) | TO(BACKOFF),
+                 OUTCOME_FIRST_TOKEN_TIMEOUT},
     [EX_STREAM] = {"stream", stream, TO(FINISH), OUTCOME_IDLE_TIMEOUT},
     [EX_FINISH] = {"finish", finish, 0, OUTCOME_OK},
     [EX_CLOSE] = {"close", close_exchange, 0, OUTCOME_DEADLINE},
@@ -199,7 +201,8 @@ static void arm_timer(struct exchange *x)
             due = ping;
     }
     int64_t wait_us = due - io_now_us(x->env->loop);
-    io_timer_start(x->env->loop, &x->timer, wait_us > 0 ? (uint64_t)(wait_us + 999) / 1000 : 0, on_timer, x);
+    io_timer_start(x->env->loop, &x->timer, wait_us > 0 ? (uint64_t)(wait_us + 999) / 1000 : 0,
+                   on_timer, x);
 }
 
 static void on_timer(void *arg)
@@ -260,13 +263,17 @@ static void end_attempt(struct exchange *x, enum outcome o)
 
 /* ---- refusing ---- */
 
-static void refuse(struct exchange *x, int error, int status, strv message, strv field, uint64_t wait_ms)
+static void refuse(struct exchange *x, int error, int status, strv message, strv field,
+                   uint64_t wait_ms)
 {
     const struct llm_error_row *row = llm_error_row(error);
     x->error = error > LLM_OK ? error : LLM_ERR_INTERNAL; /* ERR_CODE_OOM is none of ours */
-    x->sent_status = status != 0 ? status : x->r->dialect == LLM_ANTHROPIC ? row->anthropic_status : row->status;
+    x->sent_status = status != 0                      ? status
+                     : x->r->dialect == LLM_ANTHROPIC ? row->anthropic_status
+                                                      : row->status;
     x->over = true;
-    x->sink->fail(x->sink_arg, x, error, x->sent_status, message.len > 0 ? message : strv_of(row->text), field,
+    x->sink->fail(x->sink_arg, x, error, x->sent_status,
+                  message.len > 0 ? message : strv_of(row->text), field,
                   wait_ms > 0 ? (wait_ms + 999) / 1000 : 0);
     exchange_go(x, EX_CLOSE);
 }
@@ -293,8 +300,9 @@ static void refuse_exhausted(struct exchange *x)
     strv message = STRV_NONE;
     uint64_t wait_ms = llm_error_row(error)->retry ? x->wait_hint_ms : 0;
 
-    bool callers_fault = o == OUTCOME_REJECTED || o == OUTCOME_CONTEXT_TOO_LONG || o == OUTCOME_MODEL_MISSING ||
-                         o == OUTCOME_UNSUPPORTED || o == OUTCOME_ENCODE || o == OUTCOME_DEADLINE;
+    bool callers_fault = o == OUTCOME_REJECTED || o == OUTCOME_CONTEXT_TOO_LONG ||
+                         o == OUTCOME_MODEL_MISSING || o == OUTCOME_UNSUPPORTED ||
+                         o == OUTCOME_ENCODE || o == OUTCOME_DEADLINE;
     if (o == OUTCOME_REJECTED) {
         status = x->status >= 400 && x->status < 500 ? x->status : 0;
         message = x->upstream_message;
@@ -316,7 +324,8 @@ static void refuse_exhausted(struct exchange *x)
 
 /* ---- steps ---- */
 
-static bool has_model(void *arg, size_t i, strv model, struct arena *arena, strv *exact, bool *remote)
+static bool has_model(void *arg, size_t i, strv model, struct arena *arena, strv *exact,
+                      bool *remote)
 {
     struct snapshot *s = arg;
     return provider_has_model(&s->providers[i], model, arena, exact, remote);
@@ -333,8 +342,8 @@ static strv any_model(void *arg, size_t i, struct arena *arena)
     return name;
 }
 
-static bool make_plan(struct snapshot *s, const struct llm_request *r, struct arena *arena, struct policy_plan *out,
-                      struct err *err)
+static bool make_plan(struct snapshot *s, const struct llm_request *r, struct arena *arena,
+                      struct policy_plan *out, struct err *err)
 {
     struct policy_facts facts = {
         .conf = &s->policy,
@@ -389,10 +398,12 @@ static bool target_left(const struct exchange *x, size_t i)
 /* The next target in order; after a missing model, one of the same provider first. */
 static int next_target(const struct exchange *x)
 {
-    bool model_missing = x->n_attempts > 0 && outcome_row(x->attempts[x->n_attempts - 1].outcome)->next == NEXT_MODEL;
+    bool model_missing = x->n_attempts > 0 &&
+                         outcome_row(x->attempts[x->n_attempts - 1].outcome)->next == NEXT_MODEL;
     if (model_missing && x->target >= 0)
         for (size_t i = 0; i < x->plan->n; i++)
-            if (target_left(x, i) && x->plan->targets[i].provider == x->plan->targets[x->target].provider)
+            if (target_left(x, i) &&
+                x->plan->targets[i].provider == x->plan->targets[x->target].provider)
                 return (int)i;
     for (size_t i = 0; i < x->plan->n; i++)
         if (target_left(x, i))
@@ -411,7 +422,8 @@ static bool is_confined(const struct policy_conf *conf)
 static bool may_leave_to(const struct exchange *x, const struct provider *p)
 {
     bool remote = false;
-    if (!x->is_private && !is_confined(&x->snapshot->policy) && !is_confined(&x->env->snapshot->policy))
+    if (!x->is_private && !is_confined(&x->snapshot->policy) &&
+        !is_confined(&x->env->snapshot->policy))
         return true;
     if (p->zone != ZONE_LOCAL)
         return false;
@@ -500,7 +512,8 @@ static void wake_queue(void *arg)
     while (!list_empty(&w->waiting)) {
         struct exchange *x = list_first(&w->waiting, struct exchange, queue_node);
         uint64_t wait_ms = 0;
-        const struct provider *p = x->p; /* its own configuration's idea of how many places there are */
+        const struct provider *p =
+            x->p; /* its own configuration's idea of how many places there are */
         exchange_enter(x);
         enum admit a = provider_admit(p, x->entered_us, &wait_ms);
         if (a == ADMIT_GO) {
@@ -554,7 +567,8 @@ static enum step send_request(struct exchange *x)
         return STEP_WAIT;
     }
     if (!relay_begin(x) || !encode(x, &err)) {
-        bool memory = x->body.failed || x->path.failed || x->arena->failed || x->r->arena->failed || !err.set;
+        bool memory =
+            x->body.failed || x->path.failed || x->arena->failed || x->r->arena->failed || !err.set;
         exchange_verdict(x, memory ? OUTCOME_NO_MEMORY : OUTCOME_ENCODE);
         if (!memory)
             x->upstream_message = arena_strv(x->arena, strv_of(err.text));
@@ -587,7 +601,8 @@ static enum step send_request(struct exchange *x)
 
 static uint64_t first_token_limit(const struct exchange *x)
 {
-    return provider_is_cold(x->p, x->attempt_us) ? x->p->limits.cold_ms : x->p->limits.first_token_ms;
+    return provider_is_cold(x->p, x->attempt_us) ? x->p->limits.cold_ms
+                                                 : x->p->limits.first_token_ms;
 }
 
 static enum step await_head(struct exchange *x)
@@ -673,7 +688,9 @@ static void count(struct exchange *x, int64_t now)
                                                                                       : STRV_NONE,
         .usage = x->usage,
         .error = x->error,
-        .outcome = x->gone ? "caller_gone" : ok ? "ok" : llm_error_row(x->error)->code,
+        .outcome = x->gone ? "caller_gone"
+                   : ok    ? "ok"
+                           : llm_error_row(x->error)->code,
         .caller_gone = x->gone,
         .status = x->sent_status,
         .bytes_in = x->caller->bytes_in,
@@ -720,7 +737,8 @@ static void after_failure(struct exchange *x, enum outcome o)
     if (x->retry_after_ms > pause)
         pause = x->retry_after_ms;
     bool same = row->next == NEXT_RETRY && x->tries < limits->retries &&
-                x->retry_after_ms <= limits->retry_after_max_ms && x->calls < x->snapshot->attempts_max &&
+                x->retry_after_ms <= limits->retry_after_max_ms &&
+                x->calls < x->snapshot->attempts_max &&
                 io_now_us(x->env->loop) + (int64_t)pause * 1000 < x->deadline_us;
     wait_hint(x, x->retry_after_ms);
     if (row->next == NEXT_TELL) {
@@ -818,8 +836,9 @@ void exchange_verdict(struct exchange *x, enum outcome outcome)
 
 /* ---- the outside ---- */
 
-struct exchange *exchange_start(struct exchange_env *env, struct arena *arena, struct llm_request *r,
-                                const struct exchange_caller *caller, const struct exchange_sink *sink, void *arg)
+struct exchange *exchange_start(struct exchange_env *env, struct arena *arena,
+                                struct llm_request *r, const struct exchange_caller *caller,
+                                const struct exchange_sink *sink, void *arg)
 {
     struct exchange *x = ARENA_NEW(arena, struct exchange);
     if (x == NULL)

@@ -61,7 +61,7 @@ struct exchange_env {
     struct snapshot *snapshot; /* current; new exchanges take a reference */
     bool draining;
     size_t active;
-    struct list live; /* every exchange in progress */
+    struct list live;            /* every exchange in progress */
     struct exchange_wait *waits; /* per provider cell: exchanges waiting for a slot */
     struct arena scratch;        /* for decoding one frame or body; empty between callbacks */
     struct buf encoded;          /* for encoding one frame's events; empty between callbacks */

@@ -71,7 +71,7 @@ struct exchange {
     size_t n_attempts; /* those that were only looked at, too */
     size_t calls;      /* those that were not */
     struct list queue_node;
-    struct list live_node;   /* env->live */
+    struct list live_node; /* env->live */
 
     /* the attempt */
     const struct provider *p;

@@ -314,7 +314,8 @@ static const char *find_static(const struct provider *p, strv name)
 }
 
 void provider_each_model(const struct provider *p, const struct provider_models *list,
-                         void (*fn)(void *arg, const char *name, const struct provider_model *facts),
+                         void (*fn)(void *arg, const char *name,
+                                    const struct provider_model *facts),
                          void *arg)
 {
     const char *const *fixed = p->static_models;

@@ -240,7 +240,8 @@ void provider_models_unref(struct provider_models *m); /* NULL is fine */
 /* Walks the models that may be asked of the provider: the configured ones if there are any, else those of
  * `list` (may be NULL). facts is NULL for a configured model that the list does not hold. */
 void provider_each_model(const struct provider *p, const struct provider_models *list,
-                         void (*fn)(void *arg, const char *name, const struct provider_model *facts),
+                         void (*fn)(void *arg, const char *name,
+                                    const struct provider_model *facts),
                          void *arg);
 /* Reads the answer to the provider's list request (path below) and puts it in the cell. */
 bool provider_models_take(struct provider_cell *cell, enum provider_kind kind, strv body,

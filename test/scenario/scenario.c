@@ -33,6 +33,7 @@
  *   ledger rows N | has TEXT | lacks TEXT    rows so far; the last row's text
  *   reload PATH=VALUE ...                as SIGHUP does, with these options changed
  *   drain                                as SIGTERM does
+ *   stop                                 as a second SIGTERM does
  *
  * With --fault every scenario runs again and again, the 1st, 2nd, ... n-th allocation failing. Expectations
  * are not looked at then (a refused allocation may well change the answer), but nothing may crash, leak, or
@@ -51,17 +52,17 @@
 #include "app/worker.h"
 #include "fake_io.h"
 
-#define PEERS_MAX 64
-#define NAMED_MAX 16
+#define PEERS_MAX  64
+#define NAMED_MAX  16
 #define CONFIG_MAX 16384
 
 struct provider_side {
     char name[32];
     struct fake_peer *peers[PEERS_MAX]; /* every connection of it, in order */
     size_t n, calls;
-    struct fake_peer *now;              /* whose request is being answered */
+    struct fake_peer *now; /* whose request is being answered */
     char headers[1024];
-    char body[65536];                   /* of the request in hand */
+    char body[65536]; /* of the request in hand */
 };
 
 struct client_side {
@@ -87,7 +88,7 @@ static struct {
     size_t n_clients;
     int log_fd;
     size_t cut;
-    bool fault;       /* expectations are not looked at */
+    bool fault; /* expectations are not looked at */
     bool failed;
     char why[1024];
     bool drained;
@@ -347,8 +348,9 @@ static void send_request(struct client_side *c, const char *method, char *rest)
         header = blank + 1;
     }
     char *body = body_of(spec);
-    int n = snprintf(head, sizeof head, "%s %s HTTP/1.1\r\nHost: 127.0.0.1:8484\r\nContent-Length: %zu\r\n%s%s\r\n", method,
-                     path, strlen(body), header, header[0] != '\0' ? "\r\n" : "");
+    int n = snprintf(head, sizeof head,
+                     "%s %s HTTP/1.1\r\nHost: 127.0.0.1:8484\r\nContent-Length: %zu\r\n%s%s\r\n",
+                     method, path, strlen(body), header, header[0] != '\0' ? "\r\n" : "");
     fake_peer_send(c->peer, head, (size_t)n);
     fake_peer_send(c->peer, body, strlen(body));
     free(body);
@@ -394,7 +396,8 @@ static void client_expect(struct client_side *c, char *rest)
             fail("expected a complete reply, got: %.700s", seen);
     } else if (strcmp(what, "truncated") == 0) {
         if (complete(c) || !gone)
-            fail("expected a reply that is broken off%s", gone ? ", and it looks complete" : ", and the connection is open");
+            fail("expected a reply that is broken off%s",
+                 gone ? ", and it looks complete" : ", and the connection is open");
     } else if (strcmp(what, "nothing") == 0) {
         if (c->len > 0)
             fail("expected nothing yet, got: %.200s", seen);
@@ -432,7 +435,8 @@ static void do_client(char *rest)
             fake_peer_reset(c->peer);
         else if (strcmp(what, "window") == 0) {
             char *n = need(&rest, "bytes");
-            fake_peer_window(c->peer, strcmp(n, "all") == 0 ? FAKE_UNLIMITED : strtoul(n, NULL, 10));
+            fake_peer_window(c->peer,
+                             strcmp(n, "all") == 0 ? FAKE_UNLIMITED : strtoul(n, NULL, 10));
         } else if (strcmp(what, "expect") == 0)
             client_expect(c, rest);
         else
@@ -505,11 +509,12 @@ static const char *type_of(const char *word)
                                          : "application/json";
 }
 
-static void say_head(struct provider_side *p, const char *status, const char *type, const char *framing)
+static void say_head(struct provider_side *p, const char *status, const char *type,
+                     const char *framing)
 {
     char head[2048];
-    int n = snprintf(head, sizeof head, "HTTP/1.1 %s X\r\nContent-Type: %s\r\n%s%s\r\n\r\n", status, type_of(type), p->headers,
-                     framing);
+    int n = snprintf(head, sizeof head, "HTTP/1.1 %s X\r\nContent-Type: %s\r\n%s%s\r\n\r\n", status,
+                     type_of(type), p->headers, framing);
     p->headers[0] = '\0';
     fake_peer_send(p->now, head, (size_t)n);
 }
@@ -534,7 +539,8 @@ static void say_giant(struct provider_side *p, size_t n)
 static void say_big(struct provider_side *p, size_t n)
 {
     char *text = malloc(n + 256);
-    size_t at = (size_t)sprintf(text, "data: {\"id\":\"u1\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"");
+    size_t at = (size_t)sprintf(
+        text, "data: {\"id\":\"u1\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"");
     memset(text + at, 'x', n);
     at += n;
     at += (size_t)sprintf(text + at, "\"},\"finish_reason\":null}]}\n\n");
@@ -547,7 +553,8 @@ static void take_models(const struct provider_side *side, const char *list)
     struct err err = ERR_INIT;
     for (size_t i = 0; i < t.config->snapshot->n_providers; i++) {
         const struct provider *p = &t.config->snapshot->providers[i];
-        if (strcmp(p->name, side->name) == 0 && !provider_models_take(p->cell, p->kind, strv_of(list), &err))
+        if (strcmp(p->name, side->name) == 0 &&
+            !provider_models_take(p->cell, p->kind, strv_of(list), &err))
             fail("the list of models of %s: %s", p->name, err.text);
     }
 }
@@ -557,7 +564,10 @@ static void do_provider(char *rest)
     static const struct {
         const char *word;
         enum fake_answer answer;
-    } answers[] = {{"accept", FAKE_ACCEPT}, {"refuse", FAKE_REFUSE}, {"hang", FAKE_HANG}, {"dns", FAKE_NO_NAME},
+    } answers[] = {{"accept", FAKE_ACCEPT},
+                   {"refuse", FAKE_REFUSE},
+                   {"hang", FAKE_HANG},
+                   {"dns", FAKE_NO_NAME},
                    {"unreachable", FAKE_UNREACHABLE}};
     struct provider_side *p = provider_side(need(&rest, "provider"));
     char *what = need(&rest, "what");
@@ -585,7 +595,8 @@ static void do_provider(char *rest)
         fail("provider %s has no request in hand", p->name);
         if (!t.fault)
             return;
-        if (!next_request(p, "POST", "")) /* with failing memory the script may be ahead of the program */
+        if (!next_request(p, "POST",
+                          "")) /* with failing memory the script may be ahead of the program */
             return;
     }
     if (strcmp(what, "reply") == 0) {
@@ -599,10 +610,12 @@ static void do_provider(char *rest)
     } else if (strcmp(what, "head") == 0) {
         char *status = need(&rest, "status"), *type = need(&rest, "type");
         say_head(p, status, type, "Transfer-Encoding: chunked");
-    } else if (strcmp(what, "event") == 0 || strcmp(what, "line") == 0 || strcmp(what, "bytes") == 0) {
+    } else if (strcmp(what, "event") == 0 || strcmp(what, "line") == 0 ||
+               strcmp(what, "bytes") == 0) {
         char *text = unescape(tail(&rest));
         char *chunk = malloc(strlen(text) + 16);
-        size_t n = (size_t)sprintf(chunk, "%s%s%s", what[0] == 'e' ? (text[0] == 'e' ? "" : "data: ") : "", text,
+        size_t n = (size_t)sprintf(chunk, "%s%s%s",
+                                   what[0] == 'e' ? (text[0] == 'e' ? "" : "data: ") : "", text,
                                    what[0] == 'e'   ? "\n\n"
                                    : what[0] == 'l' ? "\n"
                                                     : "");
@@ -702,6 +715,9 @@ static void do_line(char *line)
         do_reload(rest);
     } else if (strcmp(verb, "drain") == 0) {
         worker_drain(&t.worker);
+        settle();
+    } else if (strcmp(verb, "stop") == 0) {
+        exchange_stop_all(&t.worker.env);
         settle();
     } else
         die("unknown line:", verb);
@@ -821,14 +837,15 @@ static void run_script(const struct script *s, bool fault, int *passed, int *fai
         ok = play(s, n, NULL);
         if (!ok) {
             char which[64];
-            snprintf(which, sizeof which, " (allocation %llu of %llu refused)", (unsigned long long)n,
-                     (unsigned long long)allocations);
+            snprintf(which, sizeof which, " (allocation %llu of %llu refused)",
+                     (unsigned long long)n, (unsigned long long)allocations);
             strncat(t.why, which, sizeof t.why - strlen(t.why) - 1);
         }
     }
     ok ? ++*passed : ++*failed;
     if (ok && fault)
-        printf("ok %s # %llu allocations refused in turn\n", s->title, (unsigned long long)allocations);
+        printf("ok %s # %llu allocations refused in turn\n", s->title,
+               (unsigned long long)allocations);
     else if (ok)
         printf("ok %s\n", s->title);
     else
@@ -883,7 +900,8 @@ static void run_file(const char *path, bool fault, int *passed, int *failed)
             char *open = strchr(trimmed, '"'), *close = strrchr(trimmed, '"');
             if (open == NULL || close == open)
                 die("a title in quotes is missing:", trimmed);
-            snprintf(s.title, sizeof s.title, "%s: %.*s", t.file, (int)(close - open - 1), open + 1);
+            snprintf(s.title, sizeof s.title, "%s: %.*s", t.file, (int)(close - open - 1),
+                     open + 1);
         } else if (strcmp(trimmed, "config") == 0) {
             in_config = true;
             s.config[0] = '\0';

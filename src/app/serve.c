@@ -138,7 +138,7 @@ static void on_tick(void *arg)
     int64_t version = store_version(s->store);
     if (version == s->store_version)
         return;
-    if (!load_keys(s, &keys, &err)) { /* the old keys stay */
+    if (!load_keys(s, &keys, &err) || keys == NULL) { /* the old keys stay */
         LOG(&s->log, LOG_ERROR, "keys_not_read", LOG_C(REASON, "the key store cannot be read"));
         return;
     }

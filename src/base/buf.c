@@ -168,6 +168,7 @@ static bool grow(struct buf *b, size_t need)
     if (cap > b->max)
         cap = b->max; /* need <= max, see buf_reserve() */
     if (b->start != 0) {
+        assert(b->data != NULL); /* what was eaten was there */
         memmove(b->data, b->data + b->start, buf_len(b));
         b->end -= b->start;
         b->start = 0;

@@ -52,7 +52,9 @@ static inline size_t buf_len(const struct buf *b)
 
 static inline strv buf_view(const struct buf *b) /* until the next append */
 {
-    return (strv){b->data != NULL ? b->data + b->start : "", b->end - b->start};
+    if (b->data == NULL)
+        return (strv){"", 0};
+    return (strv){b->data + b->start, b->end - b->start};
 }
 
 #endif

@@ -178,7 +178,7 @@ bool json_put_num(struct buf *b, double v)
     /* yyjson writes the shortest form, but only through an allocator, and 1 as "1.0". */
     char room[512];
     yyjson_alc alc;
-    yyjson_val number;
+    yyjson_val number = {0};
     size_t len = 0;
     yyjson_alc_pool_init(&alc, room, sizeof(room));
     unsafe_yyjson_set_real(&number, v);

@@ -273,7 +273,9 @@ static void test_its_own_children_go_with_it(void **state)
 
     run_script(f, "sleep 1000 & echo $! >&2; exit 0");
     assert_int_equal(f->status, 0);
-    wait_until_gone(f, atoi(f->lines.data));
+    char pid[32];
+    snprintf(pid, sizeof pid, STRV_FMT, STRV_ARG(buf_view(&f->lines))); /* it has no terminator */
+    wait_until_gone(f, atoi(pid));
 }
 
 /* A process of its own that starts a child and is killed without a chance to clean up. */

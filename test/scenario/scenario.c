@@ -451,7 +451,9 @@ static bool next_request(struct provider_side *p, const char *method, const char
     char want[512];
     for (size_t i = 0; i < p->n; i++) {
         strv got = fake_peer_received(p->peers[i]);
-        char *text = strndup(got.ptr, got.len);
+        char *text = malloc(got.len + 1); /* no terminator is promised */
+        memcpy(text, got.ptr, got.len);
+        text[got.len] = '\0';
         char *end = strstr(text, "\r\n\r\n");
         char *length = strcasestr(text, "Content-Length: ");
         size_t body = length != NULL && length < end ? strtoul(length + 16, NULL, 10) : 0;

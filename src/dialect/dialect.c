@@ -62,6 +62,8 @@ static bool duplicate(strv key, struct err *err)
 /* Comparing each with each is quickest for the few members that real objects have, and a gift to an
  * attacker beyond that. */
 #define FEW 16
+/* Sorting more than this takes the time that others wait for; no real object has as many. */
+#define MEMBERS_MAX 16384
 
 static bool unique_few(yyjson_val *obj, struct err *err)
 {
@@ -81,6 +83,9 @@ static bool unique_few(yyjson_val *obj, struct err *err)
 
 static bool unique_many(yyjson_val *obj, struct err *err)
 {
+    if (yyjson_obj_size(obj) > MEMBERS_MAX)
+        return err_set(err, LLM_ERR_INVALID_REQUEST, "an object has more than %d members",
+                       MEMBERS_MAX);
     yyjson_val **keys = mem_alloc(yyjson_obj_size(obj) * sizeof(*keys));
     if (keys == NULL)
         return err_oom(err);

@@ -19,6 +19,7 @@
 #define LIST_BYTES_MAX ((size_t)8 << 20)
 #define JSON_BYTES_MAX ((size_t)64 << 20) /* a parsed value is larger than its text */
 #define NAME_BYTES_MAX 256
+#define MODELS_MAX     4096 /* names are looked up and compared one by one, while callers wait */
 
 const char *provider_models_path(enum provider_kind kind)
 {
@@ -204,6 +205,8 @@ static bool read_items(yyjson_val *list, enum provider_kind kind, struct provide
 {
     yyjson_val *v;
     size_t i, max, n = yyjson_arr_size(list);
+    if (n > MODELS_MAX)
+        return err_set(err, 0, "a list of more than %d models", MODELS_MAX);
     struct provider_model *read = ARENA_ARRAY(&m->arena, struct provider_model, n + 1);
     m->items = ARENA_ARRAY(&m->arena, struct provider_model, n + 1);
     if (read == NULL || m->items == NULL)
@@ -340,6 +343,8 @@ static bool is_own_name(const struct provider *p, strv name)
 
 static bool is_remote(const struct provider *p, strv name, const struct provider_model *known)
 {
+    if (p->kind == PROVIDER_OPENAI) /* an Ollama's other interface, whose list does not say where */
+        return is_cloud_tag(name);
     if (p->kind != PROVIDER_OLLAMA)
         return false;
     return known == NULL || known->remote || is_cloud_tag(name);

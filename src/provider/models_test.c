@@ -277,6 +277,13 @@ static const struct {
     {PROVIDER_OLLAMA, ZONE_LOCAL, ollama, {"my-alias"}, "my-alias", "my-alias", true},
     {PROVIDER_OPENAI, ZONE_LOCAL, vllm, {NULL}, "Qwen/Qwen3-8B", "Qwen/Qwen3-8B", false},
     {PROVIDER_OPENAI, ZONE_LOCAL, vllm, {NULL}, "qwen/qwen3-8b", NULL, false},
+    {PROVIDER_OPENAI,
+     ZONE_LOCAL,
+     vllm,
+     {"gpt-oss:120b-cloud"},
+     "gpt-oss:120b-cloud",
+     "gpt-oss:120b-cloud",
+     true},
     {PROVIDER_OPENAI, ZONE_LOCAL, docker, {NULL}, "ai/smollm2", "ai/smollm2:latest", false},
     /* a static list is the whole list */
     {PROVIDER_OPENAI, ZONE_LOCAL, vllm, {"other"}, "Qwen/Qwen3-8B", NULL, false},
@@ -320,6 +327,21 @@ static void a_name_belongs_to_who_has_it(void **state)
     }
 }
 
+static void a_list_without_end_is_refused(void **state)
+{
+    struct world *w = *state;
+    struct err err = ERR_INIT;
+    struct buf list;
+    buf_init(&list, 1 << 20);
+    buf_put_cstr(&list, "{\"data\":[");
+    for (int i = 0; i < 4097; i++)
+        buf_printf(&list, "%s{\"id\":\"m%d\"}", i > 0 ? "," : "", i);
+    buf_put_cstr(&list, "]}");
+    assert_false(provider_models_take(w->p.cell, PROVIDER_OPENAI, buf_view(&list), &err));
+    assert_null(provider_models_get(w->p.cell));
+    buf_fini(&list);
+}
+
 static void an_engine_has_a_name(void **state)
 {
     (void)state;
@@ -354,6 +376,7 @@ int main(void)
         TEST(a_list_in_use_outlives_its_successor),
         TEST(refused_memory_leaves_the_old_list),
         TEST(a_name_belongs_to_who_has_it),
+        TEST(a_list_without_end_is_refused),
         TEST(an_engine_has_a_name),
         TEST(every_kind_has_a_path),
     };

@@ -470,7 +470,8 @@ class Router:
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE)
 
     def start(self):
-        self.log = os.path.join(self.dir, "log")
+        # A folder may serve one router after another; each has a log of its own.
+        self.log = os.path.join(self.dir, "log-%d" % len(os.listdir(self.dir)))
         where = ["-c", self.path] if self.has_file else []
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen([router_binary(), "serve", *where, *self.args], env=self.env,

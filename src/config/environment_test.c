@@ -281,7 +281,7 @@ static void wrong_assignments_are_refused(void **state)
     } cases[] = {
         {"workers", "--set: expected option=value"},
         {"wrokers=1", "--set: unknown option \"wrokers\"; did you mean \"workers\"?"},
-        {"workers=x", "--set: workers: expected a whole number from 0 to 256, not \"x\""},
+        {"workers=x", "--set: workers: expected a whole number from 0 to 64, not \"x\""},
         {"providers.a/b.kind=ollama", "--set: providers: expected a name of at most 63 letters, "
                                       "digits, - and _, other than \"auto\""},
         {"routes.easy=fast",

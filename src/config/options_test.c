@@ -50,7 +50,7 @@ static void numbers(void **state)
         {"server.max_body", "1MB", 0, NULL},
         {"server.max_body", "1024", 0, NULL},
         {"workers", "0", 0, "0"},
-        {"workers", "256", 256, "256"},
+        {"workers", "64", 64, "64"},
         {"workers", "0x10", 0, NULL},
         {"workers", " 1", 0, NULL},
         {"airgap", "TRUE", 1, "true"},

@@ -302,15 +302,13 @@ static struct engine *engine_named(struct serve *s, const char *name)
 static void match_engines(struct serve *s)
 {
     struct snapshot *now = s->config->snapshot;
-    for (struct engine *e = s->engines; e != NULL;) {
+    for (struct engine *e = s->engines; e != NULL; e = e->next) {
         bool wanted = e->stopping;
         for (size_t i = 0; i < now->n_providers; i++)
             wanted = wanted || same_engine(e->p, &now->providers[i]);
         if (!wanted && !e->retired)
             e->retired_us = io_now_us(s->loop);
         e->retired = !wanted;
-        /* One that is not running is gone by now, and with it may be others: on_engine_stopped() came here. */
-        e = wanted ? e->next : s->engines;
     }
     for (size_t i = 0; i < now->n_providers; i++)
         if (spawns(&now->providers[i]) && engine_named(s, now->providers[i].name) == NULL)

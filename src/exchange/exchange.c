@@ -303,12 +303,13 @@ static void refuse_exhausted(struct exchange *x)
     bool callers_fault = o == OUTCOME_REJECTED || o == OUTCOME_CONTEXT_TOO_LONG ||
                          o == OUTCOME_MODEL_MISSING || o == OUTCOME_UNSUPPORTED ||
                          o == OUTCOME_ENCODE || o == OUTCOME_DEADLINE;
+    bool ours = o == OUTCOME_STOPPED;
     if (o == OUTCOME_REJECTED) {
         status = x->status >= 400 && x->status < 500 ? x->status : 0;
         message = x->upstream_message;
     } else if (o == OUTCOME_ENCODE) {
         message = x->upstream_message;
-    } else if (x->is_private && !callers_fault) {
+    } else if (x->is_private && !callers_fault && !ours) {
         error = LLM_ERR_PRIVACY_LOCAL_UNAVAILABLE;
         wait_ms = x->wait_hint_ms > 0 ? x->wait_hint_ms : 1000;
     } else if (o == OUTCOME_BREAKER_OPEN) {
@@ -878,7 +879,10 @@ void exchange_stop_all(struct exchange_env *env)
     {
         struct exchange *x = list_entry(pos, struct exchange, live_node);
         exchange_enter(x);
-        exchange_verdict(x, OUTCOME_STOPPED);
+        if (x->state == EX_FINISH) /* its answer is whole */
+            relay_finish(x);
+        else
+            exchange_verdict(x, OUTCOME_STOPPED);
         exchange_leave(x);
     }
 }

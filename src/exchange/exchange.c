@@ -370,7 +370,7 @@ static bool plan_request(struct exchange *x, struct err *err)
     if (x->plan == NULL)
         return err_oom(err);
     bool ok = make_plan(x->snapshot, x->r, x->r->arena, x->plan, err);
-    x->is_private = x->plan->is_private;
+    x->is_private = x->is_private || x->plan->is_private;
     x->task = arena_strv(x->arena, x->plan->task);
     if (ok && x->r->dialect == LLM_NATIVE)
         x->reason = arena_cstr(x->arena, strv_of(x->plan->reason));
@@ -417,6 +417,16 @@ static bool is_confined(const struct policy_conf *conf)
     return conf->airgap || conf->mode == LLM_MODE_LOCAL;
 }
 
+/* By both configurations: the one the plan was made with, and the present one if it has the provider. */
+static bool is_local(const struct exchange *x, const struct provider *p)
+{
+    const struct snapshot *now = x->env->snapshot;
+    for (size_t i = 0; i < now->n_providers; i++)
+        if (now->providers[i].cell == p->cell && now->providers[i].zone != ZONE_LOCAL)
+            return false;
+    return p->zone == ZONE_LOCAL;
+}
+
 /* The promise of promises, checked where bytes are about to leave: a private request meets only local
  * providers, and there only models that are served there. The plan holds no other, but it may have been
  * made a while ago: since then a list of models has come, or another configuration. */
@@ -426,7 +436,7 @@ static bool may_leave_to(const struct exchange *x, const struct provider *p)
     if (!x->is_private && !is_confined(&x->snapshot->policy) &&
         !is_confined(&x->env->snapshot->policy))
         return true;
-    if (p->zone != ZONE_LOCAL)
+    if (!is_local(x, p))
         return false;
     (void)provider_has_model(p, x->model, x->r->arena, NULL, &remote);
     return !remote;
@@ -854,6 +864,7 @@ struct exchange *exchange_start(struct exchange_env *env, struct arena *arena,
     x->door = dialect_get(r->dialect);
     x->verdict = -1;
     x->target = -1;
+    x->is_private = r->private_hint || r->mode == LLM_MODE_LOCAL; /* until the plan says more */
     x->usage = LLM_USAGE_NONE;
     x->started_us = io_now_us(env->loop);
     x->own_us = x->started_us - caller->received_us;

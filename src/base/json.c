@@ -25,6 +25,8 @@ static yyjson_alc source_alc(struct source *from);
 static yyjson_val *settle(struct source *from, yyjson_doc *parsed);
 static bool too_deep(const yyjson_val *root, size_t values);
 static size_t deep_offset(strv text);
+static bool err_deep(size_t at, int code, struct err *err);
+static bool refused_memory(strv text, int code, struct err *err);
 static bool has_escape(uint64_t eight);
 static bool put_escaped(struct buf *b, unsigned char c);
 
@@ -45,18 +47,15 @@ bool json_read(struct json *doc, strv text, struct arena *arena, int code, struc
     yyjson_read_err why;
     yyjson_doc *parsed = yyjson_read_opts(doc->copy, text.len, YYJSON_READ_INSITU, &alc, &why);
     if (parsed == NULL && why.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION)
-        return err_oom(err);
+        return refused_memory(text, code, err);
     if (parsed == NULL)
         return err_offset(err, code, why.pos, "invalid JSON at byte %zu: %s", why.pos,
                           text.len != 0 ? why.msg : "the text is empty");
 
     size_t values = yyjson_doc_get_val_count(parsed);
     yyjson_val *root = settle(&from, parsed); /* `parsed` may have moved */
-    if (too_deep(root, values)) {
-        size_t at = deep_offset(text);
-        return err_offset(err, code, at, "invalid JSON at byte %zu: nested deeper than %d levels",
-                          at, JSON_DEPTH_MAX);
-    }
+    if (too_deep(root, values))
+        return err_deep(deep_offset(text), code, err);
     doc->root = root;
     return true;
 }
@@ -265,7 +264,20 @@ static bool too_deep(const yyjson_val *root, size_t values)
     return false;
 }
 
-/* Where the text, known to be valid, opens one container too many; only for the error. */
+static bool err_deep(size_t at, int code, struct err *err)
+{
+    return err_offset(err, code, at, "invalid JSON at byte %zu: nested deeper than %d levels", at,
+                      JSON_DEPTH_MAX);
+}
+
+/* A text of nothing but brackets needs more memory than an arena of its size has: the writer's fault. */
+static bool refused_memory(strv text, int code, struct err *err)
+{
+    size_t at = deep_offset(text);
+    return at < text.len ? err_deep(at, code, err) : err_oom(err);
+}
+
+/* Where the text opens one container too many; only for the error. */
 static size_t deep_offset(strv text)
 {
     size_t depth = 0, at = 0;
@@ -279,7 +291,7 @@ static size_t deep_offset(strv text)
         else if (!quoted && (c == '[' || c == '{') && ++depth > JSON_DEPTH_MAX)
             break;
         else if (!quoted && (c == ']' || c == '}'))
-            depth--;
+            depth -= depth > 0 ? 1 : 0; /* the text may be no JSON at all */
     }
     return at;
 }

@@ -210,6 +210,15 @@ static void depth_ends_at_128(void **state)
     memset(deep, '[', n / 2);
     memset(deep + n / 2, ']', n / 2);
     assert_false(reads(deep, n, NULL));
+    /* More than the arena has room for: still the fault of who wrote it. */
+    struct arena small;
+    struct json doc;
+    struct err err = ERR_INIT;
+    arena_init(&small, 4096, 2 * n);
+    assert_false(json_read(&doc, (strv){deep, n}, &small, 7, &err));
+    assert_int_equal(err.code, 7);
+    assert_non_null(strstr(err.text, "nested deeper than 128"));
+    arena_fini(&small);
     free(deep);
 }
 

@@ -207,6 +207,18 @@ void http_intake_message(struct http_conn *c)
     c->server->on.on_request(c->server->on.arg, &r->pub);
 }
 
+/* What is known of the path of a head that never became whole, so that the refusal can be in the words of
+ * the door that was meant. */
+static void keep_path(struct serving *r)
+{
+    const struct http_head *h = r->parser.head;
+    strv target = h != NULL ? (strv){buf_view(&h->text).ptr, h->target_len} : STRV_NONE;
+    strv path;
+
+    if (r->pub.path.len == 0 && target.len > 0 && strv_cut(&target, '?', &path))
+        r->pub.path = path; /* the head is borrowed as long as the request lives */
+}
+
 void http_conn_bad(struct http_conn *c, enum http_bad why)
 {
     struct http_server *s = c->server;
@@ -216,6 +228,7 @@ void http_conn_bad(struct http_conn *c, enum http_bad why)
         return;
     }
     c->closing = true;
+    keep_path(c->req);
     http_conn_go(c, CONN_SERVE);
     s->on.on_bad(s->on.arg, &c->req->pub, why);
     http_reply_abort(&c->req->pub); /* does nothing if it was answered, as it should be */

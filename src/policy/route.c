@@ -145,6 +145,23 @@ static const struct policy_list *find_role(const struct run *run, strv name)
     return find_list(run->conf->roles, run->conf->n_roles, name);
 }
 
+static const struct policy_list *default_role(const struct run *run)
+{
+    return run->conf->default_role != NULL ? find_role(run, strv_of(run->conf->default_role))
+                                           : NULL;
+}
+
+/* The roles with a meaning of their own: one that nobody filled is the default role. */
+static bool is_known_role(strv name)
+{
+    static const char *const names[] = {"fast", "general",   "tools",
+                                        "code", "reasoning", "embedding"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strv_eq_cstr(name, names[i]))
+            return true;
+    return false;
+}
+
 static const struct policy_list *find_alias(const struct run *run, strv name)
 {
     const struct policy_conf *conf = run->conf;
@@ -305,6 +322,19 @@ static bool is_inside(const struct role_path *path, const struct policy_list *ro
 static void walk(struct run *run, const struct policy_list *list, const struct role_path *outer,
                  const char *why);
 
+/* `name` is a role without a list of its own: the default role's. */
+static bool walk_unfilled(struct run *run, strv name, const struct role_path *path, const char *why)
+{
+    const struct policy_list *role = default_role(run);
+    if (!is_known_role(name) || find_role(run, name) != NULL || role == NULL ||
+        is_inside(path, role) || (path != NULL && path->depth >= ROLE_DEPTH_MAX))
+        return false;
+    walk(
+        run, role, path,
+        arena_printf(run->arena, "%s, role " STRV_FMT " is the default role", why, STRV_ARG(name)));
+    return true;
+}
+
 static void add_entry(struct run *run, const struct policy_name *name, const struct role_path *path,
                       const char *why)
 {
@@ -326,7 +356,7 @@ static void add_entry(struct run *run, const struct policy_name *name, const str
         walk(run, role, path, arena_printf(run->arena, "%s, role %s", why, role->name));
     else if (i >= 0)
         add_default(run, (size_t)i, why);
-    else if (!add_listed(run, model, why))
+    else if (!add_listed(run, model, why) && !walk_unfilled(run, model, path, why))
         skip(run, name->text, role != NULL ? "the role contains itself" : "no provider lists it");
 }
 
@@ -342,8 +372,7 @@ static void walk(struct run *run, const struct policy_list *list, const struct r
 
 static void walk_default(struct run *run)
 {
-    const char *name = run->conf->default_role;
-    const struct policy_list *role = name != NULL ? find_role(run, strv_of(name)) : NULL;
+    const struct policy_list *role = default_role(run);
     if (role != NULL) {
         walk(run, role, NULL, arena_printf(run->arena, "role %s", role->name));
         return;
@@ -468,6 +497,8 @@ static bool plan_provider(struct run *run, size_t i, strv model, struct err *err
         model = strv_of(name.model); /* the provider named twice */
     if (model.len > 0)
         list = find_role(run, model) != NULL ? find_role(run, model) : find_alias(run, model);
+    if (list == NULL && is_known_role(model))
+        list = default_role(run);
     strv exact;
     bool remote;
     if (model.len == 0) {
@@ -519,6 +550,11 @@ static bool plan_model(struct run *run, strv name, struct err *err)
         if (add_listed(run, name, "listed by provider")) {
             run->plan->reason = "model listed by provider";
             run->plan->explicit_choice = true;
+            return true;
+        }
+        if (walk_unfilled(run, name, NULL, "model")) {
+            run->plan->reason =
+                arena_printf(run->arena, "role " STRV_FMT ", the default one", STRV_ARG(name));
             return true;
         }
         list = find_list(run->conf->aliases, run->conf->n_aliases, STRV("*"));

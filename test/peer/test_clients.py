@@ -410,6 +410,29 @@ def test_a_wrong_key_is_an_authentication_error(router, standin, client):
             assert error["status"] == 401
 
 
+def test_the_npm_clients_show_their_keys_and_may_leave(router, standin, node):
+    s = standin()
+    model = "demo+events=100000+gap_ms=20"
+    r = router({"providers": {"p": {"kind": "openai", "url": s.url, "models": ["demo", model]}},
+                "keys": {"require": True}}, ready="/healthz")
+    key = r.command("keys", "add", "someone").stdout.strip()
+    wait_for(lambda: r.ask("GET", "/v1/models", headers={"x-api-key": key}).status == 200, "the key works")
+    jobs = [{"client": c, "url": r.url, "model": "p/" + m, "stream": stream, "key": k, "leave": leave}
+            for c in clients.NODE for m, stream, k, leave in (
+                ("demo", False, key, 0), ("demo", True, key, 0), ("demo", False, "wrong", 0), ("demo", True, "wrong", 0),
+                (model, True, key, 3))]
+    for job, result in zip(jobs, clients.run_node(node, MJS, jobs)):
+        error = result["error"]
+        if job["key"] == "wrong":
+            assert error["class"] == ("ResponseError" if "ollama" in job["client"] else "AuthenticationError"), result
+            assert error["status"] == 401
+        elif job["leave"]:
+            assert error is None and result["pieces"] == 3, result
+        else:
+            assert error is None and result["text"] == SENTENCE, result
+    wait_for(lambda: s.stats()["aborted"] == len(clients.NODE) and s.stats()["requests_active"] == 0, "all have left")
+
+
 @pytest.mark.tsan
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("client", clients.PYTHON)

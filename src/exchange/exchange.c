@@ -11,12 +11,8 @@
 
 #include "exchange/exchange_int.h"
 
-#define STEPS_PER_TURN 64 /* more in one go is a loop in the table */
-#define SCRATCH_BYTES  4096
-#define SCRATCH_BYTES_MAX                                                                          \
-    ((size_t)1 << 30)         /* the sizes of frames and replies are limited where they come in */
+#define STEPS_PER_TURN   64   /* more in one go is a loop in the table */
 #define FINISH_LINGER_MS 1000 /* for the upstream's last chunk after its terminator */
-#define QUEUE_LIMIT(x)   ((x)->p->limits.queue_ms)
 
 /* ---- snapshots ---- */
 
@@ -30,88 +26,6 @@ void snapshot_unref(struct snapshot *s)
 {
     if (s != NULL && atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) == 1)
         s->drop(s);
-}
-
-/* ---- waiting for slots ---- */
-
-struct exchange_wait { /* one per provider cell */
-    struct exchange_env *env;
-    struct list waiting; /* of exchange.queue_node, oldest first */
-    struct provider_waiter waiter;
-    const struct provider *p;  /* any provider of the cell, for waiting again */
-    struct snapshot *snapshot; /* keeps p */
-};
-
-static void wake_queue(void *arg);
-
-static void on_slot_free(void *arg) /* any thread */
-{
-    struct exchange_wait *w = arg;
-    /* Refused memory costs a wake-up: the queue's own time limit then ends the wait. */
-    (void)io_post(w->env->loop, wake_queue, w);
-}
-
-bool exchange_env_init(struct exchange_env *env, struct err *err)
-{
-    env->waits = mem_zalloc(sizeof *env->waits * PROVIDERS_MAX);
-    if (env->waits == NULL)
-        return err_oom(err);
-    list_init(&env->live);
-    arena_init(&env->scratch, SCRATCH_BYTES, SCRATCH_BYTES_MAX);
-    buf_init(&env->encoded, SCRATCH_BYTES_MAX);
-    for (size_t i = 0; i < PROVIDERS_MAX; i++) {
-        struct exchange_wait *w = &env->waits[i];
-        w->env = env;
-        list_init(&w->waiting);
-        list_init(&w->waiter.node);
-        w->waiter.wake = on_slot_free;
-        w->waiter.arg = w;
-    }
-    return true;
-}
-
-static void stop_waiting(struct exchange_wait *w)
-{
-    if (w->snapshot == NULL)
-        return;
-    provider_unwait(w->p, &w->waiter);
-    snapshot_unref(w->snapshot);
-    w->snapshot = NULL;
-    w->p = NULL;
-}
-
-void exchange_env_fini(struct exchange_env *env)
-{
-    assert(env->active == 0);
-    if (env->waits == NULL)
-        return;
-    for (size_t i = 0; i < PROVIDERS_MAX; i++)
-        stop_waiting(&env->waits[i]);
-    mem_free(env->waits);
-    env->waits = NULL;
-    arena_fini(&env->scratch);
-    buf_fini(&env->encoded);
-}
-
-static void keep_waiting(struct exchange_wait *w, struct exchange *x)
-{
-    if (w->snapshot == NULL) {
-        w->snapshot = snapshot_ref(x->snapshot);
-        w->p = x->p;
-    }
-    provider_wait(x->p, &w->waiter);
-}
-
-static void leave_queue(struct exchange *x)
-{
-    if (list_empty(&x->queue_node))
-        return;
-    struct exchange_wait *w = &x->env->waits[x->p->cell->index];
-    list_del(&x->queue_node);
-    provider_queue_leave(x->p);
-    x->queue_us += io_now_us(x->env->loop) - x->queued_us;
-    if (list_empty(&w->waiting))
-        stop_waiting(w);
 }
 
 /* ---- moves ---- */
@@ -157,7 +71,7 @@ void exchange_go(struct exchange *x, enum state state)
     assert(state == EX_CLOSE || (states[x->state].next & (1u << state)) != 0);
     assert(x->state != EX_CLOSE);
     if (x->state == EX_QUEUE)
-        leave_queue(x);
+        queue_leave(x);
     x->state = state;
     x->limit_us = INT64_MAX;
 }
@@ -506,40 +420,11 @@ static enum step plan(struct exchange *x)
 
 static enum step queue(struct exchange *x)
 {
-    if (!list_empty(&x->queue_node))
-        return STEP_WAIT;
-    struct exchange_wait *w = &x->env->waits[x->p->cell->index];
-    x->queued_us = io_now_us(x->env->loop);
-    list_add_tail(&w->waiting, &x->queue_node);
-    keep_waiting(w, x);
-    exchange_arm(x, QUEUE_LIMIT(x));
-    return STEP_WAIT;
-}
-
-/* A slot may be free: the oldest exchange that gets one goes on. */
-static void wake_queue(void *arg)
-{
-    struct exchange_wait *w = arg;
-    while (!list_empty(&w->waiting)) {
-        struct exchange *x = list_first(&w->waiting, struct exchange, queue_node);
-        uint64_t wait_ms = 0;
-        const struct provider *p =
-            x->p; /* its own configuration's idea of how many places there are */
-        exchange_enter(x);
-        enum admit a = provider_admit(p, x->entered_us, &wait_ms);
-        if (a == ADMIT_GO) {
-            x->slot = true;
-            x->attempt_us = x->entered_us;
-            exchange_go(x, EX_SEND);
-        } else if (a != ADMIT_BUSY) { /* the provider went away meanwhile: choose again */
-            exchange_go(x, EX_PLAN);
-        }
-        exchange_leave(x);
-        if (a == ADMIT_BUSY) {
-            provider_wait(p, &w->waiter);
-            return;
-        }
+    if (list_empty(&x->queue_node)) {
+        queue_join(x);
+        exchange_arm(x, x->p->limits.queue_ms);
     }
+    return STEP_WAIT;
 }
 
 static enum step backoff(struct exchange *x)
@@ -664,57 +549,6 @@ static enum step finish(struct exchange *x)
 
 /* ---- the end ---- */
 
-static void count(struct exchange *x, int64_t now)
-{
-    struct metrics *m = x->env->metrics;
-    struct ledger_attempt attempts[LEDGER_ATTEMPTS_MAX];
-    for (size_t i = 0; i < x->n_attempts; i++)
-        attempts[i] = (struct ledger_attempt){
-            .provider = (unsigned)x->attempts[i].p->cell->index,
-            .provider_name = x->attempts[i].p->name,
-            .model = x->attempts[i].model,
-            .outcome = (unsigned)x->attempts[i].outcome,
-            .outcome_name = outcome_row(x->attempts[i].outcome)->name,
-            .us = x->attempts[i].us,
-        };
-    const struct ledger_attempt *last = x->n_attempts > 0 ? &attempts[x->n_attempts - 1] : NULL;
-    bool ok = x->error == LLM_OK && !x->gone;
-    int64_t total = now - x->caller->received_us;
-    for (unsigned bit = 0; bit < DIALECT_LOSSES; bit++)
-        if (x->losses & (1u << bit))
-            metric_add(m, METRIC_TRANSLATION_LOSSY, bit, 1);
-    struct ledger_row row = {
-        .request_id = x->caller->request_id,
-        .key = x->caller->key,
-        .door = x->r->dialect,
-        .stream = x->r->stream,
-        .is_private = x->is_private,
-        .task = x->task,
-        .attempts = attempts,
-        .n_attempts = x->n_attempts,
-        .provider = last != NULL && (ok || x->committed) ? last->provider_name : NULL,
-        .provider_index = last != NULL ? last->provider : 0,
-        /* A name that no provider has answered to may be any text a caller wrote. */
-        .model = last != NULL && x->attempts[x->n_attempts - 1].outcome == OUTCOME_OK ? last->model
-                                                                                      : STRV_NONE,
-        .usage = x->usage,
-        .error = x->error,
-        .outcome = x->gone ? "caller_gone"
-                   : ok    ? "ok"
-                           : llm_error_row(x->error)->code,
-        .caller_gone = x->gone,
-        .status = x->sent_status,
-        .bytes_in = x->caller->bytes_in,
-        .bytes_out = x->bytes_out,
-        .total_us = total,
-        .queue_us = x->queue_us,
-        .upstream_us = total - x->queue_us - x->own_us,
-        .first_us = x->first_us > 0 ? x->first_us - x->caller->received_us : -1,
-    };
-    ledger_close(m, x->env->log, &row);
-    metric_add(m, METRIC_ACTIVE, 0, -1);
-}
-
 static enum step close_exchange(struct exchange *x)
 {
     assert(x->over && x->call == NULL && !x->slot);
@@ -727,7 +561,7 @@ static void tear_down(struct exchange *x)
     int64_t now = io_now_us(x->env->loop);
     x->own_us += now - x->entered_us;
     io_timer_stop(x->env->loop, &x->timer);
-    count(x, now);
+    account_close(x, now);
     if (x->committed && x->r->stream)
         metric_add(x->env->metrics, METRIC_STREAMS, 0, -1);
     relay_fini(x);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * exchange_int - what exchange.c (the machine) and relay.c (the answer) share. Nobody else includes it.
+ * exchange_int - what exchange.c (the machine), relay.c (the answer), queue.c and account.c share. Nobody else includes it.
  *
  * Callbacks (upstream, timer, caller) come in through enter()/leave() in exchange.c. Inside, code only takes
  * notes: `verdict` (the attempt failed thus), `complete` (the answer is whole), `gone` (the caller left).
@@ -116,6 +116,16 @@ void exchange_leave(struct exchange *x);
 void exchange_verdict(struct exchange *x, enum outcome outcome);
 void exchange_go(struct exchange *x, enum state state);
 void exchange_arm(struct exchange *x, uint64_t limit_ms);
+
+/* queue.c */
+void queue_join(struct exchange *x);
+void queue_leave(struct exchange *x); /* does nothing if it is in none */
+
+/* account.c */
+/* The one row of the ledger. */
+void account_close(struct exchange *x, int64_t now_us);
+/* Native door: fills x->out.route_json, once, when the answer is about to be whole. */
+void account_describe(struct exchange *x);
 
 /* relay.c */
 extern const struct http_call_ops relay_ops;

@@ -116,64 +116,6 @@ static void set_clock(struct exchange *x)
     x->out.first_us = (x->first_us > 0 ? x->first_us : x->entered_us) - x->caller->received_us;
 }
 
-/* ---- the native door's account of the route (scheduler-consumers.md 2.2) ---- */
-
-static void put_attempts(struct exchange *x, struct buf *b)
-{
-    buf_put_cstr(b, "\"attempts\":[");
-    for (size_t i = 0; i <= x->n_attempts; i++) {
-        bool now = i == x->n_attempts; /* the one that is answering */
-        const struct attempt *a = &x->attempts[i];
-        buf_put_cstr(b, i > 0 ? ",{\"provider\":" : "{\"provider\":");
-        json_put_str(b, strv_of(now ? x->p->name : a->p->name));
-        buf_put_cstr(b, ",\"model\":");
-        json_put_str(b, now ? x->model : a->model);
-        buf_put_cstr(b, ",\"outcome\":");
-        json_put_str(b, strv_of(now ? "ok" : outcome_row(a->outcome)->name));
-        buf_put_cstr(b, ",\"ms\":");
-        buf_put_i64(b, (now ? x->entered_us - x->attempt_us : a->us) / 1000);
-        buf_put_char(b, '}');
-    }
-    buf_put_char(b, ']');
-}
-
-static void describe_route(struct exchange *x)
-{
-    struct buf b;
-    if (x->r->dialect != LLM_NATIVE || x->out.route_json.ptr != NULL)
-        return;
-    buf_init(&b, 16384);
-    buf_put_cstr(&b, "{\"task_type\":");
-    if (x->task.ptr != NULL)
-        json_put_str(&b, x->task);
-    else
-        buf_put_cstr(&b, "null");
-    buf_put_cstr(&b, ",\"complexity_score\":null");
-    buf_put_cstr(&b, x->is_private ? ",\"is_privacy_sensitive\":true"
-                                   : ",\"is_privacy_sensitive\":false");
-    buf_put_cstr(&b, ",\"reason\":");
-    json_put_str(&b, strv_of(x->reason != NULL ? x->reason : ""));
-    buf_put_cstr(&b, x->target > 0 ? ",\"fallback_used\":true,\"clamped\":["
-                                   : ",\"fallback_used\":false,\"clamped\":[");
-    bool first = true;
-    for (unsigned bit = 0; bit < DIALECT_LOSSES; bit++) {
-        if ((x->losses & (1u << bit)) == 0)
-            continue;
-        if (!first)
-            buf_put_char(&b, ',');
-        first = false;
-        json_put_str(&b, strv_of(dialect_loss_name(bit)));
-    }
-    buf_put_cstr(&b, "],");
-    put_attempts(x, &b);
-    buf_put_cstr(&b, ",\"request_id\":");
-    json_put_str(&b, x->caller->request_id);
-    buf_put_char(&b, '}');
-    if (!b.failed)
-        x->out.route_json = arena_strv(x->arena, buf_view(&b));
-    buf_fini(&b);
-}
-
 /* ---- events ---- */
 
 static enum outcome outcome_of_event(const struct llm_event *ev)
@@ -212,7 +154,7 @@ static bool forward(struct exchange *x, const struct llm_event *ev)
         return true;
     if (ev->kind == LLM_EV_FINISH || ev->kind == LLM_EV_END) {
         set_clock(x);
-        describe_route(x);
+        account_describe(x);
     }
     return x->door->encode_event(&x->out, ev, out_buf(x));
 }
@@ -308,7 +250,7 @@ static void send_whole(struct exchange *x, strv body)
 static void send_reply(struct exchange *x)
 {
     set_clock(x);
-    describe_route(x);
+    account_describe(x);
     buf_clear(&x->hold);
     if (!x->door->encode_reply(&x->out, &x->reply, &x->hold) || x->hold.failed)
         exchange_verdict(x, OUTCOME_NO_MEMORY);

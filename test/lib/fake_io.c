@@ -958,6 +958,11 @@ void fake_peer_eat(struct fake_peer *p, size_t n)
     bytes_eat(&p->in, n);
 }
 
+bool fake_peer_over(const struct fake_peer *p)
+{
+    return p->eof || p->reset;
+}
+
 enum fake_state fake_peer_state(const struct fake_peer *p)
 {
     return p->state;

@@ -114,6 +114,8 @@ void fake_peer_window(struct fake_peer *p, size_t bytes);
 strv fake_peer_received(const struct fake_peer *p);
 void fake_peer_eat(struct fake_peer *p, size_t n);
 enum fake_state fake_peer_state(const struct fake_peer *p);
+/* The test has ended it: fake_peer_eof() or fake_peer_reset() was called. */
+bool fake_peer_over(const struct fake_peer *p);
 /* Sent by us and not taken by the program: back-pressure, or it has closed. */
 size_t fake_peer_unread(const struct fake_peer *p);
 /* Written by the program but dropped because it closed before the window let it out. */

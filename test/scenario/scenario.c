@@ -2,7 +2,7 @@
 /*
  * scenario - plays .scn scripts against one whole worker in process, on a fake network and clock.
  *
- *   scenario [--fault] FILE.scn ...
+ *   scenario [--fault | --judge] FILE.scn ...
  *
  * A script is a list of lines; a file may hold several scenarios. Nothing waits: time is an argument.
  *
@@ -38,6 +38,9 @@
  * With --fault every scenario runs again and again, the 1st, 2nd, ... n-th allocation failing. Expectations
  * are not looked at then (a refused allocation may well change the answer), but nothing may crash, leak, or
  * stay behind, and every exchange still writes exactly one row.
+ *
+ * With --judge the scripts are random ones (random.py). What makes no sense in them is passed over, and so are
+ * expectations; instead what must hold of any story at all is looked at, see judge().
  */
 #include <assert.h>
 #include <ctype.h>
@@ -70,7 +73,10 @@ struct client_side {
     struct fake_peer *peer;
     char *seen; /* everything received so far */
     size_t len;
+    bool slow; /* it did not take all at once */
 };
+
+static bool judging;
 
 static struct {
     const char *file, *dir;
@@ -241,7 +247,7 @@ static struct config *read_config(const char *const *set)
     struct config_source source = {.path = path, .environment = none, .set = set};
     struct config *config = config_load(&source, &err);
     unlink(path);
-    if (config == NULL && !t.fault)
+    if (config == NULL && (!t.fault || judging))
         die("configuration:", err.text);
     return config;
 }
@@ -323,11 +329,30 @@ static void collect(struct client_side *c)
     fake_peer_eat(c->peer, got.len);
 }
 
+/* Private requests hold this word, and no other does. */
+#define PRIVATE_WORD STRV("PRIVATE-WORD")
+
+static void watch_private(void)
+{
+    for (size_t i = 0; i < t.n_providers; i++) {
+        bool cloud = t.providers[i].name[0] == 'x'; /* random.py's names */
+        bool ollama = strncmp(t.providers[i].name, "hol", 3) == 0;
+        for (size_t k = 0; k < t.providers[i].n; k++) {
+            strv got = fake_peer_received(t.providers[i].peers[k]);
+            if (strv_contains_nocase(got, PRIVATE_WORD) &&
+                (cloud || (ollama && strv_contains_nocase(got, STRV("\"far")))))
+                die("a private request left the premises, to", t.providers[i].name);
+        }
+    }
+}
+
 static void settle(void)
 {
     fake_run(t.loop);
     for (size_t i = 0; i < t.n_clients; i++)
         collect(&t.clients[i]);
+    if (judging)
+        watch_private();
 }
 
 static void send_request(struct client_side *c, const char *method, char *rest)
@@ -429,12 +454,15 @@ static void do_client(char *rest)
         send_request(c, what, rest);
     } else {
         struct client_side *c = client_side(name, false);
+        if (c->peer == NULL || (judging && fake_peer_over(c->peer)))
+            return;
         if (strcmp(what, "leave") == 0)
             fake_peer_eof(c->peer, false);
         else if (strcmp(what, "reset") == 0)
             fake_peer_reset(c->peer);
         else if (strcmp(what, "window") == 0) {
             char *n = need(&rest, "bytes");
+            c->slow = c->slow || strcmp(n, "all") != 0;
             fake_peer_window(c->peer,
                              strcmp(n, "all") == 0 ? FAKE_UNLIMITED : strtoul(n, NULL, 10));
         } else if (strcmp(what, "expect") == 0)
@@ -601,6 +629,8 @@ static void do_provider(char *rest)
                           "")) /* with failing memory the script may be ahead of the program */
             return;
     }
+    if (judging && fake_peer_over(p->now))
+        return;
     if (strcmp(what, "reply") == 0) {
         char framing[64];
         char *status = need(&rest, "status"), *type = need(&rest, "type");
@@ -756,7 +786,7 @@ static void begin(const struct script *s, bool fault)
     memset(&t, 0, sizeof t);
     t.file = file;
     t.dir = dir;
-    t.fault = fault;
+    t.fault = fault || judging;
     t.log_fd = memfd_create("log", 0);
     snprintf(t.title, sizeof t.title, "%s", s->title);
     snprintf(t.config_text, sizeof t.config_text, "%s", s->config);
@@ -765,9 +795,52 @@ static void begin(const struct script *s, bool fault)
     t.rows_before = rows_written();
 }
 
+/* All time has passed: what holds whatever the story was. */
+static void judge_client(const struct client_side *c)
+{
+    const char *body = find_body(c);
+    if (c->seen == NULL || strncmp(c->seen, "HTTP/1.1 200", 12) != 0 ||
+        strstr(c->seen, "Transfer-Encoding: chunked") == NULL)
+        return; /* whole answers are compared with their length by the HTTP layer */
+    bool marked = strstr(body, "[DONE]") != NULL || strstr(body, "message_stop") != NULL ||
+                  strstr(body, "\"done\":true") != NULL;
+    bool failed = strstr(body, "\"error\"") != NULL || strstr(body, "event: error") != NULL;
+    if (complete(c) && (!marked || failed))
+        fail("client %s: shown as complete, and it is not: %s", c->name, c->seen);
+    if (marked && failed)
+        fail("client %s: both an end and an error: %s", c->name, c->seen);
+    if (!complete(c) && !failed && !c->slow && !fake_peer_over(c->peer))
+        fail("client %s: broken off without a word: %s", c->name, c->seen);
+}
+
+static void judge(void)
+{
+    for (size_t i = 0; i < t.n_clients; i++)
+        if (t.clients[i].peer != NULL)
+            fake_peer_window(t.clients[i].peer, FAKE_UNLIMITED);
+    for (int s = 0; s < 100; s++) { /* random.py sets a deadline of 40 s */
+        fake_advance(t.loop, 1000);
+        settle();
+    }
+    t.fault = false;
+    if (t.worker.env.active > 0)
+        fail("%zu exchanges are past every limit", t.worker.env.active);
+    for (size_t i = 0; i < t.config->snapshot->n_providers; i++) {
+        const struct provider_cell *c = t.config->snapshot->providers[i].cell;
+        if (c->in_flight != 0 || c->waiting != 0 || c->trial)
+            fail("provider %s: %lld in flight, %lld waiting%s", c->name, (long long)c->in_flight,
+                 (long long)c->waiting, c->trial ? ", a trial" : "");
+    }
+    for (size_t i = 0; i < t.n_clients; i++)
+        judge_client(&t.clients[i]);
+    t.fault = true;
+}
+
 /* Everybody leaves; then nothing may be left, and every exchange has its row. */
 static void finish(void)
 {
+    if (judging && t.up)
+        judge();
     for (size_t i = 0; i < t.n_clients; i++)
         if (t.clients[i].peer != NULL && fake_peer_state(t.clients[i].peer) == FAKE_OPEN)
             fake_peer_reset(t.clients[i].peer);
@@ -882,7 +955,9 @@ static void run_file(const char *path, bool fault, int *passed, int *failed)
     *(strrchr(dir, '/') != NULL ? strrchr(dir, '/') : dir) = '\0';
     t.file = strrchr(path, '/') != NULL ? strrchr(path, '/') + 1 : path;
     t.dir = dir;
-    char *default_config = body_of("@default.yaml");
+    char beside[4200]; /* random scripts have none and need none */
+    snprintf(beside, sizeof beside, "%s/default.yaml", dir);
+    char *default_config = access(beside, R_OK) == 0 ? read_file(beside) : strdup("");
     clear_script(&s, default_config);
     while ((line = strsep(&rest, "\n")) != NULL) {
         number++;
@@ -924,7 +999,8 @@ int main(int argc, char **argv)
 {
     int passed = 0, failed = 0, i = 1;
     bool fault = argc > 1 && strcmp(argv[1], "--fault") == 0;
-    for (i += fault; i < argc; i++)
+    judging = argc > 1 && strcmp(argv[1], "--judge") == 0;
+    for (i += fault || judging; i < argc; i++)
         run_file(argv[i], fault, &passed, &failed);
     printf("# %d passed, %d failed\n", passed, failed);
     return failed == 0 && passed > 0 ? 0 : 1;

@@ -469,13 +469,13 @@ class Router:
         return subprocess.run([router_binary(), words[0], *where, *words[1:]], env=self.env, cwd=self.dir,
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE)
 
-    def start(self):
+    def start(self, binary=None, **popen):
         # A folder may serve one router after another; each has a log of its own.
         self.log = os.path.join(self.dir, "log-%d" % len(os.listdir(self.dir)))
         where = ["-c", self.path] if self.has_file else []
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([router_binary(), "serve", *where, *self.args], env=self.env,
-                                            cwd=self.dir, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen([binary or router_binary(), "serve", *where, *self.args], env=self.env,
+                                            cwd=self.dir, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **popen)
         wait_for(lambda: self.listening() or self.process.poll() is not None, "listens")
         if self.process.poll() is not None:
             raise AssertionError("the router ended with %d:\n%s" % (self.process.returncode, self.log_text()))

@@ -4,6 +4,7 @@ the environment. Requests that no client library would send go over plain socket
 import json
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import uuid
@@ -12,7 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from harness import (DEADLINE, DOORS, SENTENCE, TOP, ask, body_of, connect, path_of, read_reply, request_bytes,
-                     send_raw, understand, wait_for)
+                     router_binary, send_raw, understand, wait_for)
 
 CALLERS = ["openai", "anthropic", "ollama", "native"]
 
@@ -627,8 +628,24 @@ def test_the_process_leaves_no_core_dumps(plain):
     with open("/proc/%d/limits" % plain.process.pid) as f:
         line = next(x for x in f if x.startswith("Max core file size"))
     assert line.split()[4:6] == ["0", "0"], line
-    if os.getuid() != 0:        # what cannot be dumped belongs to root
-        assert os.stat("/proc/%d/mem" % plain.process.pid).st_uid == 0
+
+
+def test_the_process_cannot_be_looked_into(router, standin):
+    """What may not be dumped belongs to root in /proc, whoever runs it. So it is run by somebody else."""
+    s = standin()
+    r = router({"providers": {"p": {"kind": "openai", "url": s.url}}}, start=False)
+    if os.getuid() == 0:
+        binary = os.path.join(r.dir, "binary")
+        shutil.copy(router_binary(), binary)
+        for path in (r.dir, binary, r.path):
+            os.chown(path, 65534, 65534)
+        r.start(binary=binary, user=65534, group=65534, extra_groups=[])
+    else:
+        r.start()
+    pid = r.process.pid
+    with open("/proc/%d/status" % pid) as f:
+        uid = int(re.search(r"^Uid:\s+(\d+)", f.read(), re.M).group(1))
+    assert uid != 0 and os.stat("/proc/%d/environ" % pid).st_uid == 0
 
 
 # ---- start ---------------------------------------------------------------------------------------

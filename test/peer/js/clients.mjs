@@ -138,17 +138,25 @@ const run = {
 
 let input = '';
 for await (const piece of process.stdin) input += piece;
+const jobs = JSON.parse(input);
 const results = [];
-for (const job of JSON.parse(input)) {
-  const r = newResult();
-  try {
-    await run[job.client](job, r);
-  } catch (e) {
-    r.error = {
-      class: e.constructor?.name, status: e.status ?? e.status_code ?? null,
-      retry_after: e.headers?.get?.('retry-after') ?? null, message: String(e.message),
-    };
+let next = 0;
+
+async function work() {
+  while (next < jobs.length) {
+    const at = next++;
+    const r = newResult();
+    try {
+      await run[jobs[at].client](jobs[at], r);
+    } catch (e) {
+      r.error = {
+        class: e.constructor?.name, status: e.status ?? e.status_code ?? null,
+        retry_after: e.headers?.get?.('retry-after') ?? null, message: String(e.message),
+      };
+    }
+    results[at] = r;
   }
-  results.push(r);
 }
+
+await Promise.all(Array.from({ length: 8 }, work)); // some jobs only wait
 process.stdout.write(JSON.stringify(results), () => process.exit(0));

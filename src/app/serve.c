@@ -503,11 +503,13 @@ static bool start(struct serve *s, struct err *err)
 
 static void finish(struct serve *s)
 {
-    sigset_t
-        hangup; /* nobody listens to it any more, and by itself it would kill us before we are done */
-    sigemptyset(&hangup);
-    sigaddset(&hangup, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &hangup, NULL);
+    /* Nobody listens to signals any more, and by itself each would kill us before every row is written. */
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGHUP);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
     for (unsigned i = 0; i < s->n_workers; i++)
         if (s->workers[i].running)
             worker_stop(&s->workers[i]);

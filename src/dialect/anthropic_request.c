@@ -14,6 +14,8 @@
 
 #include <stdio.h>
 
+#include "dialect/reading.h"
+
 #define MAX_TOKENS_DEFAULT 4096 /* the field is required; every model there takes this much */
 #define STOPS_MAX          1024 /* the body's size bounds it too; Anthropic names no number */
 #define USER_ID_BYTES_MAX  256  /* Anthropic's limit for metadata.user_id */
@@ -25,27 +27,6 @@
 #define LAST_USER  STRV("Continue.")
 
 /* ---- the caller's request ---- */
-
-struct reading {
-    struct llm_request *r;
-    struct arena *arena;
-    struct err *err;
-};
-
-static bool invalid(struct reading *rd, const char *field, const char *what)
-{
-    return dialect_bad(rd->err, LLM_ERR_INVALID_REQUEST, field, what);
-}
-
-static bool unsupported(struct reading *rd, const char *field, const char *what)
-{
-    return dialect_bad(rd->err, LLM_ERR_UNSUPPORTED, field, what);
-}
-
-static void beyond(struct reading *rd, enum dialect_loss loss)
-{
-    rd->r->untranslated |= 1u << loss;
-}
 
 static bool is_blank(strv text)
 {

@@ -17,30 +17,11 @@
 
 #include <stdio.h>
 
+#include "dialect/reading.h"
+
 #define STOPS_MAX 1024 /* the body's size bounds it too; Ollama names no number */
 
 /* ---- the caller's request ---- */
-
-struct reading {
-    struct llm_request *r;
-    struct arena *arena;
-    struct err *err;
-};
-
-static bool invalid(struct reading *rd, const char *field, const char *what)
-{
-    return dialect_bad(rd->err, LLM_ERR_INVALID_REQUEST, field, what);
-}
-
-static bool unsupported(struct reading *rd, const char *field, const char *what)
-{
-    return dialect_bad(rd->err, LLM_ERR_UNSUPPORTED, field, what);
-}
-
-static void beyond(struct reading *rd, enum dialect_loss loss)
-{
-    rd->r->untranslated |= 1u << loss;
-}
 
 /* A string member; absent and null read as the empty text, as Ollama does. */
 static bool read_text(struct reading *rd, yyjson_val *obj, const char *key, const char *field,

@@ -306,7 +306,11 @@ void provider_report(const struct provider *p, const struct provider_report *r, 
     assert(c->in_flight > 0);
     c->in_flight--;
     if (asked_away) {
-        int64_t until = r->now_us + (int64_t)r->retry_after_ms * 1000;
+        /* Not longer than a breaker would: one odd answer must not take a provider away for a day. */
+        uint64_t ms = r->retry_after_ms < p->limits.breaker_open_max_ms
+                          ? r->retry_after_ms
+                          : p->limits.breaker_open_max_ms;
+        int64_t until = r->now_us + (int64_t)ms * 1000;
         if (until > c->hold_until_us)
             c->hold_until_us = until;
     }

@@ -15,7 +15,7 @@
  * The breaker: `failures` consecutive failures open it for `open_ms`, jittered; then exactly one call is let
  * through as a trial; its success closes the breaker, its failure opens it for longer (doubling up to
  * open_max_ms). A success resets the count. Mistakes of the caller count for nothing. A 429 or 529 with
- * Retry-After keeps new calls away until then without counting as a failure.
+ * Retry-After keeps new calls away until then, open_max_ms at most, without counting as a failure.
  */
 #ifndef PROVIDER_PROVIDER_H
 #define PROVIDER_PROVIDER_H

@@ -533,9 +533,12 @@ class Router:
 
     def stop(self, expect=0):
         """Ends it as an operator would, and judges what it leaves behind."""
-        if self.process is None or self.ended:
+        if self.ended:
             return
         self.ended = True
+        if self.process is None:
+            shutil.rmtree(self.dir, ignore_errors=True)
+            return
         if self.process.poll() is None:
             self.signal(signal.SIGTERM)
         try:

@@ -530,7 +530,7 @@ static void test_the_handshake_has_a_limit(void **state)
     assert_int_equal(listen(fd, 1), 0); /* the kernel accepts, nobody answers */
     getsockname(fd, (struct sockaddr *)&in, &len);
     f->target.port = ntohs(in.sin_port);
-    f->target.connect_ms = 5;
+    f->target.connect_ms = 50;
     assert_non_null(io_connect(f->loop, &f->target, on_connect, f));
     until(f, f->connected);
     assert_null(f->stream);

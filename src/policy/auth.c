@@ -8,7 +8,8 @@
  */
 #include <assert.h>
 #include <openssl/crypto.h>
-#include <openssl/sha.h>
+#include <openssl/evp.h>
+#include <pthread.h>
 
 #include "policy/policy.h"
 
@@ -40,11 +41,22 @@ void policy_keys_unref(struct policy_keys *k)
         mem_free(k);
 }
 
+/* Looking an algorithm up by its name takes a lock that all threads share and costs more than the digest of a
+ * key: done once. */
+static EVP_MD *sha256;
+
+static void find_sha256(void)
+{
+    sha256 = EVP_MD_fetch(NULL, "SHA2-256", NULL);
+}
+
 /* All zero when the library could not compute it (memory); policy_auth() lets that match nothing. */
 void policy_key_digest(strv secret, uint8_t out[32])
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     const char *text = secret.ptr != NULL ? secret.ptr : "";
-    if (SHA256((const unsigned char *)text, secret.len, out) == NULL)
+    pthread_once(&once, find_sha256);
+    if (sha256 == NULL || EVP_Digest(text, secret.len, out, NULL, sha256, NULL) != 1)
         memset(out, 0, 32);
 }
 

@@ -39,7 +39,7 @@
  * are not looked at then (a refused allocation may well change the answer), but nothing may crash, leak, or
  * stay behind, and every exchange still writes exactly one row.
  *
- * With --judge the scripts are random ones (random.py). What makes no sense in them is passed over, and so are
+ * With --judge the scripts are random ones (stories.py). What makes no sense in them is passed over, and so are
  * expectations; instead what must hold of any story at all is looked at, see judge().
  */
 #include <assert.h>
@@ -335,7 +335,7 @@ static void collect(struct client_side *c)
 static void watch_private(void)
 {
     for (size_t i = 0; i < t.n_providers; i++) {
-        bool cloud = t.providers[i].name[0] == 'x'; /* random.py's names */
+        bool cloud = t.providers[i].name[0] == 'x'; /* stories.py's names */
         bool ollama = strncmp(t.providers[i].name, "hol", 3) == 0;
         for (size_t k = 0; k < t.providers[i].n; k++) {
             strv got = fake_peer_received(t.providers[i].peers[k]);
@@ -818,7 +818,7 @@ static void judge(void)
     for (size_t i = 0; i < t.n_clients; i++)
         if (t.clients[i].peer != NULL)
             fake_peer_window(t.clients[i].peer, FAKE_UNLIMITED);
-    for (int s = 0; s < 100; s++) { /* random.py sets a deadline of 40 s */
+    for (int s = 0; s < 100; s++) { /* stories.py sets a deadline of 40 s */
         fake_advance(t.loop, 1000);
         settle();
     }

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""random.py KIND SEED N - writes N random scenarios for `scenario --judge`.
+"""stories.py KIND SEED N - writes N random scenarios for `scenario --judge`.
 
     life     a few requests at once over four providers; each story begins as one that goes well and is then
              damaged: steps are lost, repeated or replaced by faults, time, callers who leave, reloads

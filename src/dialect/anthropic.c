@@ -66,6 +66,7 @@ static const char *stop_reason(enum llm_finish finish)
         return "refusal";
     case LLM_FINISH_NONE:
     case LLM_FINISH_STOP:
+    case LLM_FINISH_CALLS:
     case LLM_FINISH_OTHER:
         break;
     }
@@ -187,6 +188,11 @@ static bool encode_event(struct dialect_out *st, const struct llm_event *ev, str
         if (st->started && !st->finished)
             PUT(out, "event: ping\ndata: {\"type\":\"ping\"}\n\n");
         break;
+    case LLM_EV_SIGNATURE:
+    case LLM_EV_CALL:
+    case LLM_EV_ARGS:
+    case LLM_EV_CALL_END:
+    case LLM_EV_VECTOR:
     case LLM_EV_ERROR: /* stream_error() writes it, with the router's code and text */
         break;
     }
@@ -195,20 +201,20 @@ static bool encode_event(struct dialect_out *st, const struct llm_event *ev, str
 
 static bool encode_reply(struct dialect_out *st, const struct llm_reply *reply, struct buf *out)
 {
-    strv text = buf_view(&reply->text);
+    size_t text = llm_reply_bytes(reply, LLM_PART_TEXT);
     if (reply->finish == LLM_FINISH_NONE)
         return false;
     put_head(out, st);
     PUT(out, ",\"content\":[");
-    if (text.len > 0) {
+    if (text > 0) {
         PUT(out, "{\"type\":\"text\",\"text\":");
-        json_put_str(out, text);
+        dialect_put_text(out, reply, LLM_PART_TEXT);
         PUT(out, "}");
     }
     PUT(out, "],");
     put_stop(out, reply->finish, reply->stop_sequence);
     PUT(out, ",\"usage\":");
-    put_usage(out, st, &reply->usage, text.len);
+    put_usage(out, st, &reply->usage, text);
     PUT(out, "}");
     return !out->failed;
 }

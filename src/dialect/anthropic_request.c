@@ -86,7 +86,7 @@ static bool read_block(struct reading *rd, yyjson_val *block, const char *field,
         if (!dialect_is_nothing(json_get(block, "citations")))
             beyond(rd, DIALECT_LOSS_OTHER);
         if (m->role != LLM_SYSTEM || !is_billing_note(text))
-            m->parts[m->n_parts++] = (struct llm_part){LLM_PART_TEXT, text};
+            m->parts[m->n_parts++] = (struct llm_part){.kind = LLM_PART_TEXT, .text = text};
         return true;
     case BLOCK_THINKING:
         if (m->role != LLM_ASSISTANT)
@@ -112,7 +112,7 @@ static bool read_content(struct reading *rd, yyjson_val *v, const char *field,
     if (m->parts == NULL)
         return err_oom(rd->err);
     if (yyjson_is_str(v)) {
-        m->parts[m->n_parts++] = (struct llm_part){LLM_PART_TEXT, json_str(v)};
+        m->parts[m->n_parts++] = (struct llm_part){.kind = LLM_PART_TEXT, .text = json_str(v)};
         return true;
     }
     size_t at, n;

@@ -680,7 +680,7 @@ static void a_whole_answer_has_what_old_and_new_clients_need(void **state)
                  "\"content\":[],\"stop_reason\":\"refusal\",\"stop_sequence\":null,\"usage\":"
                  "{\"input_tokens\":9,\"cache_creation_input_tokens\":0,"
                  "\"cache_read_input_tokens\":0,\"output_tokens\":0}}");
-    buf_put_cstr(&reply.text, "Hello");
+    reply_put(&reply, LLM_EV_TEXT, "Hello");
     reply.finish = LLM_FINISH_OTHER;
     /* Trap 24: more cached than there are; never below zero. */
     reply.usage.input = 5;
@@ -935,12 +935,13 @@ static void what_is_written_reads_the_same(void **state)
         buf_init(&body, MIB);
         assert_true(A->encode_reply(&whole, &first.reply, &body));
         assert_true(A->decode_reply(&second.in, buf_view(&body), &second.err));
-        assert_true(strv_eq(buf_view(&second.reply.text), buf_view(&first.reply.text)));
+        reply_same(&second.reply, &first.reply, LLM_PART_TEXT);
         assert_int_equal(second.reply.finish, first.reply.finish);
 
+        char *text = reply_text(&first.reply, LLM_PART_TEXT);
         const struct llm_event events[] = {
             {.kind = LLM_EV_START},
-            {.kind = LLM_EV_TEXT, .text = buf_view(&first.reply.text)},
+            {.kind = LLM_EV_TEXT, .text = strv_of(text)},
             {.kind = LLM_EV_FINISH, .finish = first.reply.finish},
             {.kind = LLM_EV_USAGE, .usage = first.reply.usage},
             {.kind = LLM_EV_END},
@@ -950,7 +951,8 @@ static void what_is_written_reads_the_same(void **state)
         put_events(&st, events, COUNT(events), &out);
         assert_true(ear_stream(&third, A, buf_view(&out)));
         assert_true(third.reply.ended);
-        assert_true(strv_eq(buf_view(&third.reply.text), buf_view(&first.reply.text)));
+        reply_same(&third.reply, &first.reply, LLM_PART_TEXT);
+        free(text);
         assert_int_equal(third.reply.finish, first.reply.finish);
         if (first.reply.usage.input >= 0)
             assert_int_equal(third.reply.usage.input, first.reply.usage.input);
@@ -1027,7 +1029,7 @@ static void recorded_answers_are_read(void **state)
             rows[i].stream ? ear_stream(&ear, A, body) : A->decode_reply(&ear.in, body, &ear.err);
         assert_int_equal(ok, rows[i].ok);
         assert_int_equal(ear.reply.ended, rows[i].ok);
-        assert_int_equal(buf_len(&ear.reply.text), rows[i].text_bytes);
+        assert_int_equal(llm_reply_bytes(&ear.reply, LLM_PART_TEXT), rows[i].text_bytes);
         assert_true(strv_ends(strv_of(trace_text(&ear.trace)), strv_of(rows[i].tail)));
         free(raw);
         ear_fini(&ear);

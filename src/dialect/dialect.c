@@ -27,7 +27,23 @@ const struct dialect *dialect_get(enum llm_dialect id)
 
 const char *dialect_loss_name(unsigned bit)
 {
-    static const char *const names[] = {"user", "reasoning", "stop", "name", "other"};
+    static const char *const names[] = {"user",
+                                        "reasoning",
+                                        "stop",
+                                        "name",
+                                        "other",
+                                        "cache_control",
+                                        "tool_choice",
+                                        "parallel_tool_calls",
+                                        "strict",
+                                        "json_mode",
+                                        "reasoning_effort",
+                                        "detail",
+                                        "citations",
+                                        "service_tier",
+                                        "metadata",
+                                        "dimensions",
+                                        "keep_alive"};
     _Static_assert(sizeof names / sizeof *names == DIALECT_LOSSES - LLM_PARAMS, "one name per bit");
     _Static_assert(DIALECT_LOSSES <= 32, "losses are bits of a uint32_t");
     assert(bit < DIALECT_LOSSES);
@@ -37,6 +53,15 @@ const char *dialect_loss_name(unsigned bit)
 bool dialect_bad(struct err *err, int code, const char *field, const char *what)
 {
     return err_field(err, code, field, "%s: %s", field, what);
+}
+
+void dialect_put_text(struct buf *out, const struct llm_reply *reply, enum llm_part_kind kind)
+{
+    buf_put_char(out, '"');
+    for (size_t i = 0; i < reply->n_parts; i++)
+        if (reply->parts[i].kind == kind && !reply->parts[i].redacted)
+            json_put_esc(out, llm_reply_text(reply, &reply->parts[i]));
+    buf_put_char(out, '"');
 }
 
 /* ---- the root object, without duplicate members ---- */
@@ -377,70 +402,6 @@ struct splice {
     strv json;
 };
 
-static size_t skip_blank(strv text, size_t at)
-{
-    while (at < text.len && (text.ptr[at] == ' ' || text.ptr[at] == '\t' || text.ptr[at] == '\n' ||
-                             text.ptr[at] == '\r'))
-        at++;
-    return at;
-}
-
-/* Past the string that begins at `at`. The text is known to be valid JSON. */
-static size_t skip_string(strv text, size_t at)
-{
-    for (at++; at < text.len && text.ptr[at] != '"'; at++)
-        if (text.ptr[at] == '\\')
-            at++;
-    return at < text.len ? at + 1 : text.len;
-}
-
-static size_t skip_value(strv text, size_t at)
-{
-    int depth = 0;
-    while (at < text.len) {
-        char c = text.ptr[at];
-        if (c == '"') {
-            at = skip_string(text, at);
-            if (depth == 0)
-                return at;
-            continue;
-        }
-        if (c == '{' || c == '[') {
-            depth++;
-        } else if (c == '}' || c == ']') {
-            if (depth == 0) /* the end of the object around a number, true, false, null */
-                return at;
-            if (--depth == 0)
-                return at + 1;
-        } else if (depth == 0 && (c == ',' || c == ' ' || c == '\t' || c == '\n' || c == '\r')) {
-            return at;
-        }
-        at++;
-    }
-    return at;
-}
-
-/* Where the value of root member `key` stands in the source. The key is a string that json_span()
- * finds; from there it is a colon and a value. */
-static bool find_member(const struct json *doc, const char *name, size_t *at, size_t *len)
-{
-    size_t i, max, key_at, key_len;
-    yyjson_val *key, *value;
-    yyjson_obj_foreach(doc->root, i, max, key, value)
-    {
-        if (!strv_eq_cstr(json_str(key), name))
-            continue;
-        if (!json_span(doc, key, &key_at, &key_len))
-            return false;
-        size_t p = skip_blank(doc->text, key_at + key_len);
-        assert(p < doc->text.len && doc->text.ptr[p] == ':');
-        *at = skip_blank(doc->text, p + 1);
-        *len = skip_value(doc->text, *at) - *at;
-        return true;
-    }
-    return false;
-}
-
 static int splice_order(const void *a, const void *b)
 {
     const struct splice *x = a, *y = b;
@@ -458,14 +419,18 @@ bool dialect_edit_body(const struct llm_request *r, strv model, const struct dia
         return false;
     buf_init(&name, 6 * model.len + 2);
     bool ok = json_put_str(&name, model);
-    size_t open = skip_blank(text, 0); /* of the root's brace */
+    size_t open = (size_t)(strv_trim(text).ptr - text.ptr); /* of the root's brace */
     assert(open < text.len && text.ptr[open] == '{');
     bool empty = yyjson_obj_size(doc->root) == 0;
     for (size_t i = 0; i <= n; i++) {
         struct splice *s = &cuts[i];
         const char *key = i < n ? edits[i].key : "model";
         s->json = i < n ? edits[i].json : buf_view(&name);
-        if (!find_member(doc, key, &s->at, &s->len)) {
+        strv old;
+        if (json_raw_member(doc, doc->root, key, &old)) {
+            s->at = (size_t)(old.ptr - text.ptr);
+            s->len = old.len;
+        } else {
             s->key = key;
             s->at = open + 1;
         }

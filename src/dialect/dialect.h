@@ -27,34 +27,69 @@
 
 enum dialect_framing { DIALECT_SSE, DIALECT_NDJSON };
 
+/* How a model of Anthropic's is told to think (anthropic.md 5). */
+enum dialect_thinking {
+    DIALECT_THINK_BUDGET,   /* thinking.enabled with budget_tokens; disabled is taken */
+    DIALECT_THINK_ADAPTIVE, /* adaptive and output_config.effort; enabled is refused */
+    DIALECT_THINK_ALWAYS,   /* ... and disabled is refused: between_tools, or nothing, instead */
+};
+
 /* What the target of encode_request() is and can do; filled by provider/ from its quirk table. */
 struct dialect_target {
-    strv model;                 /* the name the upstream knows */
-    bool stream;                /* ask the upstream to stream (may differ from the caller's wish) */
+    strv model;     /* the name the upstream knows */
+    enum llm_op op; /* which of the upstream's calls; set by the exchange */
+    bool stream;    /* ask the upstream to stream (may differ from the caller's wish) */
+    bool fresh;     /* write a body anew though the dialects are the same: the request was changed
+                                   (a repair turn) */
     int64_t max_tokens_default; /* used when the caller gave none; 0 = leave absent */
     int64_t max_tokens_cap;     /* largest the model takes; 0 = unknown */
-    int64_t num_ctx;        /* Ollama: options.num_ctx when the caller set none; 0 = leave absent */
-    bool no_sampling;       /* Anthropic from 4.7 on: temperature, top_p, top_k are refused */
-    bool no_prefill;        /* a last assistant message is refused */
-    bool completion_tokens; /* OpenAI: the name max_completion_tokens instead of max_tokens */
+    int64_t num_ctx;  /* Ollama: options.num_ctx when the caller set none; 0 = leave absent */
+    bool no_truncate; /* Ollama: truncate:false unless the caller says otherwise: a prompt that is
+                                   too long is an error that can be acted on, not a silent cut */
+    bool no_sampling; /* Anthropic from 4.7 on: temperature, top_p, top_k are refused */
+    bool no_prefill;  /* a last assistant message is refused */
+    bool completion_tokens;  /* OpenAI: the name max_completion_tokens instead of max_tokens */
     bool repetition_penalty; /* OpenAI: vLLM's spelling of repeat_penalty */
     bool mid_system;         /* Anthropic: role system is taken in mid-conversation */
+    bool no_thinking;        /* the model is known not to think: a wish for it is dropped */
+    bool levels_only;        /* Ollama's gpt-oss: think takes a level, no boolean */
+    bool own_signatures;     /* Anthropic's cloud: signatures in the history are checked */
+    enum dialect_thinking thinking;
+    const char *reasoning_field; /* OpenAI: name of reasoning in the history ("reasoning_content",
+                                    "reasoning"); NULL = the server reads none */
+    bool reasoning_effort;       /* OpenAI: reasoning_effort is understood */
+    bool no_forced_tools;        /* tool_choice any and one are refused */
+    bool no_json_mode;           /* response_format json_object is refused */
+    enum llm_id_rule ids;        /* of calls */
+    bool short_names;            /* tool names must be llm_tool_name_for() */
 };
 
 /* What could not be carried over; bit per row of dialect_loss_name(). */
 enum dialect_loss {
     /* bits 0 .. LLM_PARAMS-1: the parameter */
     DIALECT_LOSS_USER = LLM_PARAMS,
-    DIALECT_LOSS_REASONING, /* reasoning in the history or the reply */
-    DIALECT_LOSS_STOP,      /* some stop strings */
-    DIALECT_LOSS_NAME,      /* names of participants */
-    DIALECT_LOSS_OTHER,     /* members this program does not know, on a translated path */
+    DIALECT_LOSS_REASONING,   /* reasoning in the history or the reply */
+    DIALECT_LOSS_STOP,        /* some stop strings */
+    DIALECT_LOSS_NAME,        /* names of participants */
+    DIALECT_LOSS_OTHER,       /* members this program does not know, on a translated path */
+    DIALECT_LOSS_CACHE,       /* cache_control, prompt_cache_key */
+    DIALECT_LOSS_TOOL_CHOICE, /* a forced choice became auto */
+    DIALECT_LOSS_PARALLEL,    /* one call at most */
+    DIALECT_LOSS_STRICT,      /* strict of a tool or schema */
+    DIALECT_LOSS_JSON_MODE,   /* json_object became an instruction */
+    DIALECT_LOSS_EFFORT,      /* how much to think */
+    DIALECT_LOSS_DETAIL,      /* of an image */
+    DIALECT_LOSS_CITATIONS,
+    DIALECT_LOSS_TIER, /* service_tier, speed */
+    DIALECT_LOSS_METADATA,
+    DIALECT_LOSS_DIMENSIONS, /* of embeddings */
+    DIALECT_LOSS_KEEP_ALIVE,
     DIALECT_LOSSES
 };
 const char *
 dialect_loss_name(unsigned bit); /* "seed", "user", ...: header X-LLM-Dropped, metric label */
 
-/* State of encoding one answer towards a caller. Zero-initialise, fill the first part. */
+/* State of encoding one answer towards a caller. Zero-initialise, fill the first part; buf_init(&kept). */
 struct dialect_out {
     enum llm_op op;
     strv id;            /* answer's id in the dialect's own form, made by dialect->make_id */
@@ -62,6 +97,10 @@ struct dialect_out {
     strv provider;      /* native door */
     int64_t created_us; /* wall clock, fixed for the whole answer */
     bool include_usage;
+    bool base64; /* vectors; OpenAI */
+    const struct llm_request
+        *r; /* what was asked: valid only until the first byte of the answer was sent, so
+                                    copy into `kept` at START what is told later (Responses echoes much) */
     int64_t input_estimate; /* tokens; for message_start before the real figure is known */
     int64_t total_us,
         first_us; /* router's own clock: whole time, time to first token; set before FINISH/END */
@@ -69,29 +108,43 @@ struct dialect_out {
 
     /* private to the dialect */
     bool started, block_open, finished;
-    int blocks;
+    int blocks;     /* begun */
+    int block_kind; /* of the open one: enum llm_part_kind */
+    int calls;      /* begun */
     enum llm_finish finish;
     struct llm_usage usage;
     char stop_sequence[128];
     char raw_finish[64];
     char created[TIMEFMT_MAX]; /* Ollama: created_us as text */
     uint64_t output_bytes;     /* of text, for an estimate when the upstream counts nothing */
+    int64_t sequence;          /* Responses: sequence_number */
     char fixed[224];           /* the part that all pieces of a stream have in common, if it fits */
     size_t fixed_len;
+    struct buf kept; /* what must wait or be told again; bounded and freed by the owner */
 };
 
 /* State of decoding one upstream answer. Zero-initialise, fill the first part. Once `emit` has returned
  * false it is not called again for that frame, and decode_* returns true: the receiver knows why. */
 struct dialect_in {
+    enum llm_op op;
     llm_emit_fn emit;
     void *arg;
     struct arena *scratch; /* the caller resets it after every frame */
+    struct arena *arena;   /* lives as long as the answer: pieces held back, `own` */
+
+    /* told to the caller of decode_* */
+    bool
+        flaw; /* this frame or reply was understood, but a strict client might not: its bytes should not go
+                  on as they came. Set, never cleared, by the dialect */
 
     /* private to the dialect */
     bool started, finished, ended;
     uint64_t seen[2], done[2]; /* OpenAI: a bit per choice that has begun, that has finished */
     int64_t plain, cache_read,
         cache_write; /* Anthropic: parts of the prompt's tokens as last told */
+    int calls;       /* begun */
+    bool call_open;
+    void *own; /* whatever else, in `arena` */
 };
 
 /* What an upstream's error answer means. */
@@ -100,6 +153,7 @@ struct dialect_failure {
     bool model_missing;    /* 404 of the model, not of the path */
     bool caller_fault;     /* a 5xx that is really the caller's mistake (llama-server) */
     bool loading;          /* the model is being loaded */
+    bool no_tools;         /* the model does not do tools, images, thinking: another one may */
     strv message; /* cut to 512 bytes of valid UTF-8, in scratch; may quote the caller's own input,
                               so it goes to the caller only, never to a log */
 };
@@ -118,8 +172,8 @@ struct dialect {
 
     /* The body of a request to `op`. Strings of `out` live in `arena` (the JSON copy there). The body's
      * bytes themselves must stay valid as long as `out` may be encoded. Unknown members are ignored here
-     * and survive only on a same-dialect path. What the program cannot serve yet (tools, images, ...) is
-     * UNSUPPORTED with the member's name. Duplicate members anywhere are refused: two readers of one body
+     * and survive only on a same-dialect path. What nobody could serve is UNSUPPORTED with the member's
+     * name; what only some can sets a bit of out->needs. Duplicate members anywhere are refused: two readers of one body
      * must never disagree about what it says. */
     bool (*decode_request)(strv body, enum llm_op op, struct arena *arena, struct llm_request *out,
                            struct err *err);
@@ -136,9 +190,10 @@ struct dialect {
 
     /* Path below the provider's base URL: "/v1/chat/completions". A base URL that ends in "/v1" or
      * "/engines/v1/" already is joined without doubling by provider/. NULL upstream side = door only. */
-    const char *(*path)(enum llm_op op);
-    /* The body for the upstream. Same dialect and same op as the request's: the caller's bytes with only
-     * the needed members replaced. *losses gets what was left out (enum dialect_loss bits). */
+    const char *(*path)(enum llm_op op); /* NULL = it has no such call */
+    /* The body for the upstream. Same dialect and same op as the request's, and not t->fresh: the caller's
+     * bytes with only the needed members replaced. Else a body of its own, from a request that
+     * llm_request_mend() has been over. *losses gets what was left out (enum dialect_loss bits). */
     bool (*encode_request)(const struct llm_request *r, const struct dialect_target *t,
                            struct arena *arena, struct buf *out, uint32_t *losses, struct err *err);
     /* One frame: SSE event name and data, or one NDJSON line as data. */
@@ -168,6 +223,9 @@ bool dialect_decode_stops(struct llm_request *r, yyjson_val *v, const char *fiel
                           struct arena *arena, struct err *err);
 /* Booleans as JSON booleans; null = absent. */
 bool dialect_decode_bool(yyjson_val *obj, const char *key, bool *out, struct err *err);
+
+/* All text of one kind in a reply, as one JSON string. */
+void dialect_put_text(struct buf *out, const struct llm_reply *reply, enum llm_part_kind kind);
 
 /* Absent, null, false, "", [] or {}: asks for nothing, whatever the member means. */
 bool dialect_is_nothing(yyjson_val *v);

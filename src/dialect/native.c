@@ -146,7 +146,7 @@ static bool decode_metadata(struct llm_request *r, yyjson_val *root, struct err 
 
 static void add_text(struct llm_request *r, enum llm_role role, struct llm_part *part, strv text)
 {
-    *part = (struct llm_part){LLM_PART_TEXT, text};
+    *part = (struct llm_part){.kind = LLM_PART_TEXT, .text = text};
     r->messages[r->n_messages++] = (struct llm_message){role, part, 1};
 }
 
@@ -325,6 +325,11 @@ static bool encode_event(struct dialect_out *st, const struct llm_event *ev, str
         put_end(st, out);
         st->finished = true;
         break;
+    case LLM_EV_SIGNATURE:
+    case LLM_EV_CALL:
+    case LLM_EV_ARGS:
+    case LLM_EV_CALL_END:
+    case LLM_EV_VECTOR:
     case LLM_EV_REASONING: /* the chunk has no place for it */
     case LLM_EV_START:
     case LLM_EV_ERROR:
@@ -339,7 +344,7 @@ static bool encode_reply(struct dialect_out *st, const struct llm_reply *reply, 
     char time[TIMEFMT_MAX];
     size_t n = timefmt_rfc3339(time, st->created_us, 6);
     buf_put_cstr(out, "{\"content\":");
-    json_put_str(out, buf_view(&reply->text));
+    dialect_put_text(out, reply, LLM_PART_TEXT);
     put_who(st, out);
     buf_put_cstr(out, ",\"tool_calls\":null");
     put_usage(&reply->usage, out);

@@ -237,7 +237,7 @@ static void a_reply_has_every_field(void **state)
     struct dialect_out st = new_out();
     struct llm_reply r;
     llm_reply_init(&r, 1 << 16);
-    buf_put_cstr(&r.text, "Hi");
+    reply_put(&r, LLM_EV_TEXT, "Hi");
     r.finish = LLM_FINISH_LENGTH;
     assert_true(dialect_native.encode_reply(&st, &r, &out));
     assert_string_equal(

@@ -173,6 +173,11 @@ static bool encode_event(struct dialect_out *st, const struct llm_event *ev, str
         break;
     case LLM_EV_END:
         return put_end(st, out) && !out->failed;
+    case LLM_EV_SIGNATURE:
+    case LLM_EV_CALL:
+    case LLM_EV_ARGS:
+    case LLM_EV_CALL_END:
+    case LLM_EV_VECTOR:
     case LLM_EV_START: /* the first line comes with the first text */
     case LLM_EV_PING:  /* a blank line breaks some readers */
     case LLM_EV_ERROR: /* stream_error() writes it, with the router's code and text */
@@ -181,14 +186,32 @@ static bool encode_event(struct dialect_out *st, const struct llm_event *ev, str
     return !out->failed;
 }
 
+/* The usual answer has one part of a kind. */
+static strv joined(struct dialect_out *st, const struct llm_reply *reply, enum llm_part_kind kind)
+{
+    const struct llm_reply_part *only = NULL;
+    size_t n = 0, from = buf_len(&st->kept);
+    for (size_t i = 0; i < reply->n_parts; i++)
+        if (reply->parts[i].kind == kind) {
+            only = &reply->parts[i];
+            n++;
+        }
+    if (n <= 1)
+        return only != NULL ? llm_reply_text(reply, only) : STRV("");
+    for (size_t i = 0; i < reply->n_parts; i++)
+        if (reply->parts[i].kind == kind)
+            buf_put_strv(&st->kept, llm_reply_text(reply, &reply->parts[i]));
+    return strv_from(buf_view(&st->kept), from);
+}
+
 static bool encode_reply(struct dialect_out *st, const struct llm_reply *reply, struct buf *out)
 {
-    strv text = buf_view(&reply->text), thinking = buf_view(&reply->reasoning);
     if (reply->finish == LLM_FINISH_NONE)
         return false;
     begin(st);
-    st->output_bytes = text.len + thinking.len;
-    put_line_head(st, text, thinking, out);
+    st->output_bytes =
+        llm_reply_bytes(reply, LLM_PART_TEXT) + llm_reply_bytes(reply, LLM_PART_REASONING);
+    put_line_head(st, joined(st, reply, LLM_PART_TEXT), joined(st, reply, LLM_PART_REASONING), out);
     put_done(st, reply->finish, reply->raw_finish, &reply->usage, out);
     return !out->failed;
 }

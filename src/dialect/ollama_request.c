@@ -47,7 +47,7 @@ static struct llm_message *add_message(struct reading *rd, enum llm_role role, s
 
 static void add_part(struct llm_message *m, strv text)
 {
-    m->parts[m->n_parts++] = (struct llm_part){LLM_PART_TEXT, text};
+    m->parts[m->n_parts++] = (struct llm_part){.kind = LLM_PART_TEXT, .text = text};
 }
 
 static bool read_role(struct reading *rd, strv name, size_t at, enum llm_role *role)

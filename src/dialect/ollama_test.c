@@ -435,7 +435,7 @@ static void put_events(struct dialect_out *st, const struct llm_event *events, s
 static void a_stream_is_written_line_by_line(void **state)
 {
     (void)state;
-    struct llm_usage usage = {30, 4, 20, -1, -1, 1000, 2000, 3000, 6000};
+    struct llm_usage usage = {30, 4, 20, -1, -1, -1, 1000, 2000, 3000, 6000};
     const struct llm_event events[] = {
         {.kind = LLM_EV_START, .text = STRV("chatcmpl-9"), .model = STRV("other")},
         {.kind = LLM_EV_REASONING, .text = STRV("hm")},
@@ -566,7 +566,7 @@ static void a_whole_answer_is_one_object(void **state)
     struct buf out;
     buf_init(&out, MIB);
     llm_reply_init(&reply, MIB);
-    buf_put_cstr(&reply.text, "Hi");
+    reply_put(&reply, LLM_EV_TEXT, "Hi");
     reply.finish = LLM_FINISH_STOP_SEQUENCE;
     reply.usage.input = 3;
     reply.usage.output = 1;
@@ -577,7 +577,7 @@ static void a_whole_answer_is_one_object(void **state)
                         "\"prompt_eval_duration\":2000000,\"eval_count\":1,"
                         "\"eval_duration\":3000000}");
     buf_clear(&out);
-    buf_put_cstr(&reply.reasoning, "hm");
+    reply_put(&reply, LLM_EV_REASONING, "hm");
     reply.finish = LLM_FINISH_OTHER;
     reply.raw_finish = STRV("load");
     assert_true(L->encode_reply(&chat, &reply, &out));
@@ -729,10 +729,11 @@ static void what_is_written_reads_the_same(void **state)
         ear_init(&second);
         ear_init(&third);
         assert_true(ear_stream(&first, L, strv_of(streams[0].stream)));
+        char *text = reply_text(&first.reply, LLM_PART_TEXT);
         const struct llm_event events[] = {
             {.kind = LLM_EV_START},
             {.kind = LLM_EV_REASONING, .text = STRV("hm")},
-            {.kind = LLM_EV_TEXT, .text = buf_view(&first.reply.text)},
+            {.kind = LLM_EV_TEXT, .text = strv_of(text)},
             {.kind = LLM_EV_FINISH, .finish = first.reply.finish},
             {.kind = LLM_EV_USAGE, .usage = first.reply.usage},
             {.kind = LLM_EV_END},

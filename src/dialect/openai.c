@@ -163,17 +163,13 @@ static void read_usage(struct reading *rd, yyjson_val *root)
     if (yyjson_is_obj(usage)) {
         yyjson_val *prompt = json_get(usage, "prompt_tokens_details");
         yyjson_val *completion = json_get(usage, "completion_tokens_details");
-        llm_usage_merge(u, &(struct llm_usage){
-                               .input = count(usage, "prompt_tokens"),
-                               .output = count(usage, "completion_tokens"),
-                               .cached = count(prompt, "cached_tokens"),
-                               .cache_write = count(prompt, "cache_write_tokens"),
-                               .reasoning = count(completion, "reasoning_tokens"),
-                               .load_ns = -1,
-                               .input_ns = -1,
-                               .output_ns = -1,
-                               .total_ns = -1,
-                           });
+        struct llm_usage told = LLM_USAGE_NONE;
+        told.input = count(usage, "prompt_tokens");
+        told.output = count(usage, "completion_tokens");
+        told.cached = count(prompt, "cached_tokens");
+        told.cache_write = count(prompt, "cache_write_tokens");
+        told.reasoning = count(completion, "reasoning_tokens");
+        llm_usage_merge(u, &told);
     }
     const struct llm_usage none = LLM_USAGE_NONE;
     if (memcmp(u, &none, sizeof none) != 0)
@@ -354,6 +350,7 @@ static strv finish_word(enum llm_finish finish)
     case LLM_FINISH_NONE:
     case LLM_FINISH_STOP:
     case LLM_FINISH_STOP_SEQUENCE:
+    case LLM_FINISH_CALLS:
     case LLM_FINISH_OTHER:
         break;
     }
@@ -459,6 +456,11 @@ static bool encode_event(struct dialect_out *st, const struct llm_event *ev, str
         put_end(st, out);
         st->finished = true;
         break;
+    case LLM_EV_SIGNATURE:
+    case LLM_EV_CALL:
+    case LLM_EV_ARGS:
+    case LLM_EV_CALL_END:
+    case LLM_EV_VECTOR:
     case LLM_EV_START:
     case LLM_EV_ERROR:
     case LLM_EV_PING:
@@ -470,21 +472,22 @@ static bool encode_event(struct dialect_out *st, const struct llm_event *ev, str
 static bool encode_reply(struct dialect_out *st, const struct llm_reply *reply, struct buf *out)
 {
     const struct llm_usage *u = &reply->usage;
-    strv text = buf_view(&reply->text), reasoning = buf_view(&reply->reasoning);
+    size_t text = llm_reply_bytes(reply, LLM_PART_TEXT),
+           reasoning = llm_reply_bytes(reply, LLM_PART_REASONING);
     put_opening(st, "chat.completion", out);
     buf_put_cstr(out,
                  ",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
-    json_put_str(out, text); /* never null: strict clients fail on it (UT-02) */
-    if (reasoning.len > 0) {
+    dialect_put_text(out, reply, LLM_PART_TEXT); /* never null: strict clients fail on it (UT-02) */
+    if (reasoning > 0) {
         buf_put_cstr(out, ",\"reasoning_content\":");
-        json_put_str(out, reasoning);
+        dialect_put_text(out, reply, LLM_PART_REASONING);
     }
     buf_put_cstr(out, ",\"refusal\":null},\"logprobs\":null,\"finish_reason\":\"");
     buf_put_strv(out, finish_word(reply->finish));
     buf_put_cstr(out, "\"}]");
     if (u->input >= 0 || u->output >= 0) { /* left out, never null (UT-04) */
         buf_put_cstr(out, ",\"usage\":");
-        put_usage(u, st->input_estimate, guess(text.len + reasoning.len), out);
+        put_usage(u, st->input_estimate, guess(text + reasoning), out);
     }
     buf_put_char(out, '}');
     return !out->failed;

@@ -89,7 +89,7 @@ static bool decode_part(yyjson_val *v, size_t i, size_t k, enum llm_role role,
         return unsupported(err, place_part(i, k, ".type"), "files are not supported");
     else if (!strv_eq_cstr(type, "text"))
         return invalid(err, place_part(i, k, ".type"), "is not a known kind of part");
-    *part = (struct llm_part){LLM_PART_TEXT, json_get_str(v, member)};
+    *part = (struct llm_part){.kind = LLM_PART_TEXT, .text = json_get_str(v, member)};
     if (part->text.ptr == NULL)
         return invalid(err, place_part(i, k, member[0] == 't' ? ".text" : ".refusal"),
                        "must be a string");
@@ -115,7 +115,7 @@ static bool decode_content(yyjson_val *message, size_t i, struct llm_message *m,
         return err_oom(err);
     m->n_parts = n;
     if (yyjson_is_str(content))
-        m->parts[0] = (struct llm_part){LLM_PART_TEXT, json_str(content)};
+        m->parts[0] = (struct llm_part){.kind = LLM_PART_TEXT, .text = json_str(content)};
     if (!yyjson_is_arr(content))
         return true;
     size_t k, max;

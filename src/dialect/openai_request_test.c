@@ -410,8 +410,9 @@ static void the_callers_own_bytes_go_on(void **state)
 /* A request of another dialect, as its decoder would leave it. */
 static struct llm_request foreign(void)
 {
-    static struct llm_part parts[] = {
-        {LLM_PART_TEXT, STRV("a\n")}, {LLM_PART_TEXT, STRV("\"b\"")}, {LLM_PART_TEXT, STRV("c")}};
+    static struct llm_part parts[] = {{.kind = LLM_PART_TEXT, .text = STRV("a\n")},
+                                      {.kind = LLM_PART_TEXT, .text = STRV("\"b\"")},
+                                      {.kind = LLM_PART_TEXT, .text = STRV("c")}};
     static struct llm_message messages[] = {{LLM_SYSTEM, parts, 2},
                                             {LLM_USER, parts, 2},
                                             {LLM_ASSISTANT, NULL, 0},

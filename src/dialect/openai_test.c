@@ -609,8 +609,8 @@ static void a_reply_pleases_strict_clients(void **state)
         "\"qwen "
         "\\\"3\\\"\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":"
         "\"\",\"refusal\":null},\"logprobs\":null,\"finish_reason\":\"stop\"}]}");
-    buf_put_cstr(&r.text, "Hi\n");
-    buf_put_cstr(&r.reasoning, "hm");
+    reply_put(&r, LLM_EV_TEXT, "Hi\n");
+    reply_put(&r, LLM_EV_REASONING, "hm");
     r.usage.input = 3;
     r.usage.output = 2;
     r.usage.reasoning = 1;

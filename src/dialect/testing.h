@@ -31,8 +31,8 @@ struct trace {
 
 static inline const char *trace_finish(enum llm_finish f)
 {
-    static const char *const names[] = {"none",   "stop",   "stop_sequence",
-                                        "length", "filter", "other"};
+    static const char *const names[] = {"none",  "stop",   "stop_sequence", "length",
+                                        "calls", "filter", "other"};
     return names[f];
 }
 
@@ -64,6 +64,25 @@ static inline bool trace_emit(void *arg, const struct llm_event *ev)
     case LLM_EV_REASONING:
         buf_printf(b, "reasoning(%s%.*s)", choice, STRV_ARG(ev->text));
         break;
+    case LLM_EV_SIGNATURE:
+        buf_printf(b, "signature(%s%.*s)", choice, STRV_ARG(ev->text));
+        break;
+    case LLM_EV_CALL:
+        buf_printf(b, "call(%s%d,%.*s,%.*s)", choice, ev->call, STRV_ARG(ev->id),
+                   STRV_ARG(ev->name));
+        break;
+    case LLM_EV_ARGS:
+        buf_printf(b, "args(%s%d,%.*s)", choice, ev->call, STRV_ARG(ev->text));
+        break;
+    case LLM_EV_CALL_END:
+        buf_printf(b, "call_end(%s%d)", choice, ev->call);
+        break;
+    case LLM_EV_VECTOR:
+        buf_printf(b, "vector(%s", choice);
+        for (size_t i = 0; i < ev->n_vector; i++)
+            buf_printf(b, i > 0 ? ",%g" : "%g", (double)ev->vector[i]);
+        buf_put_char(b, ')');
+        break;
     case LLM_EV_FINISH:
         buf_printf(b, "finish(%s%s:%.*s", choice, trace_finish(ev->finish),
                    STRV_ARG(ev->raw_finish));
@@ -78,6 +97,7 @@ static inline bool trace_emit(void *arg, const struct llm_event *ev)
         trace_count(b, "cached", ev->usage.cached);
         trace_count(b, "write", ev->usage.cache_write);
         trace_count(b, "reasoning", ev->usage.reasoning);
+        trace_count(b, "write_1h", ev->usage.cache_write_1h);
         trace_count(b, "load_ns", ev->usage.load_ns);
         trace_count(b, "in_ns", ev->usage.input_ns);
         trace_count(b, "out_ns", ev->usage.output_ns);
@@ -114,6 +134,40 @@ static inline void trace_init(struct trace *t)
 static inline void trace_fini(struct trace *t)
 {
     buf_fini(&t->text);
+}
+
+/* ---- replies ---- */
+
+static inline void reply_put(struct llm_reply *r, enum llm_event_kind kind, const char *text)
+{
+    struct arena none = {0};
+    assert_true(llm_reply_add(r, &(struct llm_event){.kind = kind, .text = strv_of(text)}, &none));
+}
+
+/* All text of a kind, malloc'ed; the caller frees. */
+static inline char *reply_text(const struct llm_reply *r, enum llm_part_kind kind)
+{
+    size_t n = 0;
+    char *text = malloc(llm_reply_bytes(r, kind) + 1);
+    assert_non_null(text);
+    for (size_t i = 0; i < r->n_parts; i++) {
+        strv part = llm_reply_text(r, &r->parts[i]);
+        if (r->parts[i].kind != kind || part.len == 0)
+            continue;
+        memcpy(text + n, part.ptr, part.len);
+        n += part.len;
+    }
+    text[n] = '\0';
+    return text;
+}
+
+static inline void reply_same(const struct llm_reply *a, const struct llm_reply *b,
+                              enum llm_part_kind kind)
+{
+    char *one = reply_text(a, kind), *other = reply_text(b, kind);
+    assert_string_equal(one, other);
+    free(one);
+    free(other);
 }
 
 /* ---- recorded exchanges ---- */

@@ -439,13 +439,13 @@ static bool encode(struct exchange *x, struct err *err)
     x->losses = 0;
     provider_target(x->p, x->model, x->r, &x->up);
     x->up.stream = x->r->stream || (x->p->stream_always && x->r->needs == 0);
+    x->up.op = x->p->dialect == x->door || x->r->op != LLM_OP_GENERATE ? x->r->op : LLM_OP_CHAT;
     x->pass = x->p->dialect == x->door && x->up.stream == x->r->stream;
     buf_clear(&x->body);
     buf_clear(&x->path);
     if (!x->p->dialect->encode_request(x->r, &x->up, x->r->arena, &x->body, &x->losses, err))
         return false;
-    enum llm_op op = x->p->dialect == x->door ? x->r->op : LLM_OP_CHAT;
-    buf_put_cstr(&x->path, x->p->dialect->path(op));
+    buf_put_cstr(&x->path, x->p->dialect->path(x->up.op));
     buf_put_char(&x->path, '\0');
     return !x->body.failed && !x->path.failed;
 }

@@ -42,6 +42,7 @@ void relay_fini(struct exchange *x)
     buf_fini(&x->answer);
     http_framer_fini(&x->framer);
     llm_reply_fini(&x->reply);
+    buf_fini(&x->out.kept);
 }
 
 /* ---- output ---- */
@@ -51,12 +52,15 @@ static void begin_out(struct exchange *x)
     char *id = arena_zalloc(x->arena, 64);
     x->out = (struct dialect_out){
         .op = x->r->op,
+        .base64 = x->r->base64,
+        .r = x->r,
         .model = x->model,
         .provider = strv_of(x->p->name),
         .created_us = io_wall_us(x->env->loop),
         .include_usage = x->r->include_usage,
         .input_estimate = llm_request_estimate_tokens(x->r),
     };
+    buf_init(&x->out.kept, x->p->limits.reply_bytes_max);
     if (x->door->make_id != NULL && id != NULL) {
         x->door->make_id(x->env->rng, id);
         x->out.id = strv_of(id);
@@ -170,6 +174,11 @@ static bool on_event(void *arg, const struct llm_event *ev)
     switch (ev->kind) {
     case LLM_EV_START:
     case LLM_EV_PING:
+    case LLM_EV_SIGNATURE:
+    case LLM_EV_CALL:
+    case LLM_EV_ARGS:
+    case LLM_EV_CALL_END:
+    case LLM_EV_VECTOR:
         break;
     case LLM_EV_TEXT:
     case LLM_EV_REASONING:
@@ -337,7 +346,8 @@ static void on_head(void *arg, const struct http_answer *answer)
     x->retry_after_ms = is_overload(answer->status) ? retry_after(x, answer) : 0;
     strv type = http_answer_header(answer, "content-type");
     begin_out(x);
-    x->in = (struct dialect_in){.emit = on_event, .arg = x, .scratch = &x->env->scratch};
+    x->in = (struct dialect_in){
+        .op = x->up.op, .emit = on_event, .arg = x, .scratch = &x->env->scratch, .arena = x->arena};
     if (answer->status >= 300 && answer->status < 400)
         exchange_verdict(x, OUTCOME_REDIRECT);
     else if (answer->status != 200) {

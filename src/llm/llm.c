@@ -41,29 +41,101 @@ const char *llm_role_name(enum llm_role r)
     return names[r];
 }
 
-const char *llm_need_field(uint32_t needs)
+static const struct {
+    uint32_t need;
+    const char *field;
+} needs[] = {
+    {LLM_NEED_CHOICES, "n"},
+    {LLM_NEED_LOGPROBS, "logprobs"},
+    {LLM_NEED_LOGIT_BIAS, "logit_bias"},
+    {LLM_NEED_OLLAMA_RAW, "raw, template, suffix, context or an empty prompt"},
+    {LLM_NEED_TOOLS, "tools"},
+    {LLM_NEED_IMAGES, "images"},
+    {LLM_NEED_DOCUMENTS, "documents"},
+    {LLM_NEED_AUDIO, "audio"},
+    {LLM_NEED_LINKS, "links to images or documents"},
+    {LLM_NEED_ANTHROPIC, "Anthropic's own tools or files"},
+    {LLM_NEED_EMBED, "embeddings"},
+    {LLM_NEED_TOKEN_INPUT, "input as token numbers"},
+    {LLM_NEED_COMPLETION, "suffix, echo, best_of or logprobs"},
+    {LLM_NEED_COUNT, "a count of tokens"},
+};
+
+const char *llm_need_field(uint32_t set)
 {
+    for (size_t i = 0; i < sizeof needs / sizeof *needs; i++)
+        if (set & needs[i].need)
+            return needs[i].field;
+    return "";
+}
+
+bool llm_need_parse(strv word, uint32_t *out)
+{
+    /* Ollama's words, and what others say for the same. */
     static const struct {
+        const char *word;
         uint32_t need;
-        const char *field;
     } rows[] = {
-        {LLM_NEED_CHOICES, "n"},
-        {LLM_NEED_LOGPROBS, "logprobs"},
-        {LLM_NEED_LOGIT_BIAS, "logit_bias"},
-        {LLM_NEED_OLLAMA_RAW, "raw, template, suffix, context or an empty prompt"},
+        {"tools", LLM_NEED_TOOLS},         {"vision", LLM_NEED_IMAGES},
+        {"image", LLM_NEED_IMAGES},        {"images", LLM_NEED_IMAGES},
+        {"documents", LLM_NEED_DOCUMENTS}, {"pdf", LLM_NEED_DOCUMENTS},
+        {"audio", LLM_NEED_AUDIO},         {"embedding", LLM_NEED_EMBED},
+        {"embeddings", LLM_NEED_EMBED},    {"thinking", LLM_NEED_THINKING},
+        {"reasoning", LLM_NEED_THINKING},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (needs & rows[i].need)
-            return rows[i].field;
-    return "";
+        if (strv_eq_nocase(word, strv_of(rows[i].word))) {
+            *out = rows[i].need;
+            return true;
+        }
+    return false;
+}
+
+static const char *const efforts[] = {"",       "none", "on",    "minimal", "low",
+                                      "medium", "high", "xhigh", "max"};
+_Static_assert(sizeof efforts / sizeof *efforts == LLM_EFFORTS, "one name per effort");
+
+const char *llm_effort_name(enum llm_effort e)
+{
+    assert(e < LLM_EFFORTS);
+    return efforts[e];
+}
+
+bool llm_effort_parse(strv word, enum llm_effort *out)
+{
+    for (int e = LLM_EFFORT_NONE; e < LLM_EFFORTS; e++)
+        if (strv_eq_cstr(word, efforts[e])) {
+            *out = (enum llm_effort)e;
+            return true;
+        }
+    return false;
+}
+
+#define IMAGE_TOKENS 1000 /* what a picture of usual size costs most models, at most */
+
+static int64_t part_bytes(const struct llm_part *p)
+{
+    int64_t bytes = (int64_t)(p->text.len + p->id.len + p->name.len + p->title.len);
+    if (p->kind == LLM_PART_IMAGE || p->kind == LLM_PART_LINK)
+        bytes += 3 * IMAGE_TOKENS;
+    else if (p->kind == LLM_PART_DOCUMENT || p->kind == LLM_PART_AUDIO)
+        bytes += (int64_t)p->data.len / 8; /* mostly layout and pictures */
+    for (size_t i = 0; i < p->n_parts; i++)
+        bytes += part_bytes(&p->parts[i]);
+    return bytes;
 }
 
 int64_t llm_request_estimate_tokens(const struct llm_request *r)
 {
-    int64_t bytes = 0;
+    int64_t bytes = (int64_t)r->schema.len;
     for (size_t i = 0; i < r->n_messages; i++)
         for (size_t k = 0; k < r->messages[i].n_parts; k++)
-            bytes += (int64_t)r->messages[i].parts[k].text.len;
+            bytes += part_bytes(&r->messages[i].parts[k]);
+    for (size_t i = 0; i < r->n_tools; i++)
+        bytes += (int64_t)(r->tools[i].name.len + r->tools[i].description.len +
+                           r->tools[i].schema.len + 32);
+    for (size_t i = 0; i < r->n_inputs; i++)
+        bytes += (int64_t)r->inputs[i].len;
     /* English runs at about 4 bytes a token, code and other scripts at 3 and less; chat templates add a
      * handful of tokens a message. */
     return bytes / 3 + 8 * (int64_t)r->n_messages + 8;
@@ -82,60 +154,9 @@ void llm_usage_merge(struct llm_usage *into, const struct llm_usage *from)
     take(&into->cached, from->cached);
     take(&into->cache_write, from->cache_write);
     take(&into->reasoning, from->reasoning);
+    take(&into->cache_write_1h, from->cache_write_1h);
     take(&into->load_ns, from->load_ns);
     take(&into->input_ns, from->input_ns);
     take(&into->output_ns, from->output_ns);
     take(&into->total_ns, from->total_ns);
-}
-
-void llm_reply_init(struct llm_reply *r, size_t text_bytes_max)
-{
-    *r = (struct llm_reply){.usage = LLM_USAGE_NONE};
-    buf_init(&r->text, text_bytes_max);
-    buf_init(&r->reasoning, text_bytes_max);
-}
-
-void llm_reply_fini(struct llm_reply *r)
-{
-    buf_fini(&r->text);
-    buf_fini(&r->reasoning);
-}
-
-bool llm_reply_add(struct llm_reply *r, const struct llm_event *ev, struct arena *arena)
-{
-    switch (ev->kind) {
-    case LLM_EV_START:
-        if (r->id.ptr == NULL)
-            r->id = arena_strv(arena, ev->text);
-        if (r->model.ptr == NULL && ev->model.ptr != NULL)
-            r->model = arena_strv(arena, ev->model);
-        break;
-    case LLM_EV_TEXT:
-        if (ev->choice == 0)
-            buf_put_strv(&r->text, ev->text);
-        break;
-    case LLM_EV_REASONING:
-        if (ev->choice == 0)
-            buf_put_strv(&r->reasoning, ev->text);
-        break;
-    case LLM_EV_FINISH:
-        if (ev->choice != 0)
-            break;
-        r->finish = ev->finish;
-        if (ev->stop_sequence.ptr != NULL)
-            r->stop_sequence = arena_strv(arena, ev->stop_sequence);
-        if (ev->raw_finish.ptr != NULL)
-            r->raw_finish = arena_strv(arena, ev->raw_finish);
-        break;
-    case LLM_EV_USAGE:
-        llm_usage_merge(&r->usage, &ev->usage);
-        break;
-    case LLM_EV_END:
-        r->ended = true;
-        break;
-    case LLM_EV_ERROR:
-    case LLM_EV_PING:
-        break;
-    }
-    return !r->text.failed && !r->reasoning.failed && !arena->failed;
 }

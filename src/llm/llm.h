@@ -7,7 +7,7 @@
  *
  *   error.h    every error a caller can get, one row each
  *   params.def sampling parameters with their names in each dialect, one row each
- *   request.h  a conversation and what is asked of the model
+ *   request.h  a conversation and what is asked of the model; its history made fit for any dialect
  *   event.h    what comes back, piece by piece, and a whole reply collected from the pieces
  */
 #ifndef LLM_LLM_H

@@ -74,8 +74,8 @@ static void parameters_are_set_one_by_one(void **state)
 static void the_estimate_is_never_too_small(void **state)
 {
     (void)state;
-    struct llm_part parts[2] = {{LLM_PART_TEXT, STRV("hello world hello world")},
-                                {LLM_PART_TEXT, STRV("")}};
+    struct llm_part parts[2] = {{.kind = LLM_PART_TEXT, .text = STRV("hello world hello world")},
+                                {.kind = LLM_PART_TEXT, .text = STRV("")}};
     struct llm_message messages[2] = {{LLM_SYSTEM, parts, 2}, {LLM_USER, parts, 1}};
     struct llm_request r = {.messages = messages, .n_messages = 2};
     assert_int_equal(llm_request_estimate_tokens(&r), 46 / 3 + 8 * 2 + 8);
@@ -87,8 +87,8 @@ static void later_figures_replace_and_never_add(void **state)
 {
     (void)state;
     struct llm_usage u = LLM_USAGE_NONE;
-    llm_usage_merge(&u, &(struct llm_usage){10, 1, 4, -1, -1, -1, -1, -1, -1});
-    llm_usage_merge(&u, &(struct llm_usage){-1, 7, -1, 0, -1, -1, 5, -1, -1});
+    llm_usage_merge(&u, &(struct llm_usage){10, 1, 4, -1, -1, -1, -1, -1, -1, -1});
+    llm_usage_merge(&u, &(struct llm_usage){-1, 7, -1, 0, -1, -1, -1, 5, -1, -1});
     assert_int_equal(u.input, 10);
     assert_int_equal(u.output, 7);
     assert_int_equal(u.cached, 4);
@@ -115,7 +115,7 @@ static void a_reply_is_collected_from_events(void **state)
          .finish = LLM_FINISH_STOP_SEQUENCE,
          .stop_sequence = STRV("END"),
          .raw_finish = STRV("stop")},
-        {.kind = LLM_EV_USAGE, .usage = {3, 2, -1, -1, -1, -1, -1, -1, -1}},
+        {.kind = LLM_EV_USAGE, .usage = {3, 2, -1, -1, -1, -1, -1, -1, -1, -1}},
         {.kind = LLM_EV_END},
     };
     arena_init(&arena, 256, 4096);
@@ -125,8 +125,10 @@ static void a_reply_is_collected_from_events(void **state)
         assert_true(llm_reply_add(&r, &events[i], &arena));
     }
     assert_true(strv_eq_cstr(r.id, "id1") && strv_eq_cstr(r.model, "m"));
-    assert_true(strv_eq_cstr(buf_view(&r.text), "Hello"));
-    assert_true(strv_eq_cstr(buf_view(&r.reasoning), "hm"));
+    assert_int_equal(r.n_parts, 2);
+    assert_int_equal(r.parts[0].kind, LLM_PART_REASONING);
+    assert_true(strv_eq_cstr(llm_reply_text(&r, &r.parts[0]), "hm"));
+    assert_true(strv_eq_cstr(llm_reply_text(&r, &r.parts[1]), "Hello"));
     assert_int_equal(r.finish, LLM_FINISH_STOP_SEQUENCE);
     assert_true(strv_eq_cstr(r.stop_sequence, "END"));
     assert_int_equal(r.usage.output, 2);

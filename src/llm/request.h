@@ -11,17 +11,45 @@
 enum llm_dialect { LLM_OPENAI, LLM_ANTHROPIC, LLM_OLLAMA, LLM_NATIVE, LLM_DIALECTS };
 const char *llm_dialect_name(enum llm_dialect d);
 
-/* Which of a dialect's calls. GENERATE is Ollama's /api/generate (a prompt, not messages). */
-enum llm_op { LLM_OP_CHAT, LLM_OP_GENERATE };
+/* Which of a dialect's calls. */
+enum llm_op {
+    LLM_OP_CHAT,
+    LLM_OP_GENERATE, /* a prompt, not messages: Ollama's /api/generate, OpenAI's /v1/completions */
+    LLM_OP_EMBED,    /* texts in, vectors out */
+    LLM_OP_EMBED_1,  /* Ollama's older /api/embeddings: one text, a vector that is not normalised */
+    LLM_OP_COUNT,    /* Anthropic's count_tokens: how long is the prompt */
+    LLM_OPS
+};
 
 enum llm_role { LLM_SYSTEM, LLM_USER, LLM_ASSISTANT };
 const char *llm_role_name(enum llm_role r); /* "system", "user", "assistant" */
 
-enum llm_part_kind { LLM_PART_TEXT };
+enum llm_part_kind {
+    LLM_PART_TEXT,
+    LLM_PART_REASONING, /* assistant: what it thought */
+    LLM_PART_CALL,      /* assistant: it wants a tool to be run */
+    LLM_PART_RESULT,    /* user: what came of a call; stands before other parts of its message */
+    LLM_PART_IMAGE,
+    LLM_PART_DOCUMENT, /* PDF; a document that is plain text is a TEXT part from the start */
+    LLM_PART_AUDIO,
+    LLM_PART_LINK, /* an image or document that only an address stands for */
+};
 
+/* Every strv is valid UTF-8 and may be empty; which members count depends on the kind. */
 struct llm_part {
     enum llm_part_kind kind;
-    strv text; /* valid UTF-8, may be empty */
+    strv text;     /* TEXT, REASONING: it. CALL: arguments, the caller's own JSON text of an
+                                object, or whatever stood in its place. LINK: the address */
+    strv id, name; /* CALL, RESULT: the call's id, the tool's name ("" = not told) */
+    strv type;  /* IMAGE, DOCUMENT, AUDIO: "image/png", by its bytes. LINK: "image" or "document" */
+    strv data;  /* ...: base64, standard alphabet, padded */
+    strv title; /* DOCUMENT: file name or title */
+    strv signature;         /* REASONING: Anthropic's; of redacted thinking: its data */
+    bool redacted;          /* REASONING without text */
+    bool is_error;          /* RESULT */
+    bool made_up;           /* RESULT that llm_request_mend() put where the caller sent none */
+    struct llm_part *parts; /* RESULT: TEXT, IMAGE, DOCUMENT, LINK */
+    size_t n_parts;
 };
 
 struct llm_message {
@@ -29,6 +57,32 @@ struct llm_message {
     struct llm_part *parts;
     size_t n_parts;
 };
+
+struct llm_tool {
+    strv name, description; /* description "" = none */
+    strv schema; /* of the arguments: the caller's own JSON text of an object; "" = none */
+    bool strict;
+};
+
+enum llm_tool_choice { LLM_CHOOSE_AUTO, LLM_CHOOSE_NONE, LLM_CHOOSE_ANY, LLM_CHOOSE_ONE };
+
+enum llm_format { LLM_FORMAT_TEXT, LLM_FORMAT_JSON, LLM_FORMAT_SCHEMA };
+
+/* How much to think. ON: yes, and the model may say how much. */
+enum llm_effort {
+    LLM_EFFORT_UNSET,
+    LLM_EFFORT_NONE,
+    LLM_EFFORT_ON,
+    LLM_EFFORT_MINIMAL,
+    LLM_EFFORT_LOW,
+    LLM_EFFORT_MEDIUM,
+    LLM_EFFORT_HIGH,
+    LLM_EFFORT_XHIGH,
+    LLM_EFFORT_MAX,
+    LLM_EFFORTS
+};
+const char *llm_effort_name(enum llm_effort e); /* "", "none", "on", "minimal", "low", ... */
+bool llm_effort_parse(strv word, enum llm_effort *out);
 
 enum llm_param_kind { LLM_KIND_INT, LLM_KIND_NUM };
 
@@ -47,15 +101,29 @@ struct llm_param_row {
 };
 extern const struct llm_param_row llm_params[LLM_PARAMS];
 
-/* What only some dialects can express. A target that lacks one of them is not a candidate; if none is
- * left the caller gets UNSUPPORTED naming the field. */
+/* What only some dialects, providers or models can do. A target that is known to lack one of them is not a
+ * candidate; if none is left the caller gets UNSUPPORTED naming the field. */
 enum llm_need {
     LLM_NEED_CHOICES = 1 << 0, /* n > 1 */
     LLM_NEED_LOGPROBS = 1 << 1,
     LLM_NEED_LOGIT_BIAS = 1 << 2, /* token ids mean something to one model only */
     LLM_NEED_OLLAMA_RAW = 1 << 3, /* raw, template, suffix, context, load-only requests */
+    LLM_NEED_TOOLS = 1 << 4,      /* tools are offered, or the history holds calls */
+    LLM_NEED_IMAGES = 1 << 5,
+    LLM_NEED_DOCUMENTS = 1 << 6, /* PDF */
+    LLM_NEED_AUDIO = 1 << 7,
+    LLM_NEED_LINKS = 1 << 8, /* the provider would have to fetch something */
+    LLM_NEED_ANTHROPIC =
+        1 << 9, /* the vendor's own tools, containers, files: nobody else has them */
+    LLM_NEED_EMBED = 1 << 10,
+    LLM_NEED_TOKEN_INPUT = 1 << 11, /* a prompt or input given as token numbers */
+    LLM_NEED_COMPLETION = 1 << 12,  /* suffix, echo, best_of, logprobs of /v1/completions */
+    LLM_NEED_COUNT = 1 << 13,       /* tokens counted by the provider */
+    LLM_NEED_THINKING = 1 << 14,    /* never in llm_request.needs: a wish that a model may lack */
 };
 const char *llm_need_field(uint32_t needs); /* name of the first one set: "n", "logprobs", ... */
+/* What of it may be said of a model (capability lists): TOOLS, IMAGES, DOCUMENTS, AUDIO, EMBED, THINKING. */
+bool llm_need_parse(strv word, uint32_t *out); /* "tools", "vision", "embedding", "thinking", ... */
 
 /* Caller's hints; they only tighten or name (design.md 2). */
 enum llm_mode { LLM_MODE_UNSET, LLM_MODE_LOCAL, LLM_MODE_HYBRID, LLM_MODE_CLOUD };
@@ -79,8 +147,35 @@ struct llm_request {
     strv user;       /* caller's end-user id; STRV_NONE = none */
     uint32_t needs;  /* enum llm_need */
     uint32_t
-        untranslated; /* enum dialect_loss bits: what the body says beyond this struct; a target
-                                 of the same dialect gets it, any other target loses it */
+        untranslated; /* enum dialect_loss bits: what the body says beyond this struct; a target of the
+                              same dialect gets it, any other target loses it */
+
+    /* tools */
+    struct llm_tool *tools; /* those that may be called: the caller's narrowing is done already */
+    size_t n_tools;
+    enum llm_tool_choice choose;
+    strv choose_name; /* CHOOSE_ONE */
+    bool one_call;    /* at most one call in the answer */
+    bool has_history; /* CALL or RESULT parts in the messages */
+    bool mended;      /* llm_request_mend() has run */
+
+    /* the form of the answer */
+    enum llm_format format;
+    strv schema, schema_name, schema_description; /* FORMAT_SCHEMA: the caller's own JSON text */
+    bool schema_strict;
+
+    /* thinking */
+    enum llm_effort effort;
+    int64_t think_tokens; /* Anthropic's budget_tokens; 0 = none told */
+    bool
+        hide_reasoning; /* the caller did not ask for it and its dialect's clients do not expect it */
+
+    /* EMBED */
+    strv *inputs; /* also of GENERATE with several prompts; the first is the message, too */
+    size_t n_inputs;
+    int64_t dimensions; /* 0 = the model's own */
+    bool base64;        /* vectors as base64 of little-endian float32 */
+    bool no_truncate;   /* Ollama: truncate:false */
 
     /* Same dialect on both sides: the bytes as they came. body.text stays valid until the exchange is
      * committed or over. */
@@ -103,7 +198,34 @@ static inline void llm_set(struct llm_request *r, enum llm_param p, double value
     r->params[p] = value;
 }
 
-/* Characters of all text parts / 3 + a little per message: an over-estimate of the prompt's tokens. */
+/* Bytes of everything that becomes prompt / 3 + a little per message: an over-estimate of the prompt's tokens;
+ * images count a thousand each. */
 int64_t llm_request_estimate_tokens(const struct llm_request *r);
+
+/* Makes the history one that every dialect can write: every CALL has an id that no other has, every RESULT
+ * has the id and name of its call (paired by id, else by name and order), every CALL is answered in the next
+ * message (a made-up error result where the caller cancelled), RESULT parts stand first, a RESULT without
+ * any call becomes a TEXT part. Runs once; new parts and arrays in r->arena. False: no memory. */
+bool llm_request_mend(struct llm_request *r);
+
+/* ---- names and ids that an upstream would refuse (translation.md 4) ---- */
+
+enum llm_id_rule {
+    LLM_IDS_ANY,
+    LLM_IDS_WORD,    /* ^[a-zA-Z0-9_-]+$, 64 at most: Anthropic */
+    LLM_IDS_MISTRAL, /* exactly 9 of [a-zA-Z0-9] */
+};
+/* `id` itself if the rule allows it, else a text made from its hash: the same for the same id, always. */
+strv llm_id_for(enum llm_id_rule rule, strv id, struct arena *arena);
+/* A tool's name as ^[a-zA-Z0-9_-]{1,64}$: itself, or 55 bytes of it (other characters become _) + "_" + 8 hex
+ * digits of its hash. */
+strv llm_tool_name_for(strv name, struct arena *arena);
+/* Names of r->tools that llm_tool_name_for() changes, to be undone in the answer. In `arena`, both texts
+ * copied; *n may be 0. False: no memory. */
+struct llm_rename {
+    strv own, sent;
+};
+bool llm_tool_renames(const struct llm_request *r, struct arena *arena, struct llm_rename **out,
+                      size_t *n);
 
 #endif

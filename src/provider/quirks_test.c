@@ -127,7 +127,7 @@ static void ask(struct world *w, size_t bytes, int64_t max_tokens)
 {
     static char text[400000];
     assert_true(bytes <= sizeof text);
-    w->part = (struct llm_part){LLM_PART_TEXT, {text, bytes}};
+    w->part = (struct llm_part){.kind = LLM_PART_TEXT, .text = {text, bytes}};
     w->r.params_set = 0;
     if (max_tokens > 0)
         llm_set(&w->r, LLM_P_MAX_TOKENS, (double)max_tokens);

@@ -135,6 +135,11 @@ static bool take(void *arg, const struct llm_event *ev)
         MUST(ev->error >= 400 && ev->error <= 599);
         a->over = true;
         break;
+    case LLM_EV_SIGNATURE:
+    case LLM_EV_CALL:
+    case LLM_EV_ARGS:
+    case LLM_EV_CALL_END:
+    case LLM_EV_VECTOR:
     case LLM_EV_USAGE:
     case LLM_EV_PING:
         break;

@@ -27,6 +27,9 @@ static bool too_deep(const yyjson_val *root, size_t values);
 static size_t deep_offset(strv text);
 static bool err_deep(size_t at, int code, struct err *err);
 static bool refused_memory(strv text, int code, struct err *err);
+static size_t skip_blank(strv text, size_t at);
+static size_t closing_quote(strv text, size_t first, size_t from);
+static size_t skip_value(strv text, size_t at);
 static bool has_escape(uint64_t eight);
 static bool put_escaped(struct buf *b, unsigned char c);
 
@@ -67,22 +70,51 @@ bool json_span(const struct json *doc, yyjson_val *v, size_t *at, size_t *len)
         (uintptr_t)inside >= (uintptr_t)doc->copy + doc->text.len)
         return false;
     size_t first = (size_t)(inside - doc->copy);
-    const char *text = doc->text.ptr;
-    /* The closing quote is the first one behind an even number of backslashes. Escapes only ever
-     * make a text longer, so it cannot stand before the unescaped length. */
-    size_t end = first + yyjson_get_len(v);
-    for (;; end++) {
-        const char *quote = memchr(text + end, '"', doc->text.len - end);
-        assert(quote != NULL); /* the parser has seen it */
-        end = (size_t)(quote - text);
-        size_t slashes = 0;
-        while (end - slashes > first && text[end - slashes - 1] == '\\')
-            slashes++;
-        if (slashes % 2 == 0)
-            break;
-    }
+    /* Escapes only ever make a text longer, so the quote cannot stand before the unescaped length. */
+    size_t end = closing_quote(doc->text, first, first + yyjson_get_len(v));
+    assert(end < doc->text.len); /* the parser has seen it */
     *at = first - 1;
     *len = end + 1 - *at;
+    return true;
+}
+
+bool json_raw_member(const struct json *doc, yyjson_val *obj, const char *key, strv *out)
+{
+    size_t i, max;
+    yyjson_val *name, *value;
+    yyjson_obj_foreach(obj, i, max, name, value)
+    {
+        if (strv_eq_cstr(json_str(name), key))
+            return json_raw_value(doc, name, out);
+    }
+    return false;
+}
+
+bool json_raw_value(const struct json *doc, yyjson_val *key, strv *out)
+{
+    size_t at, len;
+    if (!json_span(doc, key, &at, &len))
+        return false;
+    size_t colon = skip_blank(doc->text, at + len);
+    if (colon == doc->text.len || doc->text.ptr[colon] != ':')
+        return false; /* a string that is no key */
+    size_t first = skip_blank(doc->text, colon + 1);
+    *out = (strv){doc->text.ptr + first, skip_value(doc->text, first) - first};
+    return true;
+}
+
+/* `rest` begins with the array's bracket at first, and behind an element from then on. */
+bool json_raw_next(strv *rest, strv *element)
+{
+    size_t at = skip_blank(*rest, 0);
+    if (at == rest->len || (rest->ptr[at] != '[' && rest->ptr[at] != ','))
+        return false;
+    at = skip_blank(*rest, at + 1);
+    size_t end = skip_value(*rest, at);
+    if (end == at) /* an array without elements */
+        return false;
+    *element = (strv){rest->ptr + at, end - at};
+    *rest = strv_from(*rest, end);
     return true;
 }
 
@@ -294,6 +326,57 @@ static size_t deep_offset(strv text)
             depth -= depth > 0 ? 1 : 0; /* the text may be no JSON at all */
     }
     return at;
+}
+
+static size_t skip_blank(strv text, size_t at)
+{
+    while (at < text.len && (text.ptr[at] == ' ' || text.ptr[at] == '\t' || text.ptr[at] == '\n' ||
+                             text.ptr[at] == '\r'))
+        at++;
+    return at;
+}
+
+/* Of the string whose first character stands at `first`: the first quote at `from` or later that has an
+ * even number of backslashes before it; text.len if there is none. */
+static size_t closing_quote(strv text, size_t first, size_t from)
+{
+    while (from < text.len) {
+        const char *quote = memchr(text.ptr + from, '"', text.len - from);
+        if (quote == NULL)
+            return text.len;
+        size_t at = (size_t)(quote - text.ptr), slashes = 0;
+        while (at - slashes > first && text.ptr[at - slashes - 1] == '\\')
+            slashes++;
+        if (slashes % 2 == 0)
+            return at;
+        from = at + 1;
+    }
+    return text.len;
+}
+
+/* Past the value that begins at `at`. The text is known to be valid JSON. */
+static size_t skip_value(strv text, size_t at)
+{
+    int depth = 0;
+    while (at < text.len) {
+        char c = text.ptr[at];
+        if (c == '"') {
+            at = closing_quote(text, at + 1, at + 1);
+            if (depth == 0)
+                return at < text.len ? at + 1 : at;
+        } else if (c == '{' || c == '[') {
+            depth++;
+        } else if (c == '}' || c == ']') {
+            if (depth == 0) /* the end of the object around a number, true, false, null */
+                return at;
+            if (--depth == 0)
+                return at + 1;
+        } else if (depth == 0 && (c == ',' || c == ' ' || c == '\t' || c == '\n' || c == '\r')) {
+            return at;
+        }
+        at++;
+    }
+    return text.len;
 }
 
 /* Whether one of eight bytes is below 0x20, a quote or a backslash (Bit Twiddling Hacks,

@@ -5,7 +5,7 @@
  * Reading: json_read() copies the text into the arena and parses it in place. Strings are views
  * into that copy and begin at the same offset as in the source, which json_span() uses to tell
  * where a member's string stands in the original bytes: bodies can be passed on with only that part
- * replaced.
+ * replaced, and json_raw_member() gives any member's value as it was written.
  *
  * Writing: append pieces; json_put_str() quotes and escapes. Valid UTF-8 is passed as it is.
  */
@@ -38,6 +38,21 @@ bool json_read(struct json *doc, strv text, struct arena *arena, int code, struc
 /* Where the string value `v` of `doc` (an object member or element) stands in doc->text, quotes
  * included. False if v is not a string of doc. */
 bool json_span(const struct json *doc, yyjson_val *v, size_t *at, size_t *len);
+
+/* A value's own bytes: a view into doc->text, blanks around it left out, nothing written anew. So numbers
+ * of any length, the order of members and the spelling of strings stay as they came. The time is linear in
+ * the value's length (and in the number of members before it).
+ *
+ * json_raw_member() takes the first member `key` of `obj`, a null too; false if there is none or obj is no
+ * object of doc. json_raw_value() takes the value behind the key of a member that is at hand, as in
+ * yyjson_obj_foreach(). json_raw_next() walks the elements of an array of which the bytes are known:
+ *
+ *     strv rest = array, element;
+ *     while (json_raw_next(&rest, &element)) ...       the n-th is yyjson's n-th
+ */
+bool json_raw_member(const struct json *doc, yyjson_val *obj, const char *key, strv *out);
+bool json_raw_value(const struct json *doc, yyjson_val *key, strv *out);
+bool json_raw_next(strv *rest, strv *element);
 
 /* Members. Absent and null are both "not there". NULL obj is an empty object. */
 yyjson_val *json_get(yyjson_val *obj, const char *key);

@@ -344,6 +344,111 @@ static void a_span_needs_a_string_of_the_document(void **state)
     assert_false(json_span(&b, json_get(a.root, "s"), &at, &len));
 }
 
+/* Every member and element, in every depth: the bytes read back to the same value, and begin and end
+ * with it. */
+static void check_raw(const struct json *doc, yyjson_val *v, strv raw)
+{
+    struct json again;
+    assert_true(raw.ptr >= doc->text.ptr);
+    assert_true(raw.ptr + raw.len <= doc->text.ptr + doc->text.len);
+    assert_true(strv_eq(strv_trim(raw), raw));
+    assert_true(json_read(&again, raw, &arena, CODE, NULL));
+    assert_true(yyjson_equals(again.root, v));
+    size_t at, max;
+    yyjson_val *key, *value;
+    strv part;
+    yyjson_obj_foreach(v, at, max, key, value)
+    {
+        assert_true(json_raw_value(doc, key, &part));
+        check_raw(doc, value, part);
+    }
+    strv rest = raw;
+    yyjson_arr_foreach(v, at, max, value)
+    {
+        assert_true(json_raw_next(&rest, &part));
+        check_raw(doc, value, part);
+    }
+    if (yyjson_is_arr(v))
+        assert_false(json_raw_next(&rest, &part));
+}
+
+static void a_value_has_its_own_bytes(void **state)
+{
+    (void)state;
+    static const char *const values[] = {
+        "{}",
+        "[]",
+        "{ }",
+        "[ \n]",
+        "0",
+        "-0",
+        "-0.0",
+        "12345678901234567890123",
+        "1.0",
+        "1E+2",
+        "true",
+        "false",
+        "null",
+        "\"\"",
+        "\"}\"",
+        "\"\\\"\\\\\"",
+        "\"\\u0041]\\/\"",
+        "\"ð\"",
+        "[[]]",
+        "[[],[ [ ] ] , {}]",
+        "[1,2 ,3\t,\"4,\",null]",
+        "{\"z\":1,\"a\":18446744073709551615,\"a\":2}",
+        "{ \"a\" : { \"b\\\"\" : [ \"]\" , { } ] , \"\":{\"\":\"\"} } }",
+    };
+    static const struct {
+        const char *key, *before, *after;
+    } around[] = {
+        {"v", "{\"v\":", "}"},
+        {"w", "{\"v\":1,\"w\":", ",\"w\":7}"},
+        {"w", " { \"x:\" : \":\\\\\" , \"w\"\n:\r\t ", " , \"y\":[[],{\"w\":0}]} "},
+    };
+    for (size_t i = 0; i < COUNT(values); i++) {
+        for (size_t k = 0; k < COUNT(around); k++) {
+            char text[400];
+            strv raw;
+            snprintf(text, sizeof(text), "%s%s%s", around[k].before, values[i], around[k].after);
+            struct json doc = read_ok(text);
+            check_raw(&doc, doc.root, strv_trim(strv_of(text)));
+            assert_true(json_raw_member(&doc, doc.root, around[k].key, &raw));
+            assert_true(strv_eq_cstr(raw, values[i]));
+        }
+    }
+}
+
+static void own_bytes_need_a_member_of_the_document(void **state)
+{
+    (void)state;
+    struct json a = read_ok("{\"d\":1,\"d\":2,\"s\":\"d\",\"n\":null}"), b = read_ok("{\"d\":3}");
+    strv raw = STRV_NONE;
+    assert_false(json_raw_member(&a, a.root, "x", &raw));
+    assert_false(json_raw_member(&a, NULL, "d", &raw));
+    assert_false(json_raw_member(&a, json_get(a.root, "d"), "d", &raw));
+    assert_false(json_raw_member(&a, b.root, "d", &raw));
+    assert_false(json_raw_value(&a, json_get(a.root, "s"), &raw));
+    assert_false(json_raw_value(&a, NULL, &raw));
+    assert_null(raw.ptr);
+    assert_true(json_raw_member(&a, a.root, "d", &raw)); /* the first counts */
+    assert_true(strv_eq_cstr(raw, "1"));
+    assert_true(json_raw_member(&a, a.root, "n", &raw));
+    assert_true(strv_eq_cstr(raw, "null"));
+    strv rest = STRV("{}");
+    assert_false(json_raw_next(&rest, &raw));
+    rest = STRV_NONE;
+    assert_false(json_raw_next(&rest, &raw));
+    static const char *const cut[] = {"[",        "[\"a", "[\"a\\\"", "[[\"]",
+                                      "[{\"a\":", "[1",   "[1,",      "["};
+    for (size_t i = 0; i < COUNT(cut); i++) { /* no JSON at all: ends, and within the text */
+        rest = strv_of(cut[i]);
+        while (json_raw_next(&rest, &raw))
+            assert_true(raw.ptr + raw.len <= cut[i] + strlen(cut[i]));
+    }
+}
+
 static void members_are_found_or_not_there(void **state)
 {
     (void)state;
@@ -598,6 +703,8 @@ int main(void)
         TEST(refused_memory_is_out_of_memory),
         TEST(spans_stand_in_the_original),
         TEST(a_span_needs_a_string_of_the_document),
+        TEST(a_value_has_its_own_bytes),
+        TEST(own_bytes_need_a_member_of_the_document),
         TEST(members_are_found_or_not_there),
         TEST(integers_are_whole_numbers_in_range),
         TEST(escapes_are_what_json_needs),

@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "api/api_int.h"
+#include "api/target.h"
 
 static struct api_state *begin(struct api *api, struct http_request *req);
 
@@ -17,6 +18,26 @@ static enum llm_dialect door_of_path(strv path)
     if (strv_starts(path, STRV("/router/")))
         return LLM_NATIVE;
     return LLM_OPENAI;
+}
+
+/* OpenAI and Anthropic share the paths of their model lists. Anthropic's clients say their version; older ones
+ * can still be told by where they put their key (anthropic.md 9). */
+static bool is_anthropic_caller(const struct http_request *req)
+{
+    return http_request_header(req, "anthropic-version").ptr != NULL ||
+           (http_request_header(req, "x-api-key").ptr != NULL &&
+            http_request_header(req, "Authorization").ptr == NULL);
+}
+
+enum llm_dialect api_door(const struct http_request *req)
+{
+    const struct api_state *state = api_state(req);
+    enum llm_dialect door =
+        state != NULL && state->route != NULL ? state->route->door : door_of_path(req->path);
+    if (door == LLM_OPENAI && strv_starts(req->path, STRV("/v1/models")) &&
+        is_anthropic_caller(req))
+        return LLM_ANTHROPIC;
+    return door;
 }
 
 static strv decimal(struct arena *arena, uint64_t n)
@@ -46,6 +67,14 @@ void api_error(struct http_request *req, enum llm_dialect door, int error, int s
     buf_fini(&body);
 }
 
+void api_refuse(struct api *api, struct http_request *req, enum llm_dialect door,
+                const struct err *err)
+{
+    int error = err->code > 0 ? err->code : LLM_ERR_INTERNAL; /* ERR_CODE_OOM is no row */
+    metric_add(api->env->metrics, METRIC_BAD_REQUESTS, (unsigned)error, 1);
+    api_error(req, door, error, 0, strv_of(err->text), strv_of(err->field), 0);
+}
+
 static const struct {
     int error;
 } bad_rows[] = {
@@ -67,9 +96,7 @@ static bool turn_down(struct api *api, struct http_request *req, enum llm_dialec
 void api_on_bad(void *arg, struct http_request *req, enum http_bad why)
 {
     assert((size_t)why < sizeof bad_rows / sizeof *bad_rows);
-    enum llm_dialect door = api_state(req) != NULL && api_state(req)->route != NULL
-                                ? api_state(req)->route->door
-                                : door_of_path(req->path);
+    enum llm_dialect door = api_door(req);
     if (api_state(req) == NULL) /* found before the head was complete */
         (void)begin(arg, req);
     turn_down(arg, req, door, bad_rows[why].error,
@@ -175,7 +202,7 @@ static const struct api_route *find_route(const struct api *api, const struct ht
     enum http_method method = req->method == HTTP_HEAD ? HTTP_GET : req->method;
     *path_known = false;
     for (size_t i = 0; i < api->n_routes; i++) {
-        if (!strv_eq_cstr(req->path, api->routes[i].path))
+        if (!target_fits(api->routes[i].path, req->path))
             continue;
         *path_known = true;
         if (api->routes[i].method == method)
@@ -184,19 +211,25 @@ static const struct api_route *find_route(const struct api *api, const struct ht
     return NULL;
 }
 
-/* What a 405 must tell (RFC 9110 15.5.6). No path has more than these. */
+/* What a 405 must tell (RFC 9110 15.5.6). */
 static void put_allow(const struct api *api, struct http_request *req)
 {
-    bool get = false, post = false;
-    for (size_t i = 0; i < api->n_routes; i++) {
-        bool here = strv_eq_cstr(req->path, api->routes[i].path);
-        get = get || (here && api->routes[i].method == HTTP_GET);
-        post = post || (here && api->routes[i].method == HTTP_POST);
-    }
-    http_reply_header(req, "Allow",
-                      get && post ? STRV("GET, HEAD, POST")
-                      : get       ? STRV("GET, HEAD")
-                                  : STRV("POST"));
+    static const struct {
+        enum http_method method;
+        const char *words;
+    } rows[] = {{HTTP_GET, "GET, HEAD"}, {HTTP_POST, "POST"}, {HTTP_DELETE, "DELETE"}};
+    struct buf b;
+    buf_init(&b, 64);
+    for (size_t k = 0; k < sizeof rows / sizeof *rows; k++)
+        for (size_t i = 0; i < api->n_routes; i++)
+            if (api->routes[i].method == rows[k].method &&
+                target_fits(api->routes[i].path, req->path)) {
+                buf_printf(&b, "%s%s", buf_len(&b) > 0 ? ", " : "", rows[k].words);
+                break;
+            }
+    if (!b.failed)
+        http_reply_header(req, "Allow", buf_view(&b));
+    buf_fini(&b);
 }
 
 static bool authorised(const struct api *api, const struct http_request *req,
@@ -216,7 +249,7 @@ static bool authorised(const struct api *api, const struct http_request *req,
 bool api_on_head(void *arg, struct http_request *req)
 {
     struct api *api = arg;
-    enum llm_dialect door = door_of_path(req->path);
+    enum llm_dialect door = api_door(req);
     struct api_state *state = begin(api, req);
     if (state == NULL)
         return turn_down(api, req, door, LLM_ERR_INTERNAL, NULL);
@@ -243,7 +276,7 @@ bool api_on_head(void *arg, struct http_request *req)
         return turn_down(api, req, door,
                          path_known ? LLM_ERR_METHOD_NOT_ALLOWED : LLM_ERR_NOT_FOUND, NULL);
     if (!authorised(api, req, state))
-        return turn_down(api, req, state->route->door, LLM_ERR_UNAUTHORIZED, NULL);
+        return turn_down(api, req, api_door(req), LLM_ERR_UNAUTHORIZED, NULL);
     return true;
 }
 

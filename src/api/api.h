@@ -25,7 +25,7 @@
 struct api;
 struct api_route {
     enum http_method method;
-    const char *path;      /* exact */
+    const char *path; /* exact; "/v1/models/{id}" takes anything that stands there, slashes too */
     enum llm_dialect door; /* whose errors are spoken here */
     enum llm_op op;
     bool stream; /* a stream whatever the body says (/router/stream) */
@@ -45,6 +45,8 @@ struct api {
     bool require_keys;          /* also while there are none */
     const char *const *origins; /* Origin values that are answered, NULL-terminated */
     const char *const *hosts;   /* Host names besides addresses and localhost, NULL-terminated */
+    bool allow_pull;            /* callers may have models downloaded */
+    size_t relays;              /* calls of relay.c in progress */
 };
 
 /* For http_handlers; arg is the struct api. */
@@ -57,8 +59,17 @@ void api_generate(struct api *api, struct http_request *req,
                   const struct api_route *route); /* chat, messages, ... */
 void api_models(struct api *api, struct http_request *req,
                 const struct api_route *route); /* /v1/models, both forms */
+void api_model(struct api *api, struct http_request *req,
+               const struct api_route *route); /* /v1/models/{id}, both forms */
 void api_tags(struct api *api, struct http_request *req,
               const struct api_route *route); /* /api/tags */
+void api_show(struct api *api, struct http_request *req,
+              const struct api_route *route); /* /api/show */
+void api_ps(struct api *api, struct http_request *req, const struct api_route *route); /* /api/ps */
+void api_pull(struct api *api, struct http_request *req,
+              const struct api_route *route); /* /api/pull */
+/* What Ollama does to its own files: push, create, copy, delete, blobs. */
+void api_unserved(struct api *api, struct http_request *req, const struct api_route *route);
 void api_version(struct api *api, struct http_request *req,
                  const struct api_route *route); /* /api/version */
 void api_root(struct api *api, struct http_request *req, const struct api_route *route); /* / */
@@ -66,6 +77,12 @@ void api_root(struct api *api, struct http_request *req, const struct api_route 
 /* A whole error reply in the door's dialect. status 0 = the row's; empty message = the row's. */
 void api_error(struct http_request *req, enum llm_dialect door, int error, int status, strv message,
                strv field, uint64_t retry_after_s);
+/* The same from an err, counted as a request that was turned down. */
+void api_refuse(struct api *api, struct http_request *req, enum llm_dialect door,
+                const struct err *err);
+/* Whose errors the request is answered with: its route's door, and on paths that two dialects share the one
+ * that its headers tell. */
+enum llm_dialect api_door(const struct http_request *req);
 /* The request's id: the caller's X-Request-ID if it is fit, else made here; in req's arena. */
 strv api_request_id(struct api *api, struct http_request *req);
 
@@ -82,5 +99,18 @@ struct api_model_list {
 };
 bool api_model_list(struct snapshot *s, struct arena *arena, struct api_model_list *out);
 void api_model_list_fini(struct api_model_list *list);
+
+/* The model that a request with this name in `model` would be sent to first. */
+struct api_found {
+    const struct provider *p; /* of the present snapshot */
+    strv model;               /* its name there, with a terminator */
+    bool by_name;             /* the caller named this very model, not a role, alias or auto */
+    const struct provider_model *facts; /* NULL = the provider's list does not hold it */
+    struct provider_models *held;
+};
+/* False with err as for such a request: MODEL_NOT_FOUND, PROVIDER_FORBIDDEN, ... */
+bool api_find(struct exchange_env *env, strv name, struct arena *arena, struct api_found *out,
+              struct err *err);
+void api_found_fini(struct api_found *found);
 
 #endif

@@ -9,7 +9,8 @@ struct api_state {
     const struct api_route *route;
     const char *key; /* id of the API key, NULL = none was needed */
     strv request_id;
-    struct api_call *call; /* while an exchange serves the request */
+    struct api_call *call;   /* while an exchange serves the request */
+    struct api_relay *relay; /* while a provider's own answer is passed on */
 };
 
 static inline struct api_state *api_state(const struct http_request *req)

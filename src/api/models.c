@@ -2,12 +2,16 @@
 /*
  * models - what can be asked for: roles, aliases, and what the providers list. Read from the last probe of
  * each provider; nobody is asked while a caller waits.
+ *
+ *   GET /v1/models        OpenAI's form, or Anthropic's, page by page
+ *   GET /v1/models/{id}   one of them, and every other name that a request's `model` may hold
+ *   GET /api/tags         Ollama's form
  */
 #include "api/api_int.h"
+#include "api/target.h"
 
-/* A version that Ollama's clients know to have everything that is served here; they compare it. */
-#define OLLAMA_VERSION "0.33.0"
 #define LIST_BYTES_MAX ((size_t)16 << 20)
+#define PAGE_MAX       1000 /* Anthropic's own largest page */
 
 struct listing {
     struct api_model_list *list;
@@ -68,11 +72,53 @@ void api_model_list_fini(struct api_model_list *list)
             provider_models_unref(list->held[i]);
 }
 
+/* ---- one name ---- */
+
+struct looking {
+    const char *name;
+    const struct provider_model *facts;
+};
+
+static void look(void *arg, const char *name, const struct provider_model *facts)
+{
+    struct looking *l = arg;
+    if (strcmp(name, l->name) == 0)
+        l->facts = facts;
+}
+
+bool api_find(struct exchange_env *env, strv name, struct arena *arena, struct api_found *out,
+              struct err *err)
+{
+    struct llm_request r = {.model = name, .arena = arena};
+    struct policy_plan *plan = ARENA_NEW(arena, struct policy_plan);
+    *out = (struct api_found){0};
+    if (plan == NULL)
+        return err_oom(err);
+    if (!exchange_explain(env, &r, arena, plan, err))
+        return false;
+    struct looking l = {.name = arena_cstr(arena, plan->targets[0].model)};
+    if (l.name == NULL)
+        return err_oom(err);
+    out->p = &env->snapshot->providers[plan->targets[0].provider];
+    out->model = strv_of(l.name);
+    out->by_name = plan->explicit_choice;
+    out->held = provider_models_get(out->p->cell);
+    provider_each_model(out->p, out->held, look, &l);
+    out->facts = l.facts;
+    return true;
+}
+
+void api_found_fini(struct api_found *found)
+{
+    provider_models_unref(found->held);
+    found->held = NULL;
+}
+
 /* ---- rows ---- */
 
-static int64_t created_us(const struct api_model *m, int64_t now_us)
+static int64_t created_us(const struct api_model *m, int64_t otherwise)
 {
-    return m->facts != NULL && m->facts->modified_us > 0 ? m->facts->modified_us : now_us;
+    return m->facts != NULL && m->facts->modified_us > 0 ? m->facts->modified_us : otherwise;
 }
 
 static void put_openai(struct buf *b, const struct api_model *m, int64_t now_us)
@@ -86,15 +132,22 @@ static void put_openai(struct buf *b, const struct api_model *m, int64_t now_us)
     buf_put_char(b, '}');
 }
 
+/* A date that nobody knows is the epoch there, by Anthropic's own description. */
 static void put_anthropic(struct buf *b, const struct api_model *m, int64_t now_us)
 {
     char time[TIMEFMT_MAX];
-    timefmt_rfc3339(time, created_us(m, now_us), 0);
+    (void)now_us;
+    timefmt_rfc3339(time, created_us(m, 0), 0);
     buf_put_cstr(b, "{\"type\":\"model\",\"id\":");
     json_put_str(b, strv_of(m->name));
     buf_put_cstr(b, ",\"display_name\":");
     json_put_str(b, strv_of(m->name));
-    buf_printf(b, ",\"created_at\":\"%s\"}", time);
+    buf_printf(b, ",\"created_at\":\"%s\"", time);
+    if (m->facts != NULL && m->facts->context > 0)
+        buf_printf(b, ",\"max_input_tokens\":%lld", (long long)m->facts->context);
+    if (m->facts != NULL && m->facts->output_max > 0)
+        buf_printf(b, ",\"max_tokens\":%lld", (long long)m->facts->output_max);
+    buf_put_char(b, '}');
 }
 
 static void put_ollama(struct buf *b, const struct api_model *m, int64_t now_us)
@@ -114,62 +167,181 @@ static void put_ollama(struct buf *b, const struct api_model *m, int64_t now_us)
         "\"parameter_size\":\"\",\"quantization_level\":\"\"}}");
 }
 
-static void reply_list(struct api *api, struct http_request *req, enum llm_dialect door,
-                       const char *before,
-                       void (*put)(struct buf *, const struct api_model *, int64_t),
-                       const char *after)
+/* ---- pages ---- */
+
+struct page {
+    size_t from, n;
+    bool more;
+};
+
+static bool bad_query(struct err *err, const char *field, const char *what)
 {
-    struct api_model_list list;
-    struct buf b;
-    buf_init(&b, LIST_BYTES_MAX);
-    bool ok = api_model_list(api->env->snapshot, &req->arena, &list);
-    buf_put_cstr(&b, before);
-    for (size_t i = 0; ok && i < list.n; i++) {
-        if (i > 0)
-            buf_put_char(&b, ',');
-        put(&b, &list.items[i], io_wall_us(api->env->loop));
-    }
-    buf_put_cstr(&b, after);
-    if (ok && put == put_anthropic && list.n > 0) {
-        buf_put_cstr(&b, ",\"first_id\":");
-        json_put_str(&b, strv_of(list.items[0].name));
-        buf_put_cstr(&b, ",\"last_id\":");
-        json_put_str(&b, strv_of(list.items[list.n - 1].name));
-    }
-    buf_put_char(&b, '}');
-    api_model_list_fini(&list);
-    if (!ok || b.failed)
-        api_error(req, door, LLM_ERR_INTERNAL, 0, STRV_NONE, STRV_NONE, 0);
-    else
-        http_reply_whole(req, 200, "application/json", buf_view(&b));
-    buf_fini(&b);
+    return err_field(err, LLM_ERR_INVALID_REQUEST, field, "%s: %s", field, what);
 }
 
-/* OpenAI and Anthropic share the path; Anthropic's clients say their version (anthropic.md 9). */
+/* *at gets the place of the model that the query names, or stays as it is. */
+static bool find_mark(const struct api_model_list *list, struct http_request *req,
+                      const char *field, size_t *at, struct err *err)
+{
+    strv id;
+    if (!target_query(req->query, field, &req->arena, &id))
+        return bad_query(err, field, "this is no name of a model");
+    if (id.ptr == NULL)
+        return true;
+    for (size_t i = 0; i < list->n; i++)
+        if (strv_eq_cstr(id, list->items[i].name)) {
+            *at = i;
+            return true;
+        }
+    return bad_query(err, field, "there is no such model");
+}
+
+/* Anthropic's `limit`, `after_id` and `before_id`. Without a limit a page holds all it may: a client that
+ * does not turn pages sees everything. */
+static bool read_page(const struct api_model_list *list, struct http_request *req,
+                      struct page *page, struct err *err)
+{
+    size_t after = SIZE_MAX, before = SIZE_MAX;
+    uint64_t limit = PAGE_MAX;
+    strv text;
+    if (!target_query(req->query, "limit", &req->arena, &text) ||
+        (text.ptr != NULL && !strv_u64(text, 1, PAGE_MAX, &limit)))
+        return bad_query(err, "limit", "a number from 1 to 1000 is expected");
+    if (!find_mark(list, req, "after_id", &after, err) ||
+        !find_mark(list, req, "before_id", &before, err))
+        return false;
+    if (after != SIZE_MAX && before != SIZE_MAX)
+        return bad_query(err, "before_id", "it cannot be used together with after_id");
+    size_t from = after != SIZE_MAX ? after + 1 : 0, to = before != SIZE_MAX ? before : list->n;
+    page->n = to - from < limit ? to - from : (size_t)limit;
+    page->more = page->n < to - from;
+    page->from = before != SIZE_MAX ? to - page->n : from;
+    return true;
+}
+
+static void put_ends(struct buf *b, const struct api_model_list *list, const struct page *page)
+{
+    buf_printf(b, ",\"has_more\":%s,\"first_id\":", page->more ? "true" : "false");
+    if (page->n == 0) {
+        buf_put_cstr(b, "null,\"last_id\":null");
+        return;
+    }
+    json_put_str(b, strv_of(list->items[page->from].name));
+    buf_put_cstr(b, ",\"last_id\":");
+    json_put_str(b, strv_of(list->items[page->from + page->n - 1].name));
+}
+
+/* ---- replies ---- */
+
+typedef void (*put_fn)(struct buf *b, const struct api_model *m, int64_t now_us);
+
+static void put_items(struct api *api, struct buf *b, const struct api_model_list *list,
+                      const struct page *page, put_fn put)
+{
+    for (size_t i = 0; i < page->n; i++) {
+        if (i > 0)
+            buf_put_char(b, ',');
+        put(b, &list->items[page->from + i], io_wall_us(api->env->loop));
+    }
+}
+
+static void reply(struct http_request *req, enum llm_dialect door, struct buf *b)
+{
+    if (b->failed)
+        api_error(req, door, LLM_ERR_INTERNAL, 0, STRV_NONE, STRV_NONE, 0);
+    else
+        http_reply_whole(req, 200, "application/json", buf_view(b));
+    buf_fini(b);
+}
+
+static void reply_list(struct api *api, struct http_request *req, enum llm_dialect door,
+                       const char *before, put_fn put)
+{
+    struct api_model_list list;
+    struct page page = {0};
+    struct err err = ERR_INIT;
+    struct buf b;
+    buf_init(&b, LIST_BYTES_MAX);
+    if (!api_model_list(api->env->snapshot, &req->arena, &list))
+        b.failed = true;
+    page.n = list.n;
+    if (!b.failed && put == put_anthropic && !read_page(&list, req, &page, &err)) {
+        api_refuse(api, req, door, &err);
+    } else {
+        buf_put_cstr(&b, before);
+        put_items(api, &b, &list, &page, put);
+        buf_put_char(&b, ']');
+        if (put == put_anthropic)
+            put_ends(&b, &list, &page);
+        buf_put_char(&b, '}');
+        reply(req, door, &b);
+    }
+    buf_fini(&b);
+    api_model_list_fini(&list);
+}
+
 void api_models(struct api *api, struct http_request *req, const struct api_route *route)
 {
-    if (http_request_header(req, "anthropic-version").ptr != NULL)
-        reply_list(api, req, LLM_ANTHROPIC, "{\"data\":[", put_anthropic, "],\"has_more\":false");
+    (void)route;
+    if (api_door(req) == LLM_ANTHROPIC)
+        reply_list(api, req, LLM_ANTHROPIC, "{\"data\":[", put_anthropic);
     else
-        reply_list(api, req, route->door, "{\"object\":\"list\",\"data\":[", put_openai, "]");
+        reply_list(api, req, LLM_OPENAI, "{\"object\":\"list\",\"data\":[", put_openai);
 }
 
 void api_tags(struct api *api, struct http_request *req, const struct api_route *route)
 {
-    reply_list(api, req, route->door, "{\"models\":[", put_ollama, "]");
+    reply_list(api, req, route->door, "{\"models\":[", put_ollama);
 }
 
-void api_version(struct api *api, struct http_request *req, const struct api_route *route)
+static void reply_one(struct api *api, struct http_request *req, const struct api_model *m)
 {
-    (void)api;
-    (void)route;
-    http_reply_whole(req, 200, "application/json", STRV("{\"version\":\"" OLLAMA_VERSION "\"}"));
+    struct buf b;
+    buf_init(&b, LIST_BYTES_MAX);
+    (api_door(req) == LLM_ANTHROPIC ? put_anthropic : put_openai)(&b, m,
+                                                                  io_wall_us(api->env->loop));
+    reply(req, api_door(req), &b);
 }
 
-/* Ollama's clients probe for these very words. */
-void api_root(struct api *api, struct http_request *req, const struct api_route *route)
+/* A name that no list holds: what requests make of it counts here too. Only who asks for a model by its own
+ * name is told the facts of one: a pattern stands for several. */
+static void reply_unlisted(struct api *api, struct http_request *req, strv id)
 {
-    (void)api;
-    (void)route;
-    http_reply_whole(req, 200, "text/plain; charset=utf-8", STRV("Ollama is running"));
+    struct api_found found;
+    struct err err = ERR_INIT;
+    if (!api_find(api->env, id, &req->arena, &found, &err)) {
+        api_refuse(api, req, api_door(req), &err);
+        return;
+    }
+    struct api_model m = {.name = id.ptr, .owner = "llm-router"};
+    if (found.by_name) {
+        m.owner = found.p->name;
+        m.facts = found.facts;
+    }
+    reply_one(api, req, &m);
+    api_found_fini(&found);
+}
+
+void api_model(struct api *api, struct http_request *req, const struct api_route *route)
+{
+    struct api_model_list list;
+    strv id;
+    if (!target_name(route->path, req->path, &req->arena, &id)) {
+        api_error(req, api_door(req), LLM_ERR_MODEL_NOT_FOUND, 0, STRV_NONE, STRV_NONE, 0);
+        return;
+    }
+    if (!api_model_list(api->env->snapshot, &req->arena, &list)) {
+        api_error(req, api_door(req), LLM_ERR_INTERNAL, 0, STRV_NONE, STRV_NONE, 0);
+        api_model_list_fini(&list);
+        return;
+    }
+    const struct api_model *listed = NULL;
+    for (size_t i = 0; i < list.n && listed == NULL; i++)
+        if (strv_eq_cstr(id, list.items[i].name))
+            listed = &list.items[i];
+    if (listed != NULL)
+        reply_one(api, req, listed);
+    else
+        reply_unlisted(api, req, id);
+    api_model_list_fini(&list);
 }

@@ -31,6 +31,7 @@ static void use_config(struct worker *w, const struct config *c)
     w->api.origins = c->origins;
     w->api.hosts = c->hosts;
     w->api.require_keys = c->require_keys || w->exposed;
+    w->api.allow_pull = c->allow_pull;
 }
 
 bool worker_init(struct worker *w, unsigned number, const struct config *c,

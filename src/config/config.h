@@ -46,6 +46,7 @@ struct config {
     const char *const *origins;     /* allowed Origin values, NULL-terminated */
     const char *const *hosts;       /* further allowed Host values, NULL-terminated */
     bool require_keys;              /* API keys demanded even on loopback */
+    bool allow_pull;                /* callers may have models downloaded (/api/pull) */
     enum log_level log_level;
     uint64_t probe_interval_ms;
     uint64_t drain_ms; /* longest wait for streams at SIGTERM */

@@ -28,6 +28,7 @@
  *   provider NAME last|eof|reset
  *   provider NAME giant N                the beginning of an SSE event, of N bytes, in chunks
  *   provider NAME big N                  a good OpenAI event with N bytes of text
+ *   provider NAME wide N                 a line {"status":"xxx"} with N bytes of text
  *   time +N[ms|s|m]
  *   cut N                                every read from now on is at most N bytes
  *   ledger rows N | has TEXT | lacks TEXT    rows so far; the last row's text
@@ -370,7 +371,7 @@ static void send_request(struct client_side *c, const char *method, char *rest)
     } else if (strchr(spec, ' ') != NULL) {
         char *blank = strchr(spec, ' ');
         *blank = '\0';
-        header = blank + 1;
+        header = unescape(blank + 1);
     }
     char *body = body_of(spec);
     int n = snprintf(head, sizeof head,
@@ -578,6 +579,17 @@ static void say_big(struct provider_side *p, size_t n)
     free(text);
 }
 
+static void say_wide(struct provider_side *p, size_t n)
+{
+    char *text = malloc(n + 64);
+    size_t at = (size_t)sprintf(text, "{\"status\":\"");
+    memset(text + at, 'x', n);
+    at += n;
+    at += (size_t)sprintf(text + at, "\"}\n");
+    say_chunk(p, text, at);
+    free(text);
+}
+
 static void take_models(const struct provider_side *side, const char *list)
 {
     struct err err = ERR_INIT;
@@ -665,6 +677,8 @@ static void do_provider(char *rest)
         say_giant(p, strtoul(need(&rest, "bytes"), NULL, 10));
     } else if (strcmp(what, "big") == 0) {
         say_big(p, strtoul(need(&rest, "bytes"), NULL, 10));
+    } else if (strcmp(what, "wide") == 0) {
+        say_wide(p, strtoul(need(&rest, "bytes"), NULL, 10));
     } else {
         die("unknown step", what);
     }

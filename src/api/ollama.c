@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ollama - the rest of Ollama's door: what its clients ask about server and models besides asking a model.
+ *
+ *   GET /, GET /api/version    as Ollama itself
+ *   POST /api/show             a model of an Ollama: that server's own answer, byte for byte; any other: what
+ *                              is known of it, and nothing else
+ *   GET /api/ps                what the last probes saw in memory
+ *
+ * What works on Ollama's own files (push, create, copy, delete, blobs) is refused with a clear word: a client
+ * must not wait for it.
+ */
+#include "api/ollama.h"
+#include "api/relay.h"
+
+/* A version that Ollama's clients know to have everything that is served here; they compare it. */
+#define OLLAMA_VERSION "0.33.0"
+#define REQUEST_MAX    ((size_t)64 * 1024) /* of a body that names a model */
+#define ANSWER_MAX     ((size_t)4 << 20)
+#define SHOW_MS        30000
+
+void api_version(struct api *api, struct http_request *req, const struct api_route *route)
+{
+    (void)api;
+    (void)route;
+    http_reply_whole(req, 200, "application/json", STRV("{\"version\":\"" OLLAMA_VERSION "\"}"));
+}
+
+/* Ollama's clients probe for these very words. */
+void api_root(struct api *api, struct http_request *req, const struct api_route *route)
+{
+    (void)api;
+    (void)route;
+    http_reply_whole(req, 200, "text/plain; charset=utf-8", STRV("Ollama is running"));
+}
+
+void api_unserved(struct api *api, struct http_request *req, const struct api_route *route)
+{
+    (void)api;
+    api_error(req, route->door, LLM_ERR_UNSUPPORTED, 501,
+              STRV("This is not served by a router: ask the Ollama server itself."), STRV_NONE, 0);
+}
+
+bool ollama_read(struct http_request *req, struct json *doc, strv *name, struct err *err)
+{
+    if (req->body.len > REQUEST_MAX)
+        return err_set(err, LLM_ERR_BODY_TOO_LARGE, "the body is too large");
+    if (!dialect_root(doc, req->body, &req->arena, err))
+        return false;
+    *name = strv_trim(json_get_str(doc->root, "model"));
+    if (name->len == 0) /* older clients */
+        *name = strv_trim(json_get_str(doc->root, "name"));
+    return name->len > 0 || err_set(err, LLM_ERR_INVALID_REQUEST, "model is required");
+}
+
+/* ---- show ---- */
+
+static void show_upstream(struct api *api, struct http_request *req, const struct api_found *found,
+                          bool verbose)
+{
+    struct buf body;
+    buf_init(&body, REQUEST_MAX);
+    buf_put_cstr(&body, "{\"model\":");
+    json_put_str(&body, found->model);
+    buf_put_cstr(&body, verbose ? ",\"verbose\":true}" : "}");
+    strv copy = body.failed ? STRV_NONE : arena_strv(&req->arena, buf_view(&body));
+    buf_fini(&body);
+    if (copy.ptr == NULL) {
+        api_error(req, LLM_OLLAMA, LLM_ERR_INTERNAL, 0, STRV_NONE, STRV_NONE, 0);
+        return;
+    }
+    relay_start(api, req,
+                &(struct relay_spec){
+                    .p = found->p, .path = "/api/show", .body = copy, .silence_ms = SHOW_MS});
+}
+
+/* The architecture is what Ollama's clients look the window up by; where nobody told it, it says so. */
+static void put_show(struct buf *b, const struct api_found *found)
+{
+    const struct provider_model *facts = found->facts;
+    int64_t context = facts != NULL ? facts->context : 0;
+    buf_put_cstr(b, "{\"modelfile\":\"\",\"parameters\":\"\",\"template\":\"\",\"details\":"
+                    "{\"parent_model\":\"\",\"format\":\"\",\"family\":\"\",\"families\":[],"
+                    "\"parameter_size\":\"\",\"quantization_level\":\"\"},\"model_info\":{");
+    if (context > 0)
+        buf_printf(b, "\"general.architecture\":\"unknown\",\"unknown.context_length\":%lld",
+                   (long long)context);
+    buf_put_cstr(b, "},\"capabilities\":[\"completion\"]");
+    if (facts != NULL && facts->modified_us > 0) {
+        char time[TIMEFMT_MAX];
+        timefmt_rfc3339(time, facts->modified_us, 6);
+        buf_printf(b, ",\"modified_at\":\"%s\"", time);
+    }
+    buf_put_char(b, '}');
+}
+
+static void show_known(struct http_request *req, const struct api_found *found)
+{
+    struct buf b;
+    buf_init(&b, ANSWER_MAX);
+    put_show(&b, found);
+    http_reply_header(req, "X-LLM-Provider", strv_of(found->p->name));
+    if (b.failed)
+        api_error(req, LLM_OLLAMA, LLM_ERR_INTERNAL, 0, STRV_NONE, STRV_NONE, 0);
+    else
+        http_reply_whole(req, 200, "application/json; charset=utf-8", buf_view(&b));
+    buf_fini(&b);
+}
+
+/* Ollama's own words, which some clients look for. */
+static void not_found(struct api *api, struct http_request *req, strv name)
+{
+    struct err err = ERR_INIT;
+    name = utf8_cut(name, 200);
+    err_set(&err, LLM_ERR_MODEL_NOT_FOUND, "model '" STRV_FMT "' not found", STRV_ARG(name));
+    api_refuse(api, req, LLM_OLLAMA, &err);
+}
+
+void api_show(struct api *api, struct http_request *req, const struct api_route *route)
+{
+    struct api_found found;
+    struct err err = ERR_INIT;
+    struct json doc;
+    strv name;
+    if (!ollama_read(req, &doc, &name, &err)) {
+        api_refuse(api, req, route->door, &err);
+        return;
+    }
+    if (!api_find(api->env, name, &req->arena, &found, &err)) {
+        if (err.code == LLM_ERR_MODEL_NOT_FOUND || err.code == LLM_ERR_PROVIDER_UNKNOWN)
+            not_found(api, req, name);
+        else
+            api_refuse(api, req, route->door, &err);
+        return;
+    }
+    if (found.p->kind == PROVIDER_OLLAMA)
+        show_upstream(api, req, &found, yyjson_is_true(json_get(doc.root, "verbose")));
+    else
+        show_known(req, &found);
+    api_found_fini(&found);
+}
+
+/* ---- ps ---- */
+
+struct running {
+    struct api *api;
+    struct buf *b;
+    const struct provider *p;
+    bool any;
+};
+
+static bool is_up(const struct provider *p)
+{
+    pthread_mutex_lock(&p->cell->lock);
+    bool up = p->cell->available && p->cell->state == PROVIDER_UP;
+    pthread_mutex_unlock(&p->cell->lock);
+    return up;
+}
+
+static void put_running(void *arg, const char *name, const struct provider_model *facts)
+{
+    struct running *r = arg;
+    if (facts == NULL || !facts->loaded)
+        return;
+    buf_put_cstr(r->b, r->any ? ",{\"name\":" : "{\"name\":");
+    r->any = true;
+    json_put_str(r->b, strv_of(name));
+    buf_put_cstr(r->b, ",\"model\":");
+    json_put_str(r->b, strv_of(name));
+    buf_printf(r->b, ",\"size\":%lld,\"digest\":", (long long)facts->size_bytes);
+    json_put_str(r->b, strv_of(facts->digest != NULL ? facts->digest : ""));
+    buf_put_cstr(r->b, ",\"details\":{\"parent_model\":\"\",\"format\":\"\",\"family\":\"\","
+                       "\"families\":[],\"parameter_size\":\"\",\"quantization_level\":\"\"}");
+    if (facts->context > 0)
+        buf_printf(r->b, ",\"context_length\":%lld", (long long)facts->context);
+    buf_put_char(r->b, '}');
+}
+
+void api_ps(struct api *api, struct http_request *req, const struct api_route *route)
+{
+    const struct snapshot *s = api->env->snapshot;
+    struct buf b;
+    struct running r = {.api = api, .b = &b};
+    buf_init(&b, ANSWER_MAX);
+    buf_put_cstr(&b, "{\"models\":[");
+    for (size_t i = 0; i < s->n_providers; i++) {
+        r.p = &s->providers[i];
+        bool tells = r.p->kind == PROVIDER_OLLAMA || r.p->kind == PROVIDER_LLAMA_SERVER;
+        struct provider_models *list = tells && is_up(r.p) ? provider_models_get(r.p->cell) : NULL;
+        if (list != NULL)
+            provider_each_model(r.p, list, put_running, &r);
+        provider_models_unref(list);
+    }
+    buf_put_cstr(&b, "]}");
+    if (b.failed)
+        api_error(req, route->door, LLM_ERR_INTERNAL, 0, STRV_NONE, STRV_NONE, 0);
+    else
+        http_reply_whole(req, 200, "application/json; charset=utf-8", buf_view(&b));
+    buf_fini(&b);
+}

@@ -8,6 +8,7 @@
 #include "dialect/dialect.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -150,6 +151,81 @@ static bool unique(yyjson_val *v, struct err *err)
         }
     }
     return true;
+}
+
+/* ---- what is written in more than one dialect ---- */
+
+bool dialect_put_arguments(struct buf *out, strv text)
+{
+    struct arena arena;
+    struct json doc;
+    struct err err = ERR_INIT;
+    text = strv_trim(text);
+    if (text.len == 0)
+        return buf_put_cstr(out, "{}");
+    arena_init(&arena, 4096, SIZE_MAX / 2); /* a small multiple of the text, which has its limit */
+    bool ok = json_read(&doc, text, &arena, LLM_ERR_INVALID_REQUEST, &err) &&
+              (!yyjson_is_ctn(doc.root) || unique(doc.root, &err));
+    if (ok && yyjson_is_obj(doc.root)) {
+        buf_put_strv(out, text);
+    } else if (ok) {
+        buf_put_cstr(out, "{\"value\":");
+        buf_put_strv(out, text);
+        buf_put_char(out, '}');
+    } else if (err.code == ERR_CODE_OOM) {
+        out->failed = true;
+    } else {
+        buf_put_cstr(out, "{\"_raw\":");
+        json_put_str(out, text);
+        buf_put_char(out, '}');
+    }
+    arena_fini(&arena);
+    return !out->failed;
+}
+
+/* Of ten: at or one below that of the first digit. */
+static int magnitude(double v)
+{
+    int binary;
+    (void)frexp(v, &binary);
+    int scaled = (binary - 1) * 30103; /* log10(2) is 0.30103 */
+    return scaled >= 0 ? scaled / 100000 : -((-scaled + 99999) / 100000);
+}
+
+/* The double nearest to the value in that many decimal digits (or one more): a whole number divided by a
+ * power of ten is rounded once, as long as both are exact. */
+static double in_digits(double v, int digits)
+{
+    static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                    1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                    1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+    int shift = digits - 1 - magnitude(v);
+    if (shift < 0 || shift >= (int)(sizeof powers / sizeof *powers))
+        return v;
+    return (double)(int64_t)(v * powers[shift] + (v < 0 ? -0.5 : 0.5)) / powers[shift];
+}
+
+bool dialect_put_vector(struct buf *out, const float *vector, size_t n)
+{
+    buf_put_char(out, '[');
+    for (size_t i = 0; i < n && !out->failed; i++) {
+        double shown = (double)vector[i];
+        if (!isfinite(shown)) {
+            out->failed = true;
+            return false;
+        }
+        for (int digits = 6; digits <= 9 && vector[i] != 0; digits++) { /* nine always do */
+            double shorter = in_digits((double)vector[i], digits);
+            if ((float)shorter == vector[i]) {
+                shown = shorter;
+                break;
+            }
+        }
+        if (i > 0)
+            buf_put_char(out, ',');
+        json_put_num(out, shown);
+    }
+    return buf_put_char(out, ']');
 }
 
 /* ---- names that are the same for some ---- */

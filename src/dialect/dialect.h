@@ -224,6 +224,14 @@ bool dialect_decode_stops(struct llm_request *r, yyjson_val *v, const char *fiel
 /* Booleans as JSON booleans; null = absent. */
 bool dialect_decode_bool(yyjson_val *obj, const char *key, bool *out, struct err *err);
 
+/* A call's arguments as a JSON object, whatever text stands in their place: the object as it is written; {}
+ * for none; {"value":...} around another value; {"_raw":"..."} around what is no JSON, or an object with a
+ * member twice, of which two readers could take different ones. */
+bool dialect_put_arguments(struct buf *out, strv text);
+/* Numbers in brackets, with so many digits that they read back as the same floats. False also when one of
+ * them is no number. */
+bool dialect_put_vector(struct buf *out, const float *vector, size_t n);
+
 /* All text of one kind in a reply, as one JSON string. */
 void dialect_put_text(struct buf *out, const struct llm_reply *reply, enum llm_part_kind kind);
 

@@ -241,6 +241,80 @@ static void edits_keep_every_other_byte(void **state)
     }
 }
 
+/* ---- arguments and vectors ---- */
+
+static void arguments_become_an_object(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *object;
+    } cases[] = {
+        {"", "{}"},
+        {" \n", "{}"},
+        {"{}", "{}"},
+        /* Trap 11: numbers and the order of members stay as they are. */
+        {" {\"z\": 9007199254740993, \"a\":1.0} ", "{\"z\": 9007199254740993, \"a\":1.0}"},
+        {"[1]", "{\"value\":[1]}"},
+        {"12345678901234567890", "{\"value\":12345678901234567890}"},
+        {"null", "{\"value\":null}"},
+        {"{\"a\":", "{\"_raw\":\"{\\\"a\\\":\"}"},
+        {"{k:1}", "{\"_raw\":\"{k:1}\"}"},
+        {"{\"a\":1,\"\\u0061\":2}", "{\"_raw\":\"{\\\"a\\\":1,\\\"\\\\u0061\\\":2}\"}"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        buf_clear(&out);
+        assert_true(dialect_put_arguments(&out, strv_of(cases[i].text)));
+        assert_int_equal(buf_len(&out), strlen(cases[i].object));
+        assert_memory_equal(buf_view(&out).ptr, cases[i].object, buf_len(&out));
+    }
+    buf_clear(&out);
+    mem_fail_at(1, true);
+    assert_false(dialect_put_arguments(&out, STRV("{\"a\":1}")));
+    mem_fail_at(0, false);
+}
+
+static void a_vector_reads_back_the_same(void **state)
+{
+    (void)state;
+    static const float few[] = {0.1f, -0.02f, 1, 0, 16777216, 3.4028235e38f};
+    static const char text[] = "[0.1,-0.02,1,0,16777216,3.4028234663852886e38]";
+    buf_clear(&out);
+    assert_true(dialect_put_vector(&out, few, COUNT(few)));
+    assert_int_equal(buf_len(&out), sizeof text - 1);
+    assert_memory_equal(buf_view(&out).ptr, text, buf_len(&out));
+
+    uint32_t bits = 1;
+    for (int round = 0; round < 200; round++) {
+        float many[64];
+        struct json doc;
+        struct err err = ERR_INIT;
+        size_t n = 0, at, max;
+        yyjson_val *v;
+        while (n < COUNT(many)) {
+            bits = bits * 1664525 + 1013904223;
+            uint32_t one = round % 2 ? bits : (bits & 0x83ffffff) | 0x3c000000; /* around 0.01 */
+            memcpy(&many[n], &one, sizeof one);
+            n += (one & 0x7f800000) != 0x7f800000; /* no infinity, no NaN */
+        }
+        buf_clear(&out);
+        arena_reset(&arena);
+        assert_true(dialect_put_vector(&out, many, n));
+        assert_true(json_read(&doc, buf_view(&out), &arena, LLM_ERR_INTERNAL, &err));
+        yyjson_arr_foreach(doc.root, at, max, v)
+        {
+            float again = (float)yyjson_get_num(v);
+            assert_memory_equal(&again, &many[at], sizeof again);
+        }
+        if (round % 2 == 0)
+            assert_true(buf_len(&out) < n * 14);
+    }
+    buf_clear(&out);
+    bits = 0x7fc00000;
+    float none;
+    memcpy(&none, &bits, sizeof none);
+    assert_false(dialect_put_vector(&out, &none, 1));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -254,6 +328,8 @@ int main(void)
         cmocka_unit_test(ollama_is_lenient),
         cmocka_unit_test(integers_may_be_written_as_reals),
         cmocka_unit_test(edits_keep_every_other_byte),
+        cmocka_unit_test(arguments_become_an_object),
+        cmocka_unit_test(a_vector_reads_back_the_same),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }

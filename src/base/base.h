@@ -18,6 +18,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "base/json_mend.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/rng.h"

@@ -4,10 +4,7 @@
 
 #include <stdint.h>
 
-#define CUT_SHORT (-1)
-
-/* Length of the character at p (1 to 4), 0 if the bytes are none, CUT_SHORT if n ends inside one. n
- * > 0. */
+/* n > 0 */
 static int character(const unsigned char *p, size_t n)
 {
     unsigned char low = 0x80, high = 0xbf; /* limits of the second byte */
@@ -33,13 +30,18 @@ static int character(const unsigned char *p, size_t n)
     }
     for (int i = 1; i < len; i++) {
         if ((size_t)i == n)
-            return CUT_SHORT;
+            return UTF8_CUT;
         if (p[i] < low || p[i] > high)
             return 0;
         low = 0x80;
         high = 0xbf;
     }
     return len;
+}
+
+int utf8_char(strv text)
+{
+    return character((const unsigned char *)text.ptr, text.len);
 }
 
 bool utf8_valid(strv text)
@@ -70,7 +72,7 @@ size_t utf8_whole(strv text)
         const unsigned char *at = p + text.len - back;
         if ((*at & 0xc0) == 0x80)
             continue; /* not the first byte of a character */
-        return character(at, back) == CUT_SHORT ? text.len - back : text.len;
+        return character(at, back) == UTF8_CUT ? text.len - back : text.len;
     }
     return text.len;
 }

@@ -26,4 +26,25 @@ static inline void beyond(struct reading *rd, enum dialect_loss loss)
     rd->r->untranslated |= 1u << loss;
 }
 
+/* What stands in an upstream's body for the result of a call that the caller never sent (part.made_up). */
+#define DIALECT_NO_RESULT "The call was cancelled: it has no result."
+
+/* ---- tools in OpenAI's shape (shared_tools.c); rd->r->body holds the document ---- */
+
+/* The members "tools" and "tool_choice", each may be NULL: fills tools, choose, needs. */
+bool dialect_read_tools(struct reading *rd, yyjson_val *list);
+bool dialect_read_tool_choice(struct reading *rd, yyjson_val *choice);
+/* Room in r->tools for a list's members, which is refused if it is too long; then one of them:
+ * {"name","description","parameters","strict"}. `field` is its name in errors: "tools[0].function". */
+bool dialect_read_tools_room(struct reading *rd, yyjson_val *list, const char *field);
+bool dialect_read_tool(struct reading *rd, yyjson_val *function, const char *field);
+/* CHOOSE_ONE of what is offered. */
+bool dialect_choose_tool(struct reading *rd, strv name, const char *field);
+/* A call in the history, {"id","type","function":{"name","arguments"}}; id and arguments may be missing. */
+bool dialect_read_call(struct reading *rd, yyjson_val *call, const char *field,
+                       struct llm_part *out);
+/* "name" and "arguments" of an object; arguments may be a text or an object, whose own bytes are taken. */
+bool dialect_read_name(struct reading *rd, yyjson_val *obj, const char *field, strv *out);
+bool dialect_read_arguments(struct reading *rd, yyjson_val *obj, const char *field, strv *out);
+
 #endif

@@ -205,6 +205,51 @@ struct dialect {
 
 const struct dialect *dialect_get(enum llm_dialect id); /* never NULL */
 
+/* ---- is a stream that goes out legal? (grammar.c) ---- */
+
+/* JSON text that comes in pieces, looked at without keeping it. */
+struct dialect_scan {
+    unsigned state, sub;
+    unsigned depth;
+    uint64_t objects[2]; /* a bit per level: an object, not an array */
+    const char *word;    /* what is left of true, false or null */
+    bool is_object;      /* the whole is one */
+    bool failed;
+};
+
+/* What the caller of a dialect may count on in a stream, rule by rule: who writes one wrongly is found by
+ * the frame that does it. For tests and debug builds; holds no memory. dialect_check_init(), then every frame
+ * as it is sent, then dialect_check_end(). */
+struct dialect_check {
+    const char *broken; /* the rule that does not hold, NULL = none. Sticky */
+    bool
+        passed; /* set it for an upstream's own bytes: only what would break a caller counts then, no
+                    matters of form */
+
+    /* private */
+    enum llm_dialect dialect;
+    enum llm_op op;
+    bool started, finished, ended, failed;
+    bool usage_promised, usage_told;
+    bool cut;                    /* the reason allows half a call */
+    bool half;                   /* a call ended with half its arguments */
+    bool calls;                  /* there was one */
+    bool sealed;                 /* the open reasoning has its signature; the open text its .done */
+    uint64_t id, model, created; /* hashes of what stays the same */
+    uint64_t seen[2], done[2];   /* a bit per choice */
+    int64_t sequence;
+    int items, parts;         /* begun: calls, blocks, items; parts of the open item */
+    int open, open_part;      /* kind of what is open, 0 = nothing */
+    unsigned pieces;          /* of what is open */
+    uint64_t item, joined;    /* hashes: id of the open item, its text so far */
+    struct dialect_scan scan; /* arguments of the open call */
+};
+void dialect_check_init(struct dialect_check *c, enum llm_dialect d, enum llm_op op);
+/* One event of SSE or one line of NDJSON. False = illegal, for the reason c->broken. */
+bool dialect_check_frame(struct dialect_check *c, strv name, strv data, struct arena *scratch);
+/* The stream is over. complete: it was told whole; else it must have ended with the dialect's error. */
+bool dialect_check_end(struct dialect_check *c, bool complete);
+
 /* ---- shared by the files of this folder ---- */
 
 /* Sets err to "field: what" with the field; returns false. */

@@ -35,9 +35,8 @@ static const struct provider *named(const struct snapshot *s, const char *name)
     return NULL;
 }
 
-/* provider/model, or the first Ollama of ours. */
-static const struct provider *choose(const struct snapshot *s, strv name, struct arena *arena,
-                                     strv *model, struct err *err)
+const struct provider *api_pull_provider(const struct snapshot *s, strv name, struct arena *arena,
+                                         strv *model, struct err *err)
 {
     struct policy_name parsed;
     policy_name_parse(s->policy_providers, s->n_providers, name, arena, &parsed);
@@ -51,9 +50,10 @@ static const struct provider *choose(const struct snapshot *s, strv name, struct
         if (model->len == 0)
             err_set(err, LLM_ERR_INVALID_REQUEST, "model is required");
         else if (p == NULL || p->kind != PROVIDER_OLLAMA)
-            err_set(err, LLM_ERR_INVALID_REQUEST,
-                    "the provider %s is no Ollama: it cannot be asked to download a model",
-                    parsed.provider);
+            err_set(
+                err, LLM_ERR_INVALID_REQUEST,
+                "the provider %s is of kind %s: such a server cannot be asked to download a model",
+                parsed.provider, p != NULL ? provider_kind_name(p->kind) : "?");
         return err->set ? NULL : p;
     }
     for (size_t i = 0; i < s->n_providers; i++)
@@ -89,7 +89,7 @@ void api_pull(struct api *api, struct http_request *req, const struct api_route 
         if (insecure)
             err_set(&err, LLM_ERR_FORBIDDEN, "insecure: a registry must prove who it is");
         else
-            p = choose(api->env->snapshot, name, &req->arena, &model, &err);
+            p = api_pull_provider(api->env->snapshot, name, &req->arena, &model, &err);
     }
     if (p != NULL)
         body = write_body(&req->arena, model, stream);

@@ -34,6 +34,7 @@ const struct flag_row flag_rows[FLAGS] = {
     [FLAG_SAMPLE] = {0, "sample", NULL,
                      "Prints a sample file with every option, its default and its documentation."},
     [FLAG_OFFLINE] = {0, "offline", NULL, "Contacts nobody: answers from the configuration alone."},
+    [FLAG_PROVIDER] = {0, "provider", "NAME", "Name of a provider of the configuration."},
     [FLAG_HELP] = {'h', "help", NULL, "Prints this help."},
 };
 
@@ -79,6 +80,23 @@ const struct command commands[] = {
      "that lead to them. "
      "Exit status 3 if no provider could be reached.",
      SOURCE | F(JSON), 0, 0, command_models},
+    {"pull", "MODEL", "have an Ollama download a model",
+     "Asks an Ollama of the configuration to download the model and shows how far it is: the one "
+     "that --provider or "
+     "provider/MODEL names, else the first local one. A router need not run, and allow_pull is not "
+     "needed: that is "
+     "for callers. With airgap nothing is asked.\n\n"
+     "What has arrived is kept by the server. When the connection breaks it is asked again, a few "
+     "times; so does the "
+     "same command later, also after Ctrl-C, and the download goes on where it stopped. An error "
+     "that Ollama itself "
+     "reports ends the command: it has tried again by then.\n\n"
+     "On a terminal one line shows bytes, speed and the time that is left. Otherwise a line is "
+     "printed for every new "
+     "step and every five seconds. With --json every line is an object whose `event` is progress, "
+     "retry, done or "
+     "error.",
+     SOURCE | F(JSON) | F(PROVIDER), 1, 1, command_pull},
     {"explain", "\"QUESTION\"", "tell where a request would go and why, without sending it",
      "Prints the plan in order, and for every candidate that was left out the reason. Providers "
      "are asked for their "

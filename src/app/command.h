@@ -25,6 +25,7 @@ enum flag {
     FLAG_URL,
     FLAG_SAMPLE,
     FLAG_OFFLINE,
+    FLAG_PROVIDER,
     FLAG_HELP,
     FLAGS
 };
@@ -79,6 +80,7 @@ int command_check(struct cli *cli);
 int command_doctor(struct cli *cli);
 int command_ask(struct cli *cli);
 int command_models(struct cli *cli);
+int command_pull(struct cli *cli);
 int command_explain(struct cli *cli);
 int command_keys(struct cli *cli);
 int command_version(struct cli *cli);
@@ -93,6 +95,7 @@ int command_usage_error(const struct cli *cli);
 struct config *command_config(struct cli *cli);
 /* The configuration's warnings on standard error. */
 void command_warnings(const struct config *config);
+#define COMMAND_MODEL_MAX    ((size_t)512) /* characters of a model's name */
 #define COMMAND_QUESTION_MAX ((size_t)16 * 1024 * 1024)
 /* The words as a question; standard input for "-" or no word, and behind the question for both. Not EXIT_OK: it
  * was told why. */

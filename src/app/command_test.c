@@ -98,6 +98,9 @@ static void parses_command_lines(void **state)
         {"serve", {"now", "--help"}, EXIT_OK, FLAG_HELP, "", 1, "now"},
         {"explain", {NULL}, EXIT_USAGE, FLAG_HELP, NULL, 0, NULL},
         {"explain", {"-h"}, EXIT_OK, FLAG_HELP, "", 0, NULL},
+        {"pull", {NULL}, EXIT_USAGE, FLAG_HELP, NULL, 0, NULL},
+        {"pull", {"m", "n"}, EXIT_USAGE, FLAG_HELP, NULL, 2, NULL},
+        {"pull", {"--provider", "p", "m"}, EXIT_OK, FLAG_PROVIDER, "p", 1, "m"},
         {"keys", {NULL}, EXIT_USAGE, FLAG_HELP, NULL, 0, NULL},
         {"keys", {"add", "me"}, EXIT_OK, FLAG_HELP, NULL, 2, "me"},
     };

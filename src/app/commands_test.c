@@ -18,7 +18,7 @@
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 
 static char dir[] = "/tmp/llm-router-test-XXXXXX";
-static char file[64];
+static char file[64], file2[64];
 
 static int make_files(void **state)
 {
@@ -37,14 +37,20 @@ static int make_files(void **state)
     FILE *f = fopen(file, "w");
     if (f == NULL)
         return 1;
+    snprintf(file2, sizeof file2, "%s/d.yaml", dir);
+    FILE *other = fopen(file2, "w");
+    if (other == NULL)
+        return 1;
+    fputs("providers: { idle: { kind: ollama, url: \"http://127.0.0.1:1\" } }\n", other);
+    fclose(other);
     fprintf(f, "%sstate_dir: \"%s/state\"\nruntime_dir: \"%s/run\"\n", text, dir, dir);
     return fclose(f);
 }
 
 static int remove_files(void **state)
 {
-    static const char *const names[] = {"c.yaml", "state/llm-router.db", "state/llm-router.db-wal",
-                                        "state/llm-router.db-shm"};
+    static const char *const names[] = {"c.yaml", "d.yaml", "state/llm-router.db",
+                                        "state/llm-router.db-wal", "state/llm-router.db-shm"};
     char path[128];
     (void)state;
     for (size_t i = 0; i < COUNT(names); i++) {
@@ -83,7 +89,9 @@ static int run_words(const char *const *words)
     size_t n = 0;
     for (; words[n] != NULL; n++) {
         snprintf(copies[n], sizeof copies[n], "%s",
-                 strcmp(words[n], "FILE") == 0 ? file : words[n]);
+                 strcmp(words[n], "FILE") == 0    ? file
+                 : strcmp(words[n], "FILE2") == 0 ? file2
+                                                  : words[n]);
         argv[n] = copies[n];
     }
     argv[n] = NULL;
@@ -108,6 +116,12 @@ static const struct {
     {{"llm-router", "doctor", "-c", "FILE", "--offline", "--json"}, EXIT_OK},
     {{"llm-router", "models", "-c", "FILE"}, EXIT_UNREACHABLE},
     {{"llm-router", "models", "-c", "FILE", "--json"}, EXIT_UNREACHABLE},
+    {{"llm-router", "pull", "-c", "FILE", "m"}, EXIT_USAGE}, /* nobody who could */
+    {{"llm-router", "pull", "-c", "FILE", "near/m"}, EXIT_USAGE},
+    {{"llm-router", "pull", "-c", "FILE", "--provider", "nobody", "m"}, EXIT_USAGE},
+    {{"llm-router", "pull", "-c", "FILE", "--set", "airgap=true", "m"}, EXIT_FAILED},
+    {{"llm-router", "pull", "-c", "FILE2", "m"}, EXIT_FAILED},
+    {{"llm-router", "pull", "-c", "FILE2", "--json", "idle/m"}, EXIT_FAILED},
     {{"llm-router", "ask", "-c", "FILE", "--url", "http://127.0.0.1:1", "Hi"}, EXIT_UNREACHABLE},
     {{"llm-router", "keys", "-c", "FILE", "list"}, EXIT_OK},
     {{"llm-router", "keys", "-c", "FILE", "add", "me"}, EXIT_OK},

@@ -24,6 +24,7 @@ static bool is_name(strv text);
 static bool is_origin(strv text);
 static bool is_host(strv text);
 static bool is_engine_arg(strv text);
+static bool is_claim(strv text);
 
 static const struct option_word mode_words[] = {
     {"local", LLM_MODE_LOCAL}, {"hybrid", LLM_MODE_HYBRID}, {"cloud", LLM_MODE_CLOUD}, {NULL, 0}};
@@ -58,6 +59,8 @@ static const struct option_form FORM_VARIABLE = {
 static const struct option_form FORM_WORD = {"a word of letters, digits, dots, - and _", is_word,
                                              NULL};
 static const struct option_form FORM_MODEL = {"a name without blanks", is_model, NULL};
+static const struct option_form FORM_CLAIM = {
+    "pattern=words, such as llava*=vision -tools context:8192", is_claim, NULL};
 static const struct option_form FORM_NAME = {"a role, a model, provider/model or provider/",
                                              is_name, NULL};
 static const struct option_form FORM_ORIGIN = {
@@ -647,6 +650,12 @@ static bool is_origin(strv text)
     strv rest = strv_from(text, scheme);
     return all_in((strv){text.ptr, scheme}, "+.-") && strv_starts(rest, STRV("://")) &&
            is_host(strv_from(rest, 3));
+}
+
+static bool is_claim(strv text)
+{
+    struct provider_claim claim;
+    return provider_claim_parse(text, NULL, &claim);
 }
 
 static bool is_host(strv text)

@@ -537,6 +537,21 @@ static void leave_out(const struct whole *w, struct instance *i)
         i->left_out = "mode is local";
 }
 
+static bool build_claims(struct load *l, const struct instance *i, struct provider *p)
+{
+    const struct setting *s = setting_get(l->whole, "providers.*.capabilities", i->name);
+    if (s == NULL)
+        return true;
+    struct provider_claim *claims = ARENA_ARRAY(l->arena, struct provider_claim, s->value.n_items);
+    if (claims == NULL)
+        return load_oom(l);
+    p->claims = claims;
+    for (; p->n_claims < s->value.n_items; p->n_claims++)
+        (void)provider_claim_parse(strv_of(s->value.items[p->n_claims]), l->arena,
+                                   &claims[p->n_claims]); /* the option's form was checked */
+    return !l->arena->failed || load_oom(l);
+}
+
 static bool check_reply_max(struct load *l, const struct instance *i, const struct provider *p)
 {
     char path[96];
@@ -569,8 +584,8 @@ static bool build_one(struct load *l, struct instance *i, struct provider *p)
         p->default_model = p->spawn.alias != NULL ? p->spawn.alias : p->static_models[0];
     if (i->kind == PROVIDER_LLAMA_SERVER && !build_engine(l, i, p))
         return false;
-    return check_reply_max(l, i, p) && build_tls(l, i, p) && set_rule(l, p) &&
-           warn_clear(l, i, p) && build_pool_key(l, i, p);
+    return check_reply_max(l, i, p) && build_claims(l, i, p) && build_tls(l, i, p) &&
+           set_rule(l, p) && warn_clear(l, i, p) && build_pool_key(l, i, p);
 }
 
 /* ---- all of them ---- */
@@ -630,7 +645,7 @@ static bool build_policy_rows(struct load *l)
         const struct provider *p = &s->providers[n];
         s->policy_providers[n] = (struct policy_provider){.name = p->name,
                                                           .local = p->zone == ZONE_LOCAL,
-                                                          .can = p->dialect->can,
+                                                          .can = provider_can(p),
                                                           .default_model = p->default_model};
     }
     return true;

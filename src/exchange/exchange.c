@@ -239,11 +239,23 @@ static void refuse_exhausted(struct exchange *x)
 
 /* ---- steps ---- */
 
-static bool has_model(void *arg, size_t i, strv model, struct arena *arena, strv *exact,
-                      bool *remote)
+static bool has_model(void *arg, size_t i, strv model, struct arena *arena,
+                      struct policy_model *out)
 {
+    static const enum policy_warmth warmth[] = {[PROVIDER_COLD] = POLICY_COLD,
+                                                [PROVIDER_WARMTH_UNKNOWN] = POLICY_WARMTH_UNKNOWN,
+                                                [PROVIDER_WARM] = POLICY_WARM};
     struct snapshot *s = arg;
-    return provider_has_model(&s->providers[i], model, arena, exact, remote);
+    struct provider_facts facts;
+    bool has = provider_model_facts(&s->providers[i], model, arena, &facts);
+    *out = (struct policy_model){.exact = facts.exact,
+                                 .remote = facts.remote,
+                                 .lacks = facts.lacks,
+                                 .context = facts.context,
+                                 .warmth = warmth[facts.warmth],
+                                 .full = facts.full,
+                                 .calls = facts.calls};
+    return has;
 }
 
 static strv any_model(void *arg, size_t i, struct arena *arena)

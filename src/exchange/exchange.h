@@ -46,6 +46,8 @@ struct snapshot {
     size_t exchanges_max;      /* at once, per worker */
     size_t pending_high_bytes; /* unsent to the caller: stop reading upstream above this */
     uint64_t keepalive_ms;     /* silence of a begun stream before the dialect's keep-alive */
+    bool strict;               /* refuse rather than drop what a translation cannot carry */
+    bool repair; /* one more turn when structured output or a call's arguments do not fit */
     void (*drop)(struct snapshot *s); /* called when the last reference goes */
 };
 struct snapshot *snapshot_ref(struct snapshot *s);

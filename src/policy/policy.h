@@ -69,18 +69,27 @@ struct policy_conf {    /* part of a snapshot */
 struct policy_provider {
     const char *name;
     bool local;                /* zone */
-    uint32_t can;              /* enum llm_need its dialect expresses */
+    uint32_t can;              /* enum llm_need that may be asked of it */
     const char *default_model; /* NULL = unknown */
+};
+
+struct policy_model { /* what is known of a model at a provider */
+    strv exact;     /* the provider's own spelling, in the arena; STRV_NONE = as it was asked for */
+    bool remote;    /* served elsewhere although the provider is local, or nobody can tell */
+    uint32_t lacks; /* enum llm_need it is known not to have */
+    int64_t context; /* tokens, 0 = unknown */
+    enum policy_warmth { POLICY_COLD, POLICY_WARMTH_UNKNOWN, POLICY_WARM } warmth; /* in memory? */
+    bool full;     /* another call would wait for a place */
+    int64_t calls; /* that it is busy with, or that wait there */
 };
 
 struct policy_facts {
     const struct policy_conf *conf;
     const struct policy_provider *providers;
     size_t n_providers;
-    /* Does provider i own this model? *exact gets its own spelling (in arena); *remote: served elsewhere
-     * although the provider is local, or nobody can tell (also set when the answer is no). */
-    bool (*has_model)(void *arg, size_t i, strv model, struct arena *arena, strv *exact,
-                      bool *remote);
+    /* Does provider i own this model? *out is filled whatever the answer. */
+    bool (*has_model)(void *arg, size_t i, strv model, struct arena *arena,
+                      struct policy_model *out);
     /* First model provider i lists, when it has no default; STRV_NONE = nothing known. */
     strv (*any_model)(void *arg, size_t i, struct arena *arena);
     void *arg;
@@ -110,7 +119,8 @@ struct policy_plan {
 };
 
 /* The plan for a request. False with err: MODEL_NOT_FOUND (text lists the names that exist),
- * PROVIDER_UNKNOWN, PROVIDER_FORBIDDEN, UNSUPPORTED (no target can express it), PRIVACY_LOCAL_UNAVAILABLE
+ * PROVIDER_UNKNOWN, PROVIDER_FORBIDDEN, UNSUPPORTED (no target can express it, or its model lacks what is
+ * needed), CONTEXT_TOO_LONG (no target's window can hold it), PRIVACY_LOCAL_UNAVAILABLE
  * (private and no local target exists at all), INVALID_REQUEST (bad hint). */
 bool policy_run(const struct policy_facts *facts, const struct llm_request *r, struct arena *arena,
                 struct policy_plan *out, struct err *err);

@@ -13,9 +13,14 @@
  *   anything else                    the alias "*" if there is one, else MODEL_NOT_FOUND
  *
  * A list is walked in order; its entries are roles again, providers, provider/model or models. Each
- * candidate passes add(), the one gate: what may not be asked (policy), cannot say it (needs) or is
- * not there is noted as skipped, with the reason. What remains is the plan. When nothing remains, the
- * notes decide which error it is.
+ * candidate passes add(), the one gate: what may not be asked (policy), cannot say it (needs), cannot
+ * hold it (context) or is not there is noted as skipped, with the reason. What remains is the plan. When
+ * nothing remains, the notes decide which error it is.
+ *
+ * The order of a list is the operator's and stays. Only providers that list one bare name are equals: of
+ * these the first is the one whose window holds the request for sure, then the one that has the model in
+ * memory, then the one with a free place, then the one with the fewest calls. Local ones change places with
+ * local ones only, so that what is near and what is far, free and paid, stays as configured.
  */
 #include <assert.h>
 
@@ -45,7 +50,11 @@ struct run {
     enum llm_mode mode;
     int only;        /* the explicit provider, -1 = any */
     uint32_t cannot; /* needs that kept a candidate out */
-    unsigned forbidden, unsupported, unknown;
+    unsigned forbidden, unsupported, unknown, too_long;
+    int64_t tokens;                                /* the request's, estimated high; 0 = not yet */
+    int64_t tokens_low;                            /* the same, estimated low; -1 = not yet */
+    int64_t context_max;                           /* the largest window that was too small */
+    struct policy_model known[POLICY_TARGETS_MAX]; /* of the plan's targets */
 };
 
 static bool is_task(strv task)
@@ -200,40 +209,138 @@ static bool is_planned(const struct policy_plan *plan, size_t provider, strv mod
     return false;
 }
 
+/* ---- does it fit? ---- */
+
+static int64_t count_letters(strv text)
+{
+    int64_t n = 0;
+    bool blank = false;
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        bool is_blank = c <= ' ';
+        n += (c & 0xc0) != 0x80 && !(blank && is_blank);
+        blank = is_blank;
+    }
+    return n;
+}
+
+static int64_t part_letters(const struct llm_part *p)
+{
+    int64_t n = p->kind == LLM_PART_LINK ? 0 : count_letters(p->text);
+    for (size_t i = 0; i < p->n_parts; i++)
+        n += part_letters(&p->parts[i]);
+    return n;
+}
+
+/* Less than any tokenizer makes of it: an eighth of the letters, however many bytes they have, runs of blanks
+ * as one. English has 4 to 5 letters a token, Chinese one or two. What is no text counts nothing. */
+static int64_t estimate_low(const struct llm_request *r)
+{
+    int64_t n = 0;
+    for (size_t i = 0; i < r->n_messages; i++)
+        for (size_t k = 0; k < r->messages[i].n_parts; k++)
+            n += part_letters(&r->messages[i].parts[k]);
+    return n / 8;
+}
+
+static int64_t tokens_of(struct run *run)
+{
+    if (run->tokens == 0)
+        run->tokens = llm_request_estimate_tokens(run->r);
+    return run->tokens;
+}
+
+/* Letters are counted only for a request that is large enough for it to matter. Inputs of embeddings are
+ * many texts, each with a window of its own. */
+static bool is_too_long(struct run *run, int64_t context)
+{
+    if (context <= 0 || run->r->op == LLM_OP_EMBED || tokens_of(run) <= context)
+        return false;
+    if (run->tokens_low < 0)
+        run->tokens_low = estimate_low(run->r);
+    return run->tokens_low > context;
+}
+
+static bool is_sure_to_fit(struct run *run, int64_t context)
+{
+    const struct llm_request *r = run->r;
+    int64_t answer = llm_has(r, LLM_P_MAX_TOKENS) ? (int64_t)r->params[LLM_P_MAX_TOKENS] : 0;
+    return context <= 0 || r->op == LLM_OP_EMBED || tokens_of(run) + answer <= context;
+}
+
+/* ---- the gate ---- */
+
+static const char *lack_words(uint32_t lacks)
+{
+    static const struct {
+        uint32_t need;
+        const char *words;
+    } rows[] = {
+        {LLM_NEED_TOOLS, "does not take tools"},         {LLM_NEED_IMAGES, "does not take images"},
+        {LLM_NEED_DOCUMENTS, "does not take documents"}, {LLM_NEED_AUDIO, "does not take audio"},
+        {LLM_NEED_EMBED, "makes no embeddings"},         {LLM_NEED_COUNT, "does not count tokens"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if ((lacks & rows[i].need) != 0)
+            return rows[i].words;
+    return "cannot express the request";
+}
+
+/* Why it cannot serve the request; NULL = it can. */
+static const char *inability(struct run *run, const struct policy_provider *p,
+                             const struct policy_model *known)
+{
+    uint32_t lacks = run->r->needs & (~p->can | known->lacks);
+    if (lacks != 0) {
+        run->unsupported++;
+        run->cannot |= lacks;
+        return (run->r->needs & ~p->can) != 0 ? "cannot express the request" : lack_words(lacks);
+    }
+    if (is_too_long(run, known->context)) {
+        run->too_long++;
+        if (known->context > run->context_max)
+            run->context_max = known->context;
+        return arena_printf(run->arena,
+                            "does not fit its context window (about %lld > %lld tokens)",
+                            (long long)run->tokens, (long long)known->context);
+    }
+    return NULL;
+}
+
 /* The gate every candidate passes. `model` has the provider's own spelling. */
-static void add(struct run *run, size_t i, strv model, bool remote, const char *why)
+static void add(struct run *run, size_t i, strv model, const struct policy_model *known,
+                const char *why)
 {
     const struct policy_provider *p = &run->facts->providers[i];
     struct policy_plan *plan = run->plan;
     if (run->only >= 0 && (size_t)run->only != i)
         return;
-    if (run->local_only && (!p->local || remote)) {
+    if (run->local_only && (!p->local || known->remote)) {
         run->forbidden++;
         skip(run, label(run, i, model),
              arena_printf(run->arena, "%s, and it is in the cloud", run->local_why));
         return;
     }
-    if ((run->r->needs & ~p->can) != 0) {
-        run->unsupported++;
-        run->cannot |= run->r->needs & ~p->can;
-        skip(run, label(run, i, model), "cannot express the request");
+    const char *unable = inability(run, p, known);
+    if (unable != NULL) {
+        skip(run, label(run, i, model), unable);
         return;
     }
-    if (plan->n == POLICY_TARGETS_MAX || is_planned(plan, i, model))
+    if (run->arena->failed || plan->n == POLICY_TARGETS_MAX || is_planned(plan, i, model))
         return;
+    run->known[plan->n] = *known;
     plan->targets[plan->n++] = (struct policy_target){i, model, why};
 }
 
-/* *remote is also told of a model that is not owned: the provider may pass it on elsewhere. */
-static bool owns(struct run *run, size_t i, strv model, strv *exact, bool *remote)
+/* `known->remote` is also told of a model that is not owned: the provider may pass it on elsewhere. */
+static bool owns(struct run *run, size_t i, strv model, struct policy_model *known)
 {
     const struct policy_facts *f = run->facts;
-    *exact = STRV_NONE;
-    *remote = false;
-    if (!f->has_model(f->arg, i, model, run->arena, exact, remote))
+    *known = (struct policy_model){.exact = STRV_NONE, .warmth = POLICY_WARMTH_UNKNOWN};
+    if (!f->has_model(f->arg, i, model, run->arena, known))
         return false;
-    if (exact->ptr == NULL)
-        *exact = model;
+    if (known->exact.ptr == NULL)
+        known->exact = model;
     return true;
 }
 
@@ -250,46 +357,48 @@ static void add_unknown(struct run *run, size_t i, strv model)
 
 /* A model that the configuration or the caller names and no list confirms. Where it would be served
  * is unknown then, and unknown does not leave the premises. */
-static void add_unlisted(struct run *run, size_t i, strv model, bool remote, const char *why)
+static void add_unlisted(struct run *run, size_t i, strv model, struct policy_model *known,
+                         const char *why)
 {
-    if (remote && run->local_only && run->facts->providers[i].local)
+    if (known->remote && run->local_only && run->facts->providers[i].local) {
         add_unknown(run, i, model);
-    else
-        add(run, i, arena_strv(run->arena, model), false, why);
+        return;
+    }
+    known->remote = false;
+    add(run, i, arena_strv(run->arena, model), known, why);
 }
 
 /* Provider i with whatever it serves when no model is named. */
 static void add_default(struct run *run, size_t i, const char *why)
 {
     const struct policy_provider *p = &run->facts->providers[i];
-    strv exact, model = strv_of(p->default_model);
-    bool remote;
+    strv model = strv_of(p->default_model);
+    struct policy_model known = {.warmth = POLICY_WARMTH_UNKNOWN};
     if (model.len == 0)
         model = any_model(run, i);
     if (run->only >= 0 && (size_t)run->only != i)
         return;
     if (model.len == 0 && run->local_only && !p->local)
-        add(run, i, STRV(""), false, why); /* forbidden, whatever its models */
+        add(run, i, STRV(""), &known, why); /* forbidden, whatever its models */
     else if (model.len == 0)
         add_unknown(run, i, STRV("?"));
-    else if (owns(run, i, model, &exact, &remote))
-        add(run, i, exact, remote, why);
+    else if (owns(run, i, model, &known))
+        add(run, i, known.exact, &known, why);
     else
-        add_unlisted(run, i, model, remote, why);
+        add_unlisted(run, i, model, &known, why);
 }
 
 /* provider/model: taken as written while the provider's list is not known. False: the list is known
  * and does not hold it. */
 static bool add_named(struct run *run, size_t i, strv model, const char *why)
 {
-    strv exact;
-    bool remote;
+    struct policy_model known;
     if (run->only >= 0 && (size_t)run->only != i)
         return true;
-    if (owns(run, i, model, &exact, &remote)) {
-        add(run, i, exact, remote, why);
+    if (owns(run, i, model, &known)) {
+        add(run, i, known.exact, &known, why);
     } else if (any_model(run, i).len == 0) {
-        add_unlisted(run, i, model, remote, why);
+        add_unlisted(run, i, model, &known, why);
     } else {
         skip(run, label(run, i, model), "the provider does not list it");
         return false;
@@ -297,17 +406,64 @@ static bool add_named(struct run *run, size_t i, strv model, const char *why)
     return true;
 }
 
+/* Is the a-th target a better choice than the b-th, of two that are otherwise equal? */
+static bool is_better(struct run *run, size_t a, size_t b)
+{
+    const struct policy_model *x = &run->known[a], *y = &run->known[b];
+    bool fits_x = is_sure_to_fit(run, x->context), fits_y = is_sure_to_fit(run, y->context);
+    if (fits_x != fits_y)
+        return fits_x;
+    if (x->warmth != y->warmth)
+        return x->warmth > y->warmth;
+    if (x->full != y->full)
+        return y->full;
+    return x->calls < y->calls;
+}
+
+static bool is_near(const struct run *run, size_t target)
+{
+    const struct policy_target *t = &run->plan->targets[target];
+    return run->facts->providers[t->provider].local && !run->known[target].remote;
+}
+
+static void exchange_targets(struct run *run, size_t a, size_t b)
+{
+    struct policy_target target = run->plan->targets[a];
+    struct policy_model known = run->known[a];
+    run->plan->targets[a] = run->plan->targets[b];
+    run->known[a] = run->known[b];
+    run->plan->targets[b] = target;
+    run->known[b] = known;
+}
+
+/* The targets from `first` on are equals: the best one first, others in the order they have. */
+static void rank(struct run *run, size_t first)
+{
+    for (size_t i = first + 1; i < run->plan->n; i++) {
+        size_t at = i;
+        for (size_t k = i; k-- > first;) {
+            if (is_near(run, k) != is_near(run, at))
+                continue;
+            if (!is_better(run, at, k))
+                break;
+            exchange_targets(run, k, at);
+            at = k;
+        }
+    }
+}
+
 static bool add_listed(struct run *run, strv model, const char *why)
 {
     bool found = false;
+    size_t first = run->plan->n;
     for (size_t i = 0; i < run->facts->n_providers; i++) {
-        strv exact;
-        bool remote;
-        if (owns(run, i, model, &exact, &remote)) {
+        struct policy_model known;
+        if (owns(run, i, model, &known)) {
             found = true;
-            add(run, i, exact, remote, why);
+            add(run, i, known.exact, &known, why);
         }
     }
+    rank(run, first);
     return found;
 }
 
@@ -437,6 +593,10 @@ static bool nothing_left(struct run *run, strv name, struct err *err)
     bool chosen = run->plan->explicit_choice;
     if (run->forbidden > 0 && chosen)
         return forbidden(run, err);
+    if (run->too_long > 0)
+        return err_field(err, LLM_ERR_CONTEXT_TOO_LONG, "messages",
+                         "prompt is too long: about %lld tokens > %lld maximum",
+                         (long long)run->tokens, (long long)run->context_max);
     if (run->unsupported > 0) {
         const char *field = llm_need_field(run->cannot);
         return err_field(err, LLM_ERR_UNSUPPORTED, field,
@@ -499,13 +659,12 @@ static bool plan_provider(struct run *run, size_t i, strv model, struct err *err
         list = find_role(run, model) != NULL ? find_role(run, model) : find_alias(run, model);
     if (list == NULL && is_known_role(model))
         list = default_role(run);
-    strv exact;
-    bool remote;
+    struct policy_model known;
     if (model.len == 0) {
         add_default(run, i, "explicit provider");
         if (run->plan->n == 0) /* its default is not known: what the roles ask it for */
             walk_default(run);
-    } else if (list != NULL && !owns(run, i, model, &exact, &remote))
+    } else if (list != NULL && !owns(run, i, model, &known))
         walk(run, list, NULL, arena_printf(run->arena, "explicit provider, %s", list->name));
     else
         found = add_named(run, i, model, "explicit");
@@ -603,8 +762,13 @@ bool policy_run(const struct policy_facts *facts, const struct llm_request *r, s
                 struct policy_plan *out, struct err *err)
 {
     const struct policy_conf *conf = facts->conf;
-    struct run run = {
-        .facts = facts, .conf = conf, .r = r, .arena = arena, .plan = out, .only = -1};
+    struct run run = {.facts = facts,
+                      .conf = conf,
+                      .r = r,
+                      .arena = arena,
+                      .plan = out,
+                      .only = -1,
+                      .tokens_low = -1};
     bool said_private = r->private_hint;
     *out = (struct policy_plan){.task = STRV_NONE};
     if (r->task.len > 0) {

@@ -40,16 +40,17 @@ static const char *const lists[N][4] = {
     [OPENAI] = {"gpt-5", "demo"},
 };
 
-static bool has_model(void *arg, size_t i, strv model, struct arena *arena, strv *exact,
-                      bool *remote)
+static bool has_model(void *arg, size_t i, strv model, struct arena *arena,
+                      struct policy_model *out)
 {
     (void)arg;
-    *remote = i == RAW || (i == OLLAMA && strv_eq(model, STRV("cloudy")));
+    *out = (struct policy_model){.warmth = POLICY_WARMTH_UNKNOWN};
+    out->remote = i == RAW || (i == OLLAMA && strv_eq(model, STRV("cloudy")));
     if (i == OLLAMA && strv_eq(model, STRV("llama3.2")))
         model = STRV("llama3.2:latest");
     for (size_t k = 0; lists[i][k] != NULL; k++)
         if (strv_eq_cstr(model, lists[i][k])) {
-            *exact = arena_strv(arena, model);
+            out->exact = arena_strv(arena, model);
             return true;
         }
     return false;
@@ -712,6 +713,208 @@ static void hints_only_tighten(void **state)
     assert_true(r.private_hint);
 }
 
+/* ---- what is known of models ---- */
+
+/* Four providers that list one model, and one that lists it in the cloud. */
+enum { A, B, C, FAR, D_, KINS };
+static const struct policy_provider kin[KINS] = {
+    [A] = {"a", true, ~0u, NULL},      [B] = {"b", true, ~0u, NULL},  [C] = {"c", true, ~0u, NULL},
+    [FAR] = {"far", false, ~0u, NULL}, [D_] = {"d", true, ~0u, NULL},
+};
+
+static bool kin_has(void *arg, size_t i, strv model, struct arena *arena, struct policy_model *out)
+{
+    const struct policy_model *known = arg;
+    (void)arena;
+    *out = known[i];
+    return strv_eq(model, STRV("m"));
+}
+
+static strv kin_any(void *arg, size_t i, struct arena *arena)
+{
+    (void)arg;
+    (void)i;
+    (void)arena;
+    return STRV("m");
+}
+
+static struct policy_name by_hand[] = {P("b", "m"), P("a", "m"), P("d", "m")};
+static struct policy_list kin_roles[] = {{"general", LIST(by_hand)}};
+
+static bool kin_run(const struct policy_model *known, struct llm_request *r, struct arena *arena,
+                    struct policy_plan *plan, struct err *err)
+{
+    struct policy_conf conf = {.mode = LLM_MODE_HYBRID,
+                               .fallback = true,
+                               .default_role = "general",
+                               .roles = kin_roles,
+                               .n_roles = 1};
+    struct policy_model copy[KINS];
+    memcpy(copy, known, sizeof copy);
+    struct policy_facts facts = {&conf, kin, KINS, kin_has, kin_any, copy};
+    return policy_run(&facts, r, arena, plan, err);
+}
+
+static const char *order(const struct policy_plan *plan, struct arena *arena)
+{
+    char *text = arena_cstr(arena, STRV(""));
+    for (size_t i = 0; i < plan->n; i++)
+        text = arena_printf(arena, "%s%s%s", text, i > 0 ? " " : "",
+                            kin[plan->targets[i].provider].name);
+    return text;
+}
+
+#define U POLICY_WARMTH_UNKNOWN
+
+static void equals_are_ranked(void **state)
+{
+    static const struct {
+        const char *name, *model, *plan;
+        struct policy_model known[KINS];
+    } rows[] = {
+        {"nothing known: as configured", "m", "a b c far d", {{.warmth = U}}},
+        {"the loaded one first, then those that do not say",
+         "m",
+         "b c a far d",
+         {[B] = {.warmth = POLICY_WARM}, [C] = {.warmth = U}, [FAR] = {.warmth = U}}},
+        {"what is near and what is far stays",
+         "m",
+         "d a b far c",
+         {[FAR] = {.warmth = POLICY_WARM}, [D_] = {.warmth = POLICY_WARM}}},
+        {"a free place before few calls",
+         "m",
+         "b c d far a",
+         {[A] = {.full = true, .calls = 1},
+          [B] = {.calls = 7},
+          [C] = {.calls = 8},
+          [D_] = {.calls = 9}}},
+        {"fewer calls",
+         "m",
+         "d c b far a",
+         {[A] = {.calls = 4}, [B] = {.calls = 3}, [C] = {.calls = 2}, [D_] = {.calls = 1}}},
+        {"the order of a role is the operator's",
+         "general",
+         "b a d",
+         {[A] = {.warmth = POLICY_WARM}, [B] = {.full = true, .calls = 9}}},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct arena arena;
+        struct policy_plan plan;
+        struct err err = ERR_INIT;
+        struct llm_request r = {.model = strv_of(rows[i].model)};
+        arena_init(&arena, 1024, 65536);
+        if (!kin_run(rows[i].known, &r, &arena, &plan, &err))
+            fail_msg("%s: %s", rows[i].name, err.text);
+        if (strcmp(order(&plan, &arena), rows[i].plan) != 0)
+            fail_msg("%s: %s", rows[i].name, order(&plan, &arena));
+        arena_fini(&arena);
+    }
+}
+
+static void what_a_model_lacks_keeps_it_out(void **state)
+{
+    static const struct {
+        uint32_t need;
+        const char *words, *field;
+    } rows[] = {{LLM_NEED_TOOLS, "does not take tools", "tools"},
+                {LLM_NEED_IMAGES, "does not take images", "image"},
+                {LLM_NEED_DOCUMENTS, "does not take documents", "document"},
+                {LLM_NEED_AUDIO, "does not take audio", "audio"},
+                {LLM_NEED_EMBED, "makes no embeddings", "embed"},
+                {LLM_NEED_COUNT, "does not count tokens", "count"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct arena arena;
+        struct policy_plan plan;
+        struct err err = ERR_INIT;
+        struct policy_model known[KINS] = {[A] = {.lacks = rows[i].need}};
+        struct llm_request r = {.model = STRV("m"), .needs = rows[i].need};
+        arena_init(&arena, 1024, 65536);
+        assert_true(kin_run(known, &r, &arena, &plan, &err));
+        assert_string_equal(order(&plan, &arena), "b c far d");
+        assert_int_equal(plan.n_skips, 1);
+        assert_string_equal(plan.skips[0].candidate, "a/m");
+        assert_string_equal(plan.skips[0].why, rows[i].words);
+        r.needs = 0; /* nobody asked for it */
+        assert_true(kin_run(known, &r, &arena, &plan, &err));
+        assert_int_equal(plan.n, KINS);
+        r.needs = rows[i].need;
+        for (size_t k = 0; k < KINS; k++)
+            known[k].lacks = ~0u;
+        assert_false(kin_run(known, &r, &arena, &plan, &err));
+        assert_int_equal(err.code, LLM_ERR_UNSUPPORTED);
+        assert_non_null(strstr(err.field, rows[i].field));
+        arena_fini(&arena);
+    }
+}
+
+static void what_is_too_long_for_a_window(void **state)
+{
+    static char text[30000];
+    struct llm_part part = {.kind = LLM_PART_TEXT, .text = {text, 24000}};
+    struct llm_message message = {LLM_USER, &part, 1};
+    struct llm_request r = {.model = STRV("m"), .messages = &message, .n_messages = 1};
+    /* About 8016 tokens if one is optimistic about their number, 3000 if one is not. */
+    struct policy_model known[KINS] = {[A] = {.context = 4096},
+                                       [B] = {.context = 2048},
+                                       [C] = {.context = 8192},
+                                       [FAR] = {.context = 2999}};
+    struct arena arena;
+    struct policy_plan plan;
+    struct err err = ERR_INIT;
+    (void)state;
+    memset(text, 'x', sizeof text);
+    arena_init(&arena, 1024, 65536);
+    assert_true(kin_run(known, &r, &arena, &plan, &err));
+    assert_string_equal(order(&plan, &arena), "c d a"); /* d: nobody knows */
+    assert_int_equal(plan.n_skips, 2);
+    assert_string_equal(plan.skips[0].why,
+                        "does not fit its context window (about 8016 > 2048 tokens)");
+    llm_set(&r, LLM_P_MAX_TOKENS, 500); /* with the answer it is not sure of c any more */
+    assert_true(kin_run(known, &r, &arena, &plan, &err));
+    assert_string_equal(order(&plan, &arena), "d a c");
+    for (size_t i = 0; i < KINS; i++)
+        known[i].context = 1000 + (int64_t)i;
+    assert_false(kin_run(known, &r, &arena, &plan, &err));
+    assert_int_equal(err.code, LLM_ERR_CONTEXT_TOO_LONG);
+    assert_string_equal(err.text, "prompt is too long: about 8016 tokens > 1004 maximum");
+    arena_fini(&arena);
+}
+
+/* What looks long in bytes and may still fit: letters of several bytes, runs of blanks, images, many inputs. */
+static void a_window_is_not_judged_by_bytes(void **state)
+{
+    static char text[24000];
+    static const char hindi[] = "\xe0\xa4\xa8";
+    struct llm_part part = {.kind = LLM_PART_TEXT, .text = {text, sizeof text}};
+    struct llm_message message = {LLM_USER, &part, 1};
+    struct llm_request r = {.model = STRV("m"), .messages = &message, .n_messages = 1};
+    struct policy_model known[KINS] = {[A] = {.context = 1000}};
+    struct arena arena;
+    struct policy_plan plan;
+    struct err err = ERR_INIT;
+    (void)state;
+    arena_init(&arena, 1024, 65536);
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = hindi[i % 3];
+    assert_true(kin_run(known, &r, &arena, &plan, &err));
+    assert_string_equal(order(&plan, &arena), "b c d far a");
+    memset(text, ' ', sizeof text);
+    assert_true(kin_run(known, &r, &arena, &plan, &err));
+    assert_int_equal(plan.n, KINS);
+    part = (struct llm_part){.kind = LLM_PART_IMAGE, .data = {text, sizeof text}};
+    assert_true(kin_run(known, &r, &arena, &plan, &err));
+    assert_int_equal(plan.n, KINS);
+    memset(text, 'x', sizeof text);
+    strv input = {text, sizeof text};
+    r = (struct llm_request){
+        .model = STRV("m"), .op = LLM_OP_EMBED, .inputs = &input, .n_inputs = 1};
+    assert_true(kin_run(known, &r, &arena, &plan, &err));
+    assert_int_equal(plan.n, KINS);
+    arena_fini(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -724,6 +927,10 @@ int main(void)
         cmocka_unit_test(more_targets_than_a_plan_holds),
         cmocka_unit_test(names_are_parsed_once),
         cmocka_unit_test(hints_only_tighten),
+        cmocka_unit_test(equals_are_ranked),
+        cmocka_unit_test(what_a_model_lacks_keeps_it_out),
+        cmocka_unit_test(what_is_too_long_for_a_window),
+        cmocka_unit_test(a_window_is_not_judged_by_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -92,6 +92,16 @@ static bool slot_free(const struct provider *p)
     return slots == 0 || p->cell->in_flight < slots;
 }
 
+/* Its own figures include our calls, and are some seconds old. */
+void provider_load(const struct provider *p, bool *full, int64_t *calls)
+{
+    struct provider_cell *c = p->cell;
+    pthread_mutex_lock(&c->lock);
+    *full = !slot_free(p);
+    *calls = (c->busy > c->in_flight ? c->busy : c->in_flight) + c->waiting + c->queued;
+    pthread_mutex_unlock(&c->lock);
+}
+
 /* All of them: the one that would be woken alone may have nobody waiting any more. Under the lock, so
  * that no wake comes after provider_unwait(). */
 static void wake_all(struct provider_cell *c)

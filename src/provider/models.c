@@ -14,7 +14,7 @@
  */
 #include <stdio.h>
 
-#include "provider/provider.h"
+#include "provider/internal.h"
 
 #define LIST_BYTES_MAX ((size_t)8 << 20)
 #define JSON_BYTES_MAX ((size_t)64 << 20) /* a parsed value is larger than its text */
@@ -35,7 +35,7 @@ const char *provider_models_path(enum provider_kind kind)
 
 /* ---- holding ---- */
 
-static struct provider_models *models_new(void)
+struct provider_models *models_new(void)
 {
     struct provider_models *m = mem_zalloc(sizeof *m);
     if (m == NULL)
@@ -132,6 +132,7 @@ static bool read_name(strv name, struct provider_models *m, struct provider_mode
             return err_set(err, 0, "a model's name has blanks or control characters");
     out->name = arena_cstr(&m->arena, name);
     out->digest = out->owner = "";
+    out->thinking = -1;
     return true;
 }
 
@@ -153,6 +154,7 @@ static bool read_openai(yyjson_val *v, struct provider_models *m, struct provide
     if (out->modified_us == 0)
         out->modified_us = read_time_us(json_get_str(v, "created_at"));
     out->owner = keep(m, json_get_str(v, "owned_by"));
+    model_read_openai(v, out);
     return true;
 }
 
@@ -175,6 +177,7 @@ static bool read_ollama(yyjson_val *v, struct provider_models *m, struct provide
     out->digest = keep(m, json_get_str(v, "digest"));
     out->remote = json_get_str(v, "remote_host").len > 0 ||
                   json_get_str(v, "remote_model").len > 0 || is_cloud_tag(strv_of(out->name));
+    (void)model_read_words(json_get(v, "capabilities"), out);
     return true;
 }
 
@@ -256,17 +259,52 @@ static struct provider_models *read_list(enum provider_kind kind, strv body, str
     return m;
 }
 
+/* A list says less of a model than other questions do; what they told stays while it is the same model. */
+static void inherit(struct provider_models *m, const struct provider_models *old)
+{
+    m->loaded_known = old->loaded_known;
+    for (size_t i = 0; i < m->n; i++) {
+        struct provider_model *now = &m->items[i];
+        const struct provider_model *then = NULL;
+        for (size_t k = 0; k < old->n && then == NULL; k++) { /* mostly at the same place */
+            const struct provider_model *o = &old->items[(i + k) % old->n];
+            if (strcmp(o->name, now->name) == 0)
+                then = o;
+        }
+        if (then == NULL || strcmp(then->digest, now->digest) != 0)
+            continue;
+        now->loaded = now->loaded || then->loaded;
+        if (!then->shown)
+            continue;
+        uint32_t said = now->has | now->lacks;
+        now->shown = true;
+        now->has |= then->has & ~said;
+        now->lacks |= then->lacks & ~said;
+        now->context = first_of(now->context, then->context);
+        now->effort = now->effort || then->effort;
+    }
+}
+
+void models_put(struct provider_cell *cell, struct provider_models *m)
+{
+    pthread_mutex_lock(&cell->lock);
+    struct provider_models *old = cell->models;
+    cell->models = m;
+    pthread_mutex_unlock(&cell->lock);
+    provider_models_unref(old);
+}
+
 bool provider_models_take(struct provider_cell *cell, enum provider_kind kind, strv body,
                           struct err *err)
 {
     struct provider_models *m = read_list(kind, body, err);
     if (m == NULL)
         return false;
-    pthread_mutex_lock(&cell->lock);
-    struct provider_models *old = cell->models;
-    cell->models = m;
-    pthread_mutex_unlock(&cell->lock);
+    struct provider_models *old = provider_models_get(cell);
+    if (old != NULL)
+        inherit(m, old);
     provider_models_unref(old);
+    models_put(cell, m);
     return true;
 }
 
@@ -284,7 +322,7 @@ strv provider_spawn_alias(const struct provider_spawn *spawn)
     return name;
 }
 
-static strv without_latest(strv name)
+strv model_without_latest(strv name)
 {
     strv tag = STRV(":latest");
     if (name.len > tag.len && strv_eq_nocase(strv_from(name, name.len - tag.len), tag))
@@ -295,8 +333,9 @@ static strv without_latest(strv name)
 static bool same_model(const struct provider *p, strv a, strv b)
 {
     if (p->kind == PROVIDER_OLLAMA)
-        return strv_eq_nocase(without_latest(a), without_latest(b));
-    return strv_eq(without_latest(a), without_latest(b)); /* Docker's names have tags too */
+        return strv_eq_nocase(model_without_latest(a), model_without_latest(b));
+    return strv_eq(model_without_latest(a),
+                   model_without_latest(b)); /* Docker's names have tags too */
 }
 
 static const struct provider_model *find_model(const struct provider *p,
@@ -350,18 +389,53 @@ static bool is_remote(const struct provider *p, strv name, const struct provider
     return known == NULL || known->remote || is_cloud_tag(name);
 }
 
-bool provider_has_model(const struct provider *p, strv model, struct arena *arena, strv *exact,
-                        bool *remote)
+/* What the server can have in one request: of an Ollama it is also the operator's choice. */
+static int64_t context_of(const struct provider *p, const struct provider_model *known)
+{
+    int64_t context = known != NULL ? known->context : 0;
+    if (p->kind == PROVIDER_OLLAMA && p->num_ctx > 0 && (context == 0 || p->num_ctx < context))
+        context = p->num_ctx;
+    if (p->kind == PROVIDER_LLAMA_SERVER && context == 0)
+        context = p->spawn.context;
+    return context;
+}
+
+static enum provider_warmth warmth_of(const struct provider_models *m,
+                                      const struct provider_model *known)
+{
+    if (known != NULL && known->loaded)
+        return PROVIDER_WARM;
+    return known != NULL && m->loaded_known ? PROVIDER_COLD : PROVIDER_WARMTH_UNKNOWN;
+}
+
+bool provider_model_facts(const struct provider *p, strv model, struct arena *arena,
+                          struct provider_facts *out)
 {
     struct provider_models *m = provider_models_get(p->cell);
     const struct provider_model *known = find_model(p, m, model);
     bool listed = p->static_models != NULL && p->static_models[0] != NULL;
     const char *name = listed ? find_static(p, model) : known != NULL ? known->name : NULL;
     bool has = model.len > 0 && (name != NULL || (!listed && is_own_name(p, model)));
-    if (has && exact != NULL)
-        *exact = arena_strv(arena, name != NULL ? strv_of(name) : model);
-    if (remote != NULL)
-        *remote = is_remote(p, model, known);
+    *out = (struct provider_facts){
+        .exact = has ? arena_strv(arena, name != NULL ? strv_of(name) : model) : STRV_NONE,
+        .remote = is_remote(p, model, known),
+        .context = context_of(p, known),
+        .warmth = warmth_of(m, known),
+    };
+    model_known(p, model, known, &out->has, &out->lacks, &out->context);
+    provider_load(p, &out->full, &out->calls);
     provider_models_unref(m);
+    return has;
+}
+
+bool provider_has_model(const struct provider *p, strv model, struct arena *arena, strv *exact,
+                        bool *remote)
+{
+    struct provider_facts facts;
+    bool has = provider_model_facts(p, model, arena, &facts);
+    if (has && exact != NULL)
+        *exact = facts.exact;
+    if (remote != NULL)
+        *remote = facts.remote;
     return has;
 }

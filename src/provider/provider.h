@@ -108,6 +108,15 @@ strv provider_spawn_alias(const struct provider_spawn *spawn);
 
 struct provider_models; /* a counted, immutable list */
 
+/* What the operator says of models: "llava*=vision -tools context:8192". */
+struct provider_claim {
+    const char *pattern;
+    uint32_t has, lacks; /* enum llm_need */
+    int64_t context;     /* tokens, 0 = not said */
+};
+/* False: `text` is no such line. out->pattern is a copy in `arena`; NULL arena: only looked at. */
+bool provider_claim_parse(strv text, struct arena *arena, struct provider_claim *out);
+
 struct provider {
     const char *name;
     size_t index; /* place in the snapshot */
@@ -122,6 +131,9 @@ struct provider {
     const char *default_model; /* NULL = first of its list */
     int64_t max_tokens; /* default for requests that name none; 0 = leave it to the provider */
     int64_t num_ctx;    /* Ollama: largest context to ask for; 0 = from the estimate */
+    const struct provider_claim *claims; /* in order: a later one overrides an earlier one */
+    size_t n_claims;
+    bool links;         /* it may fetch images and documents from addresses that callers name */
     bool stream_always; /* ask for a stream even if the caller did not (llama-server) */
     struct provider_limits limits;
     struct provider_spawn spawn;
@@ -174,8 +186,11 @@ struct provider_cell {
     unsigned latency_n;
     int64_t last_success_us; /* io_now_us scale, 0 = never */
     struct provider_models *models;
-    int64_t slots_seen; /* llama-server: total_slots from /props, 0 = unknown */
-    int64_t restarts;   /* llama-server: how often it ended by itself, for metrics */
+    int64_t busy,
+        queued; /* calls in progress and waiting, as it says itself (vLLM, llama-server) */
+    int64_t cache_percent; /* vLLM: how full its cache is */
+    int64_t slots_seen;    /* llama-server: total_slots from /props, 0 = unknown */
+    int64_t restarts;      /* llama-server: how often it ended by itself, for metrics */
     struct
         provider_asked { /* Ollama: the largest num_ctx asked for, by model; see provider_target() */
         uint64_t model;  /* hash of its name, 0 = free */
@@ -209,6 +224,8 @@ void provider_unwait(const struct provider *p, struct provider_waiter *w);
 /* False if queue_max exchanges wait already; true counts one more, given back by provider_queue_leave. */
 bool provider_queue_enter(const struct provider *p);
 void provider_queue_leave(const struct provider *p);
+/* How much it has to do now: whether a further call would wait, and how many are there. */
+void provider_load(const struct provider *p, bool *full, int64_t *calls);
 /* No success in the last five minutes (Ollama's keep_alive): the model may have to be loaded first. */
 bool provider_is_cold(const struct provider *p, int64_t now_us);
 /* problem: constant text or NULL. A process that has just come up starts with a clean sheet: the breaker is
@@ -225,6 +242,10 @@ struct provider_model {
     const char *digest;  /* "" = unknown */
     bool remote;         /* Ollama's cloud models: not local whatever the server's address */
     bool loaded;         /* known to be in memory */
+    bool shown;          /* asked of by itself, so that it is not asked again */
+    bool effort;         /* reads reasoning_effort, by its own words */
+    int8_t thinking;     /* enum dialect_thinking by its own words, -1 = unknown */
+    uint32_t has, lacks; /* enum llm_need, by its own words; neither = nobody knows */
     int64_t output_max;  /* tokens of an answer, 0 = unknown */
     const char *owner;   /* who serves it by its own words ("vllm", "llamacpp"), "" = unknown */
 };
@@ -233,6 +254,7 @@ struct provider_models {
     struct arena arena;
     struct provider_model *items;
     size_t n;
+    bool loaded_known; /* the server tells what is in memory: what is not `loaded` is not */
 };
 /* The current list, counted; NULL if none is known yet. Unref when done. */
 struct provider_models *provider_models_get(struct provider_cell *cell);
@@ -253,6 +275,22 @@ const char *provider_models_path(enum provider_kind kind); /* "/v1/models", "/ap
  * (also set when the result is false). */
 bool provider_has_model(const struct provider *p, strv model, struct arena *arena, strv *exact,
                         bool *remote);
+
+/* What is known of one model of a provider, from all sources: its list, /api/show, the configuration. */
+struct provider_facts {
+    strv exact;          /* the spelling the provider knows; in the arena */
+    bool remote;         /* as of provider_has_model() */
+    uint32_t has, lacks; /* enum llm_need; neither = nobody knows, which counts as yes */
+    int64_t context;     /* tokens that prompt and answer may have there, 0 = unknown */
+    enum provider_warmth { PROVIDER_COLD, PROVIDER_WARMTH_UNKNOWN, PROVIDER_WARM } warmth;
+    bool full;     /* no slot is free */
+    int64_t calls; /* in progress there, ours and others', and waiting */
+};
+/* The same answer as provider_has_model(); `out` is filled either way. */
+bool provider_model_facts(const struct provider *p, strv model, struct arena *arena,
+                          struct provider_facts *out);
+/* enum llm_need that requests to it may have: its dialect's, less what its zone and kind rule out. */
+uint32_t provider_can(const struct provider *p);
 
 /* ---- what to say to them ---- */
 

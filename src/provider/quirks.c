@@ -6,15 +6,26 @@
  * appears next month gets what its elder sister needs. A wrong guess is cheap: a row only leaves out
  * or renames what would be refused.
  */
+#include <ctype.h>
 #include <limits.h>
 
-#include "provider/provider.h"
+#include "provider/internal.h"
 
 enum flag {
     NO_SAMPLING = 1 << 0,
     NO_PREFILL = 1 << 1,
     COMPLETION_TOKENS = 1 << 2,
     REPETITION_PENALTY = 1 << 3,
+    NO_FORCED_TOOLS = 1 << 4,
+    NO_JSON_MODE = 1 << 5,
+    NO_THINKING = 1 << 6,
+    LEVELS_ONLY = 1 << 7,
+    EFFORT = 1 << 8,           /* reads reasoning_effort */
+    READS_CONTENT = 1 << 9,    /* reads reasoning_content in the history */
+    READS_REASONING = 1 << 10, /* reads reasoning there */
+    ADAPTIVE = 1 << 11,        /* DIALECT_THINK_ADAPTIVE */
+    ALWAYS = 1 << 12,          /* DIALECT_THINK_ALWAYS */
+    MISTRAL_IDS = 1 << 13,
 };
 
 #define VERSION(major, minor) ((major)*100 + (minor))
@@ -30,16 +41,46 @@ static const struct quirk {
     /* anthropic.md 1 and 3 (seen November 2026). */
     {PROVIDER_ANTHROPIC, "*claude-*", NULL, VERSION(4, 7), 0, NO_SAMPLING, 0},
     {PROVIDER_ANTHROPIC, "*claude-*", NULL, VERSION(4, 6), 0, NO_PREFILL, 0},
+    /* anthropic.md 5 and 4. From 4.7 on a budget is refused, from 5.5 on also to be told not to think. */
+    {PROVIDER_ANTHROPIC, "*claude-*", NULL, 0, VERSION(3, 7), NO_THINKING, 0},
+    {PROVIDER_ANTHROPIC, "*claude-*", NULL, VERSION(4, 7), VERSION(5, 5), ADAPTIVE, 0},
+    {PROVIDER_ANTHROPIC, "*claude-*", NULL, VERSION(5, 5), 0, ALWAYS, 0},
+    {PROVIDER_ANTHROPIC, "*claude-opus-*", NULL, VERSION(5, 5), 0, NO_FORCED_TOOLS, 0},
+    {PROVIDER_ANTHROPIC, "*claude-sonnet-*", NULL, VERSION(5, 5), 0, NO_FORCED_TOOLS, 0},
     /* anthropic.md 10. */
     {PROVIDER_ANTHROPIC, "*claude-haiku-4*", NULL, 0, 0, 0, 64000},
     {PROVIDER_ANTHROPIC, "*claude-*", NULL, VERSION(4, 5), 0, 0, 128000},
     /* openai.md A2: reasoning models refuse the old name, and any temperature but 1. */
-    {PROVIDER_OPENAI, "gpt-5*", NULL, 0, 0, COMPLETION_TOKENS | NO_SAMPLING, 0},
-    {PROVIDER_OPENAI, "o1*", NULL, 0, 0, COMPLETION_TOKENS | NO_SAMPLING, 0},
-    {PROVIDER_OPENAI, "o3*", NULL, 0, 0, COMPLETION_TOKENS | NO_SAMPLING, 0},
-    {PROVIDER_OPENAI, "o4*", NULL, 0, 0, COMPLETION_TOKENS | NO_SAMPLING, 0},
+    {PROVIDER_OPENAI, "gpt-5*", NULL, 0, 0, COMPLETION_TOKENS | NO_SAMPLING | EFFORT, 0},
+    {PROVIDER_OPENAI, "o1*", NULL, 0, 0, COMPLETION_TOKENS | NO_SAMPLING | EFFORT, 0},
+    {PROVIDER_OPENAI, "o3*", NULL, 0, 0, COMPLETION_TOKENS | NO_SAMPLING | EFFORT, 0},
+    {PROVIDER_OPENAI, "o4*", NULL, 0, 0, COMPLETION_TOKENS | NO_SAMPLING | EFFORT, 0},
     /* openai.md B3. */
-    {PROVIDER_OPENAI, "*", "vllm", 0, 0, REPETITION_PENALTY, 0},
+    {PROVIDER_OPENAI, "*", "vllm", 0, 0, REPETITION_PENALTY | READS_REASONING | EFFORT, 0},
+    /* Names of the field in which a server reads its own reasoning again: openai.md B1. "library" is
+     * Ollama's /v1, "docker" has a llama-server behind it. LocalAI's list does not say whose it is. */
+    {PROVIDER_LLAMA_SERVER, "*", NULL, 0, 0, READS_CONTENT, 0},
+    {PROVIDER_OPENAI, "*", "llamacpp", 0, 0, READS_CONTENT, 0},
+    {PROVIDER_OPENAI, "*", "docker", 0, 0, READS_CONTENT, 0},
+    {PROVIDER_OPENAI, "*", "library", 0, 0, READS_REASONING | EFFORT, 0},
+    /* Families whose makers' own servers read it, and demand it between calls. */
+    {PROVIDER_OPENAI, "*deepseek*", NULL, 0, 0, READS_CONTENT, 0},
+    {PROVIDER_OPENAI, "*kimi-*", NULL, 0, 0, READS_CONTENT, 0},
+    {PROVIDER_OPENAI, "glm-*", NULL, 0, 0, READS_CONTENT, 0},
+    {PROVIDER_OPENAI, "*gpt-oss*", NULL, 0, 0, EFFORT, 0},
+    {PROVIDER_LLAMA_SERVER, "*gpt-oss*", NULL, 0, 0, EFFORT, 0},
+    /* ollama.md 3: it takes a level where others take a boolean. */
+    {PROVIDER_OLLAMA, "*gpt-oss*", NULL, 0, 0, LEVELS_ONLY, 0},
+    /* LM Studio: "'response_format.type' must be 'json_schema' or 'text'". */
+    {PROVIDER_OPENAI, "*", "organization_owner", 0, 0, NO_JSON_MODE, 0},
+    /* Mistral, Ministral, Magistral, Devstral, Codestral; Mixtral. Their chat templates want ids of exactly
+     * 9 letters and digits (vllm #9019). */
+    {PROVIDER_OPENAI, "*stral*", "vllm", 0, 0, MISTRAL_IDS, 0},
+    {PROVIDER_OPENAI, "*mixtral*", "vllm", 0, 0, MISTRAL_IDS, 0},
+    {PROVIDER_OPENAI, "*stral*", "llamacpp", 0, 0, MISTRAL_IDS, 0},
+    {PROVIDER_OPENAI, "*mixtral*", "llamacpp", 0, 0, MISTRAL_IDS, 0},
+    {PROVIDER_LLAMA_SERVER, "*stral*", NULL, 0, 0, MISTRAL_IDS, 0},
+    {PROVIDER_LLAMA_SERVER, "*mixtral*", NULL, 0, 0, MISTRAL_IDS, 0},
 };
 
 #define ANTHROPIC_MAX_TOKENS 4096 /* it must be given; what gateways commonly put in (peers.md) */
@@ -70,14 +111,44 @@ static int version_of(strv model)
 
 /* ---- the table ---- */
 
+/* "mistralai/Mistral-7B" is one of "*stral*". A name too long for a copy is none of ours. */
+static bool glob_nocase(const char *pattern, strv name)
+{
+    char lower[128];
+    if (name.len > sizeof lower)
+        return false;
+    for (size_t i = 0; i < name.len; i++)
+        lower[i] = (char)tolower((unsigned char)name.ptr[i]);
+    return strv_glob(strv_of(pattern), (strv){lower, name.len});
+}
+
 static bool applies(const struct quirk *q, const struct provider *p, strv model, const char *owner)
 {
-    if (q->kind != p->kind || !strv_glob(strv_of(q->model), model))
+    if (q->kind != p->kind || !glob_nocase(q->model, model))
         return false;
     if (q->owner != NULL && strcmp(q->owner, owner) != 0)
         return false;
     int version = q->from > 0 || q->below > 0 ? version_of(model) : 0;
     return version >= q->from && (q->below == 0 || version < q->below);
+}
+
+static void apply_flags(unsigned flags, struct dialect_target *out)
+{
+    out->no_sampling |= (flags & NO_SAMPLING) != 0;
+    out->no_prefill |= (flags & NO_PREFILL) != 0;
+    out->completion_tokens |= (flags & COMPLETION_TOKENS) != 0;
+    out->repetition_penalty |= (flags & REPETITION_PENALTY) != 0;
+    out->no_forced_tools |= (flags & NO_FORCED_TOOLS) != 0;
+    out->no_json_mode |= (flags & NO_JSON_MODE) != 0;
+    out->no_thinking |= (flags & NO_THINKING) != 0;
+    out->levels_only |= (flags & LEVELS_ONLY) != 0;
+    out->reasoning_effort |= (flags & EFFORT) != 0;
+    if (out->reasoning_field == NULL && (flags & (READS_CONTENT | READS_REASONING)) != 0)
+        out->reasoning_field = flags & READS_CONTENT ? "reasoning_content" : "reasoning";
+    if (flags & (ADAPTIVE | ALWAYS))
+        out->thinking = flags & ALWAYS ? DIALECT_THINK_ALWAYS : DIALECT_THINK_ADAPTIVE;
+    if (flags & MISTRAL_IDS)
+        out->ids = LLM_IDS_MISTRAL;
 }
 
 static void apply_quirks(const struct provider *p, strv model, const char *owner,
@@ -87,10 +158,7 @@ static void apply_quirks(const struct provider *p, strv model, const char *owner
         const struct quirk *q = &quirks[i];
         if (!applies(q, p, model, owner))
             continue;
-        out->no_sampling |= (q->flags & NO_SAMPLING) != 0;
-        out->no_prefill |= (q->flags & NO_PREFILL) != 0;
-        out->completion_tokens |= (q->flags & COMPLETION_TOKENS) != 0;
-        out->repetition_penalty |= (q->flags & REPETITION_PENALTY) != 0;
+        apply_flags(q->flags, out);
         if (out->max_tokens_cap == 0)
             out->max_tokens_cap = q->max_tokens;
     }
@@ -160,16 +228,42 @@ static const struct provider_model *find(const struct provider_models *m, strv n
     return NULL;
 }
 
+static void apply_kind(const struct provider *p, struct dialect_target *out)
+{
+    out->short_names = p->kind != PROVIDER_OLLAMA;
+    out->no_truncate = p->kind == PROVIDER_OLLAMA;
+    out->own_signatures = p->kind == PROVIDER_ANTHROPIC && p->zone == ZONE_CLOUD;
+    if (p->kind == PROVIDER_ANTHROPIC)
+        out->ids = LLM_IDS_WORD;
+}
+
+/* What it says of itself, and what the operator says, count more than the table. Returns its context. */
+static int64_t apply_known(const struct provider *p, strv model, const struct provider_model *known,
+                           struct dialect_target *out)
+{
+    uint32_t has, lacks;
+    int64_t context = known != NULL ? known->context : 0;
+    model_known(p, model, known, &has, &lacks, &context);
+    if (known != NULL && known->thinking >= 0)
+        out->thinking = (enum dialect_thinking)known->thinking;
+    if (known != NULL && known->effort)
+        out->reasoning_effort = true;
+    if (((has | lacks) & LLM_NEED_THINKING) != 0)
+        out->no_thinking = (lacks & LLM_NEED_THINKING) != 0;
+    return context;
+}
+
 void provider_target(const struct provider *p, strv model, const struct llm_request *r,
                      struct dialect_target *out)
 {
     struct provider_models *m = provider_models_get(p->cell);
     const struct provider_model *known = find(m, model);
-    int64_t context = known != NULL ? known->context : 0;
     *out = (struct dialect_target){.model = model, .stream = r->stream};
     if (known != NULL && p->kind == PROVIDER_ANTHROPIC)
         out->max_tokens_cap = known->output_max;
+    apply_kind(p, out);
     apply_quirks(p, model, known != NULL ? known->owner : "", out);
+    int64_t context = apply_known(p, model, known, out);
     out->max_tokens_default = default_tokens(p, context);
     if (p->kind == PROVIDER_OLLAMA)
         out->num_ctx = choose_ctx(p, model, context, r);

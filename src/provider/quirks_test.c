@@ -109,6 +109,94 @@ static void models_of_openai_s_kin(void **state)
     assert_true(target(w, "a").stream);
 }
 
+static void how_each_is_told_to_think_and_to_call(void **state)
+{
+    static const struct {
+        enum provider_kind kind;
+        const char *model, *owner;
+        struct dialect_target want;
+    } cases[] = {
+        {PROVIDER_ANTHROPIC, "claude-3-5-sonnet-20241022", "", {.no_thinking = true}},
+        {PROVIDER_ANTHROPIC, "claude-sonnet-4-6", "", {.thinking = DIALECT_THINK_BUDGET}},
+        {PROVIDER_ANTHROPIC, "claude-opus-4-7", "", {.thinking = DIALECT_THINK_ADAPTIVE}},
+        {PROVIDER_ANTHROPIC, "claude-opus-5", "", {.thinking = DIALECT_THINK_ADAPTIVE}},
+        {PROVIDER_ANTHROPIC,
+         "claude-opus-5-5",
+         "",
+         {.thinking = DIALECT_THINK_ALWAYS, .no_forced_tools = true}},
+        {PROVIDER_ANTHROPIC,
+         "claude-sonnet-5-5",
+         "",
+         {.thinking = DIALECT_THINK_ALWAYS, .no_forced_tools = true}},
+        {PROVIDER_ANTHROPIC, "claude-haiku-5-5", "", {.thinking = DIALECT_THINK_ALWAYS}},
+        {PROVIDER_OLLAMA, "gpt-oss:20b", "", {.levels_only = true}},
+        {PROVIDER_OLLAMA, "mistral", "", {.levels_only = false}},
+        {PROVIDER_OPENAI, "o3", "", {.reasoning_effort = true}},
+        {PROVIDER_OPENAI, "gpt-4o", "", {.reasoning_effort = false}},
+        {PROVIDER_OPENAI,
+         "x",
+         "library",
+         {.reasoning_effort = true, .reasoning_field = "reasoning"}},
+        {PROVIDER_OPENAI,
+         "mistralai/Mistral-7B",
+         "vllm",
+         {.reasoning_effort = true, .reasoning_field = "reasoning", .ids = LLM_IDS_MISTRAL}},
+        {PROVIDER_OPENAI, "mistral-large", "mistralai", {.ids = LLM_IDS_ANY}},
+        {PROVIDER_OPENAI,
+         "mixtral",
+         "llamacpp",
+         {.reasoning_field = "reasoning_content", .ids = LLM_IDS_MISTRAL}},
+        {PROVIDER_OPENAI, "ai/smollm2", "docker", {.reasoning_field = "reasoning_content"}},
+        {PROVIDER_OPENAI, "deepseek-chat", "", {.reasoning_field = "reasoning_content"}},
+        {PROVIDER_OPENAI, "q", "organization_owner", {.no_json_mode = true}},
+        {PROVIDER_LLAMA_SERVER,
+         "Devstral-Small",
+         "",
+         {.reasoning_field = "reasoning_content", .ids = LLM_IDS_MISTRAL}},
+        {PROVIDER_LLAMA_SERVER,
+         "gpt-oss-20b",
+         "llamacpp",
+         {.reasoning_field = "reasoning_content", .reasoning_effort = true}},
+    };
+    struct world *w = *state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct dialect_target *want = &cases[i].want;
+        char body[200];
+        bool anthropic = cases[i].kind == PROVIDER_ANTHROPIC;
+        w->p.kind = cases[i].kind;
+        if (w->p.kind != PROVIDER_OLLAMA) {
+            snprintf(body, sizeof body, "{\"data\":[{\"id\":\"%s\",\"owned_by\":\"%s\"}]}",
+                     cases[i].model, cases[i].owner);
+            list(w, body);
+        }
+        struct dialect_target t = target(w, cases[i].model);
+        const char *field = t.reasoning_field != NULL ? t.reasoning_field : "";
+        if (strcmp(field, want->reasoning_field != NULL ? want->reasoning_field : "") != 0 ||
+            t.thinking != want->thinking || t.no_thinking != want->no_thinking ||
+            t.levels_only != want->levels_only || t.reasoning_effort != want->reasoning_effort ||
+            t.no_forced_tools != want->no_forced_tools || t.no_json_mode != want->no_json_mode ||
+            t.ids != (anthropic ? LLM_IDS_WORD : want->ids))
+            fail_msg("%s of %s", cases[i].model, cases[i].owner);
+        assert_int_equal(t.short_names, w->p.kind != PROVIDER_OLLAMA);
+        assert_int_equal(t.no_truncate, w->p.kind == PROVIDER_OLLAMA);
+        assert_false(t.own_signatures);
+        w->p.zone = ZONE_CLOUD;
+        assert_int_equal(target(w, cases[i].model).own_signatures, anthropic);
+        w->p.zone = ZONE_LOCAL;
+    }
+}
+
+static void a_model_that_does_not_think(void **state)
+{
+    struct world *w = *state;
+    w->p.kind = PROVIDER_OLLAMA;
+    list(w, "{\"models\":[{\"name\":\"a\",\"capabilities\":[\"completion\",\"thinking\"]},"
+            "{\"name\":\"b\",\"capabilities\":[\"completion\"]},{\"name\":\"c\"}]}");
+    assert_false(target(w, "a").no_thinking);
+    assert_true(target(w, "b").no_thinking);
+    assert_false(target(w, "c").no_thinking); /* nobody knows */
+}
+
 /* It computes on for a caller who left unless it has a limit. */
 static void the_engine_always_has_a_limit(void **state)
 {
@@ -259,6 +347,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(models_of_anthropic),
         TEST(models_of_openai_s_kin),
+        TEST(how_each_is_told_to_think_and_to_call),
+        TEST(a_model_that_does_not_think),
         TEST(the_engine_always_has_a_limit),
         TEST(context_goes_in_coarse_steps),
         TEST(context_never_shrinks_and_has_a_cap),

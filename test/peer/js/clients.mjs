@@ -96,11 +96,22 @@ const runAnthropic = (name) => async (job, r) => {
   if (said !== r.text) throw new Error('the events and the final message disagree');
 };
 
+async function manage(client, [call, model]) {
+  if (call !== 'pull') return client[call]({ model });
+  const parts = [];
+  for await (const part of await client.pull({ model, stream: true })) parts.push(part);
+  return parts;
+}
+
 async function runOllama(job, r) {
   const { Ollama } = await load('ollama');
   const client = new Ollama({ host: job.url, headers: { Authorization: 'Bearer ' + (job.key ?? 'none') } });
   if (job.list) {
     r.models = (await client.list()).models.map((m) => m.name);
+    return;
+  }
+  if (job.manage) {
+    r.managed = await manage(client, job.manage);
     return;
   }
   const messages = [{ role: 'user', content: job.prompt ?? 'Hi' }];

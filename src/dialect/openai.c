@@ -114,6 +114,11 @@ static bool read_choice(struct reading *rd, yyjson_val *choice, const char *memb
     yyjson_val *v = json_get(choice, "index");
     if (v != NULL && !(json_is_int(v, &index) && index >= 0 && index < CHOICES_MAX))
         return malformed(rd, "the index of a choice is out of range");
+    if (rd->in->op == LLM_OP_GENERATE) {
+        rd->in->seen[index / 64] |= (uint64_t)1 << (index % 64);
+        return read_text(rd, json_get(choice, "text"), LLM_EV_TEXT, (int)index) &&
+               read_finish(rd, choice, (int)index);
+    }
     yyjson_val *delta = json_get(choice, member);
     if (delta != NULL && !yyjson_is_obj(delta))
         return malformed(rd, "a delta is not an object");
@@ -258,8 +263,9 @@ static bool decode_frame(struct dialect_in *in, strv name, strv data, struct err
 static bool says_nothing(yyjson_val *root)
 {
     yyjson_val *first = yyjson_arr_get_first(json_get(root, "choices"));
-    return first == NULL || (json_get(json_get(first, "message"), "content") == NULL &&
-                             json_get(first, "finish_reason") == NULL);
+    return first == NULL ||
+           (json_get(json_get(first, "message"), "content") == NULL &&
+            json_get(first, "text") == NULL && json_get(first, "finish_reason") == NULL);
 }
 
 static bool decode_reply(struct dialect_in *in, strv body, struct err *err)
@@ -291,10 +297,11 @@ static void make_id(struct rng *rng, char out[64])
 }
 
 /* {"id":..,"object":..,"created":..,"model":..   without the closing brace */
-static void put_opening(const struct dialect_out *st, const char *object, struct buf *out)
+void openai_put_opening(const struct dialect_out *st, const char *object, struct buf *out)
 {
+    bool prompt = st->op == LLM_OP_GENERATE && strv_starts(st->id, STRV("chatcmpl-"));
     buf_put_cstr(out, "{\"id\":");
-    json_put_str(out, st->id);
+    json_put_str(out, strv_from(st->id, prompt ? 4 : 0)); /* "cmpl-..." */
     buf_put_cstr(out, ",\"object\":\"");
     buf_put_cstr(out, object);
     buf_put_cstr(out, "\",\"created\":");
@@ -303,15 +310,20 @@ static void put_opening(const struct dialect_out *st, const char *object, struct
     json_put_str(out, st->model);
 }
 
+static const char *chunk_object(const struct dialect_out *st)
+{
+    return st->op == LLM_OP_GENERATE ? "text_completion" : "chat.completion.chunk";
+}
+
 /* Up to and with the delta of choice `index`. What does not change is written once per stream. */
-static void put_chunk(struct dialect_out *st, int index, struct buf *out)
+void openai_put_chunk(struct dialect_out *st, int index, struct buf *out)
 {
     if (st->fixed_len > 0) {
         buf_put(out, st->fixed, st->fixed_len);
     } else {
         size_t from = buf_len(out);
         buf_put_cstr(out, "data: ");
-        put_opening(st, "chat.completion.chunk", out);
+        openai_put_opening(st, chunk_object(st), out);
         buf_put_cstr(out, ",\"choices\":[{\"index\":");
         strv made = strv_from(buf_view(out), from);
         if (!out->failed && made.len <= sizeof st->fixed) {
@@ -322,7 +334,7 @@ static void put_chunk(struct dialect_out *st, int index, struct buf *out)
     buf_put_u64(out, (uint64_t)index);
 }
 
-static void put_chunk_end(const struct dialect_out *st, struct buf *out)
+void openai_put_chunk_end(const struct dialect_out *st, struct buf *out)
 {
     if (st->include_usage)
         buf_put_strv(out, STRV("}],\"usage\":null}\n\n"));
@@ -333,14 +345,14 @@ static void put_chunk_end(const struct dialect_out *st, struct buf *out)
 static void put_delta(struct dialect_out *st, const struct llm_event *ev, strv member,
                       struct buf *out)
 {
-    put_chunk(st, ev->choice, out);
+    openai_put_chunk(st, ev->choice, out);
     buf_put_strv(out, member);
     json_put_esc(out, ev->text);
     buf_put_strv(out, STRV("\"},\"finish_reason\":null"));
-    put_chunk_end(st, out);
+    openai_put_chunk_end(st, out);
 }
 
-static strv finish_word(enum llm_finish finish)
+strv openai_finish_word(enum llm_finish finish)
 {
     switch (finish) {
     case LLM_FINISH_LENGTH:
@@ -359,15 +371,15 @@ static strv finish_word(enum llm_finish finish)
 
 static void put_finish(struct dialect_out *st, int index, enum llm_finish finish, struct buf *out)
 {
-    put_chunk(st, index, out);
+    openai_put_chunk(st, index, out);
     buf_put_strv(out, STRV(",\"delta\":{},\"finish_reason\":\""));
-    buf_put_strv(out, finish_word(finish));
+    buf_put_strv(out, openai_finish_word(finish));
     buf_put_char(out, '"');
-    put_chunk_end(st, out);
+    openai_put_chunk_end(st, out);
 }
 
 /* The object needs all three counts; the ones nobody told are filled in by `input` and `output`. */
-static void put_usage(const struct llm_usage *u, int64_t input, int64_t output, struct buf *out)
+void openai_put_usage(const struct llm_usage *u, int64_t input, int64_t output, struct buf *out)
 {
     if (u->input >= 0)
         input = u->input;
@@ -397,19 +409,18 @@ static void put_usage(const struct llm_usage *u, int64_t input, int64_t output, 
 }
 
 /* A caller that asked for figures gets the best there are. */
-static int64_t guess(uint64_t bytes)
+int64_t openai_guess(uint64_t bytes)
 {
     return bytes < 8 ? 1 : (int64_t)(bytes / 4);
 }
 
-static void put_end(struct dialect_out *st, struct buf *out)
+void openai_put_end(struct dialect_out *st, struct buf *out)
 {
-    put_finish(st, 0, st->finish, out);
     if (st->include_usage) {
         buf_put_cstr(out, "data: ");
-        put_opening(st, "chat.completion.chunk", out);
+        openai_put_opening(st, chunk_object(st), out);
         buf_put_cstr(out, ",\"choices\":[],\"usage\":");
-        put_usage(&st->usage, st->input_estimate, guess(st->output_bytes), out);
+        openai_put_usage(&st->usage, st->input_estimate, openai_guess(st->output_bytes), out);
         buf_put_cstr(out, "}\n\n");
     }
     buf_put_cstr(out, "data: [DONE]\n\n");
@@ -421,14 +432,16 @@ static void begin(struct dialect_out *st, struct buf *out)
         return;
     st->started = true;
     st->usage = LLM_USAGE_NONE;
-    put_chunk(st, 0, out);
+    openai_put_chunk(st, 0, out);
     buf_put_cstr(out,
                  ",\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null");
-    put_chunk_end(st, out);
+    openai_put_chunk_end(st, out);
 }
 
 static bool encode_event(struct dialect_out *st, const struct llm_event *ev, struct buf *out)
 {
+    if (st->op == LLM_OP_GENERATE)
+        return openai_completion_event(st, ev, out);
     if (st->finished || ev->kind == LLM_EV_ERROR || ev->kind == LLM_EV_PING)
         return !out->failed; /* a failed stream is ended by stream_error() */
     begin(st, out);
@@ -453,7 +466,8 @@ static bool encode_event(struct dialect_out *st, const struct llm_event *ev, str
         llm_usage_merge(&st->usage, &ev->usage);
         break;
     case LLM_EV_END:
-        put_end(st, out);
+        put_finish(st, 0, st->finish, out);
+        openai_put_end(st, out);
         st->finished = true;
         break;
     case LLM_EV_SIGNATURE:
@@ -471,10 +485,12 @@ static bool encode_event(struct dialect_out *st, const struct llm_event *ev, str
 
 static bool encode_reply(struct dialect_out *st, const struct llm_reply *reply, struct buf *out)
 {
+    if (st->op == LLM_OP_GENERATE)
+        return openai_completion_reply(st, reply, out);
     const struct llm_usage *u = &reply->usage;
     size_t text = llm_reply_bytes(reply, LLM_PART_TEXT),
            reasoning = llm_reply_bytes(reply, LLM_PART_REASONING);
-    put_opening(st, "chat.completion", out);
+    openai_put_opening(st, "chat.completion", out);
     buf_put_cstr(out,
                  ",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
     dialect_put_text(out, reply, LLM_PART_TEXT); /* never null: strict clients fail on it (UT-02) */
@@ -483,11 +499,11 @@ static bool encode_reply(struct dialect_out *st, const struct llm_reply *reply, 
         dialect_put_text(out, reply, LLM_PART_REASONING);
     }
     buf_put_cstr(out, ",\"refusal\":null},\"logprobs\":null,\"finish_reason\":\"");
-    buf_put_strv(out, finish_word(reply->finish));
+    buf_put_strv(out, openai_finish_word(reply->finish));
     buf_put_cstr(out, "\"}]");
     if (u->input >= 0 || u->output >= 0) { /* left out, never null (UT-04) */
         buf_put_cstr(out, ",\"usage\":");
-        put_usage(u, st->input_estimate, guess(text + reasoning), out);
+        openai_put_usage(u, st->input_estimate, openai_guess(text + reasoning), out);
     }
     buf_put_char(out, '}');
     return !out->failed;
@@ -529,8 +545,7 @@ static void stream_error(struct dialect_out *st, int code, strv message, strv re
 
 static const char *path(enum llm_op op)
 {
-    (void)op; /* a prompt is sent as a conversation of one message */
-    return "/v1/chat/completions";
+    return op == LLM_OP_GENERATE ? "/v1/completions" : "/v1/chat/completions";
 }
 
 const struct dialect dialect_openai = {
@@ -540,7 +555,8 @@ const struct dialect dialect_openai = {
     .json_type = "application/json",
     .keepalive = ": ping\n\n",
     .terminator = "data: [DONE]\n\n",
-    .can = LLM_NEED_CHOICES | LLM_NEED_LOGPROBS | LLM_NEED_LOGIT_BIAS,
+    .can = LLM_NEED_COMPLETION | LLM_NEED_TOKEN_INPUT | LLM_NEED_CHOICES | LLM_NEED_LOGPROBS |
+           LLM_NEED_LOGIT_BIAS,
     .decode_request = openai_decode_request,
     .make_id = make_id,
     .encode_event = encode_event,

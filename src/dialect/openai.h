@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* openai - what the two files of this dialect share: requests (openai_request.c), answers (openai.c). */
+/*
+ * openai - what the files of this dialect share.
+ *
+ *   openai_request.c     requests of chat completions    openai.c            answers
+ *   openai_completion.c  /v1/completions
+ */
 #ifndef DIALECT_OPENAI_H
 #define DIALECT_OPENAI_H
 
@@ -9,5 +14,36 @@ bool openai_decode_request(strv body, enum llm_op op, struct arena *arena, struc
                            struct err *err);
 bool openai_encode_request(const struct llm_request *r, const struct dialect_target *t,
                            struct arena *arena, struct buf *out, uint32_t *losses, struct err *err);
+
+/* Members that every call has. */
+bool openai_decode_names(struct llm_request *r, yyjson_val *root,
+                         struct err *err); /* model, user */
+bool openai_decode_limits(struct llm_request *r, yyjson_val *root, struct err *err);
+bool openai_decode_stream(struct llm_request *r, yyjson_val *root, struct err *err);
+bool openai_decode_n(struct llm_request *r, yyjson_val *root, struct err *err);
+bool openai_decode_logit_bias(struct llm_request *r, yyjson_val *root, struct err *err);
+bool openai_is_known(strv name); /* of a member: it is carried over, or asks for nothing */
+#define OPENAI_STOPS_MAX 16      /* OpenAI takes 4, local servers more */
+
+struct reading;
+/* A string, strings, tokens or lists of tokens: r->inputs (r->n_inputs alone for tokens) and a message. */
+bool openai_decode_input(struct reading *rd, yyjson_val *v, const char *field, size_t most);
+/* Members that neither `own` nor openai_is_known() knows are lost on the way to another dialect. */
+void openai_note_others(struct llm_request *r, bool (*own)(strv name));
+
+/* Pieces of answers. A chunk: openai_put_chunk(), members of the choice, openai_put_chunk_end(). */
+void openai_put_opening(const struct dialect_out *st, const char *object, struct buf *out);
+void openai_put_chunk(struct dialect_out *st, int index, struct buf *out);
+void openai_put_chunk_end(const struct dialect_out *st, struct buf *out);
+void openai_put_usage(const struct llm_usage *u, int64_t input, int64_t output, struct buf *out);
+void openai_put_end(struct dialect_out *st, struct buf *out); /* what follows the finish_reasons */
+strv openai_finish_word(enum llm_finish finish);
+int64_t openai_guess(uint64_t bytes); /* tokens */
+
+bool openai_decode_completion(strv body, struct arena *arena, struct llm_request *out,
+                              struct err *err);
+bool openai_completion_event(struct dialect_out *st, const struct llm_event *ev, struct buf *out);
+bool openai_completion_reply(struct dialect_out *st, const struct llm_reply *reply,
+                             struct buf *out);
 
 #endif

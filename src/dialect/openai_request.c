@@ -15,7 +15,6 @@
 
 #include <stdio.h>
 
-#define STOPS_MAX      16  /* OpenAI takes 4, local servers more */
 #define CHOICES_MAX    128 /* OpenAI's own limit */
 #define USER_BYTES_MAX 64  /* OpenAI refuses a longer `user`; Claude Code's id is a page of JSON */
 
@@ -227,7 +226,7 @@ static bool refuse_unsupported(yyjson_val *root, struct err *err)
     return true;
 }
 
-static bool decode_limits(struct llm_request *r, yyjson_val *root, struct err *err)
+bool openai_decode_limits(struct llm_request *r, yyjson_val *root, struct err *err)
 {
     if (!dialect_decode_params(r, LLM_OPENAI, root, "", err))
         return false;
@@ -242,7 +241,7 @@ static bool decode_limits(struct llm_request *r, yyjson_val *root, struct err *e
     return true;
 }
 
-static bool decode_choices(struct llm_request *r, yyjson_val *root, struct err *err)
+bool openai_decode_n(struct llm_request *r, yyjson_val *root, struct err *err)
 {
     yyjson_val *n = json_get(root, "n");
     r->choices = 1;
@@ -251,7 +250,21 @@ static bool decode_choices(struct llm_request *r, yyjson_val *root, struct err *
                            "must be an integer between 1 and 128");
     if (r->choices > 1)
         r->needs |= LLM_NEED_CHOICES;
+    return true;
+}
 
+bool openai_decode_logit_bias(struct llm_request *r, yyjson_val *root, struct err *err)
+{
+    yyjson_val *v = json_get(root, "logit_bias");
+    if (v != NULL && !yyjson_is_ctn(v)) /* llama-server also takes an array of pairs */
+        return dialect_bad(err, LLM_ERR_INVALID_REQUEST, "logit_bias", "must be an object");
+    if (filled(v))
+        r->needs |= LLM_NEED_LOGIT_BIAS;
+    return true;
+}
+
+static bool decode_choices(struct llm_request *r, yyjson_val *root, struct err *err)
+{
     bool logprobs = false;
     int64_t top = 0;
     if (!dialect_decode_bool(root, "logprobs", &logprobs, err))
@@ -262,16 +275,10 @@ static bool decode_choices(struct llm_request *r, yyjson_val *root, struct err *
                            "must be an integer between 0 and 20");
     if (logprobs || top > 0)
         r->needs |= LLM_NEED_LOGPROBS;
-
-    v = json_get(root, "logit_bias");
-    if (v != NULL && !yyjson_is_ctn(v)) /* llama-server also takes an array of pairs */
-        return dialect_bad(err, LLM_ERR_INVALID_REQUEST, "logit_bias", "must be an object");
-    if (filled(v))
-        r->needs |= LLM_NEED_LOGIT_BIAS;
-    return true;
+    return openai_decode_n(r, root, err) && openai_decode_logit_bias(r, root, err);
 }
 
-static bool decode_stream(struct llm_request *r, yyjson_val *root, struct err *err)
+bool openai_decode_stream(struct llm_request *r, yyjson_val *root, struct err *err)
 {
     yyjson_val *options = json_get(root, "stream_options");
     if (!dialect_decode_bool(root, "stream", &r->stream, err))
@@ -288,7 +295,7 @@ static bool decode_stream(struct llm_request *r, yyjson_val *root, struct err *e
     return true;
 }
 
-static bool decode_names(struct llm_request *r, yyjson_val *root, struct err *err)
+bool openai_decode_names(struct llm_request *r, yyjson_val *root, struct err *err)
 {
     yyjson_val *model = json_get(root, "model");
     if (model != NULL && !yyjson_is_str(model))
@@ -306,7 +313,7 @@ static bool decode_names(struct llm_request *r, yyjson_val *root, struct err *er
 }
 
 /* Members that are carried over, or that ask for nothing in the form they got past the checks. */
-static bool known(strv name)
+bool openai_is_known(strv name)
 {
     static const char *const names[] = {"model",
                                         "messages",
@@ -344,7 +351,7 @@ static void note_untranslated(struct llm_request *r, yyjson_val *root)
     yyjson_val *key, *value;
     yyjson_obj_foreach(root, i, max, key, value)
     {
-        if (!yyjson_is_null(value) && !known(json_str(key)))
+        if (!yyjson_is_null(value) && !openai_is_known(json_str(key)))
             r->untranslated |= 1u << DIALECT_LOSS_OTHER;
     }
 }
@@ -352,14 +359,16 @@ static void note_untranslated(struct llm_request *r, yyjson_val *root)
 bool openai_decode_request(strv body, enum llm_op op, struct arena *arena, struct llm_request *out,
                            struct err *err)
 {
+    if (op == LLM_OP_GENERATE)
+        return openai_decode_completion(body, arena, out, err);
     *out = (struct llm_request){.dialect = LLM_OPENAI, .op = op, .choices = 1};
     if (!dialect_root(&out->body, body, arena, err))
         return false;
     yyjson_val *root = out->body.root;
-    if (!decode_names(out, root, err) || !decode_conversation(out, root, arena, err) ||
-        !refuse_unsupported(root, err) || !decode_limits(out, root, err) ||
-        !decode_choices(out, root, err) || !decode_stream(out, root, err) ||
-        !dialect_decode_stops(out, json_get(root, "stop"), "stop", STOPS_MAX, arena, err))
+    if (!openai_decode_names(out, root, err) || !decode_conversation(out, root, arena, err) ||
+        !refuse_unsupported(root, err) || !openai_decode_limits(out, root, err) ||
+        !decode_choices(out, root, err) || !openai_decode_stream(out, root, err) ||
+        !dialect_decode_stops(out, json_get(root, "stop"), "stop", OPENAI_STOPS_MAX, arena, err))
         return false;
     note_untranslated(out, root);
     return true;

@@ -94,7 +94,8 @@ strv api_request_id(struct api *api, struct http_request *req);
  * providers. */
 struct api_model {
     const char *name, *owner;
-    const struct provider_model *facts; /* NULL for roles and aliases */
+    const struct provider *p;           /* who lists it; NULL for roles and aliases */
+    const struct provider_model *facts; /* NULL = no list tells any */
 };
 struct api_model_list {
     struct api_model *items;
@@ -110,6 +111,7 @@ struct api_found {
     strv model;               /* its name there, with a terminator */
     bool by_name;             /* the caller named this very model, not a role, alias or auto */
     const struct provider_model *facts; /* NULL = the provider's list does not hold it */
+    struct provider_facts known;        /* from all sources */
     struct provider_models *held;
 };
 /* False with err as for such a request: MODEL_NOT_FOUND, PROVIDER_FORBIDDEN, ... */

@@ -7,16 +7,17 @@
  *   GET /v1/models/{id}   one of them, and every other name that a request's `model` may hold
  *   GET /api/tags         Ollama's form
  */
-#include "api/api_int.h"
+#include "api/ollama.h"
 #include "api/target.h"
 
 #define LIST_BYTES_MAX ((size_t)16 << 20)
-#define PAGE_MAX       1000 /* Anthropic's own largest page */
+#define PAGE_MAX       1000         /* Anthropic's own largest page */
+#define OWN_NAME       "llm-router" /* owner of roles and aliases */
 
 struct listing {
     struct api_model_list *list;
     size_t max;
-    const char *owner;
+    const struct provider *p;
 };
 
 static void add(void *arg, const char *name, const struct provider_model *facts)
@@ -26,7 +27,8 @@ static void add(void *arg, const char *name, const struct provider_model *facts)
         if (strcmp(l->list->items[i].name, name) == 0)
             return;
     if (l->list->n < l->max)
-        l->list->items[l->list->n++] = (struct api_model){name, l->owner, facts};
+        l->list->items[l->list->n++] =
+            (struct api_model){name, l->p != NULL ? l->p->name : OWN_NAME, l->p, facts};
 }
 
 static void count(void *arg, const char *name, const struct provider_model *facts)
@@ -44,7 +46,7 @@ static bool is_pattern(const char *name)
 bool api_model_list(struct snapshot *s, struct arena *arena, struct api_model_list *out)
 {
     *out = (struct api_model_list){0};
-    struct listing l = {out, 1 + s->policy.n_roles + s->policy.n_aliases, "llm-router"};
+    struct listing l = {out, 1 + s->policy.n_roles + s->policy.n_aliases, NULL};
     for (size_t i = 0; i < s->n_providers; i++) {
         out->held[i] = provider_models_get(s->providers[i].cell);
         provider_each_model(&s->providers[i], out->held[i], count, &l.max);
@@ -59,7 +61,7 @@ bool api_model_list(struct snapshot *s, struct arena *arena, struct api_model_li
         if (!is_pattern(s->policy.aliases[i].name))
             add(&l, s->policy.aliases[i].name, NULL);
     for (size_t i = 0; i < s->n_providers; i++) {
-        l.owner = s->providers[i].name;
+        l.p = &s->providers[i];
         provider_each_model(&s->providers[i], out->held[i], add, &l);
     }
     return true;
@@ -105,6 +107,7 @@ bool api_find(struct exchange_env *env, strv name, struct arena *arena, struct a
     out->held = provider_models_get(out->p->cell);
     provider_each_model(out->p, out->held, look, &l);
     out->facts = l.facts;
+    provider_model_facts(out->p, out->model, arena, &out->known);
     return true;
 }
 
@@ -121,39 +124,54 @@ static int64_t created_us(const struct api_model *m, int64_t otherwise)
     return m->facts != NULL && m->facts->modified_us > 0 ? m->facts->modified_us : otherwise;
 }
 
-static void put_openai(struct buf *b, const struct api_model *m, int64_t now_us)
+/* From all sources: the list, the server's kind, the operator. */
+static void know(struct api *api, const struct api_model *m, struct provider_facts *out)
+{
+    *out = (struct provider_facts){0};
+    if (m->p != NULL)
+        provider_model_facts(m->p, strv_of(m->name), &api->env->scratch, out);
+    out->exact = STRV_NONE; /* it lay in what goes now */
+    arena_reset(&api->env->scratch);
+}
+
+static void put_openai(struct api *api, struct buf *b, const struct api_model *m)
 {
     buf_put_cstr(b, "{\"id\":");
     json_put_str(b, strv_of(m->name));
     buf_put_cstr(b, ",\"object\":\"model\",\"created\":");
-    buf_put_i64(b, created_us(m, now_us) / 1000000);
+    buf_put_i64(b, created_us(m, io_wall_us(api->env->loop)) / 1000000);
     buf_put_cstr(b, ",\"owned_by\":");
     json_put_str(b, strv_of(m->owner));
     buf_put_char(b, '}');
 }
 
 /* A date that nobody knows is the epoch there, by Anthropic's own description. */
-static void put_anthropic(struct buf *b, const struct api_model *m, int64_t now_us)
+static void put_anthropic(struct api *api, struct buf *b, const struct api_model *m)
 {
     char time[TIMEFMT_MAX];
-    (void)now_us;
+    struct provider_facts known;
+    know(api, m, &known);
     timefmt_rfc3339(time, created_us(m, 0), 0);
     buf_put_cstr(b, "{\"type\":\"model\",\"id\":");
     json_put_str(b, strv_of(m->name));
     buf_put_cstr(b, ",\"display_name\":");
     json_put_str(b, strv_of(m->name));
     buf_printf(b, ",\"created_at\":\"%s\"", time);
-    if (m->facts != NULL && m->facts->context > 0)
-        buf_printf(b, ",\"max_input_tokens\":%lld", (long long)m->facts->context);
+    if (known.context > 0)
+        buf_printf(b, ",\"max_input_tokens\":%lld", (long long)known.context);
     if (m->facts != NULL && m->facts->output_max > 0)
         buf_printf(b, ",\"max_tokens\":%lld", (long long)m->facts->output_max);
     buf_put_char(b, '}');
 }
 
-static void put_ollama(struct buf *b, const struct api_model *m, int64_t now_us)
+static void put_ollama(struct api *api, struct buf *b, const struct api_model *m)
 {
     char time[TIMEFMT_MAX];
-    timefmt_rfc3339(time, created_us(m, now_us), 6);
+    struct provider_facts known;
+    bool gguf =
+        m->p != NULL && (m->p->kind == PROVIDER_OLLAMA || m->p->kind == PROVIDER_LLAMA_SERVER);
+    know(api, m, &known);
+    timefmt_rfc3339(time, created_us(m, io_wall_us(api->env->loop)), 6);
     buf_put_cstr(b, "{\"name\":");
     json_put_str(b, strv_of(m->name));
     buf_put_cstr(b, ",\"model\":");
@@ -161,10 +179,13 @@ static void put_ollama(struct buf *b, const struct api_model *m, int64_t now_us)
     buf_printf(b, ",\"modified_at\":\"%s\",\"size\":%lld,\"digest\":", time,
                (long long)(m->facts != NULL ? m->facts->size_bytes : 0));
     json_put_str(b, strv_of(m->facts != NULL && m->facts->digest != NULL ? m->facts->digest : ""));
-    buf_put_cstr(
-        b,
-        ",\"details\":{\"parent_model\":\"\",\"format\":\"gguf\",\"family\":\"\",\"families\":[],"
-        "\"parameter_size\":\"\",\"quantization_level\":\"\"}}");
+    buf_put_cstr(b, ",\"details\":");
+    ollama_put_details(b, gguf ? "gguf" : "", known.context);
+    if (m->p != NULL) {
+        buf_put_cstr(b, ",\"capabilities\":");
+        ollama_put_capabilities(b, strv_of(m->name), known.has);
+    }
+    buf_put_char(b, '}');
 }
 
 /* ---- pages ---- */
@@ -233,7 +254,7 @@ static void put_ends(struct buf *b, const struct api_model_list *list, const str
 
 /* ---- replies ---- */
 
-typedef void (*put_fn)(struct buf *b, const struct api_model *m, int64_t now_us);
+typedef void (*put_fn)(struct api *api, struct buf *b, const struct api_model *m);
 
 static void put_items(struct api *api, struct buf *b, const struct api_model_list *list,
                       const struct page *page, put_fn put)
@@ -241,7 +262,7 @@ static void put_items(struct api *api, struct buf *b, const struct api_model_lis
     for (size_t i = 0; i < page->n; i++) {
         if (i > 0)
             buf_put_char(b, ',');
-        put(b, &list->items[page->from + i], io_wall_us(api->env->loop));
+        put(api, b, &list->items[page->from + i]);
     }
 }
 
@@ -298,8 +319,7 @@ static void reply_one(struct api *api, struct http_request *req, const struct ap
 {
     struct buf b;
     buf_init(&b, LIST_BYTES_MAX);
-    (api_door(req) == LLM_ANTHROPIC ? put_anthropic : put_openai)(&b, m,
-                                                                  io_wall_us(api->env->loop));
+    (api_door(req) == LLM_ANTHROPIC ? put_anthropic : put_openai)(api, &b, m);
     reply(req, api_door(req), &b);
 }
 
@@ -313,9 +333,10 @@ static void reply_unlisted(struct api *api, struct http_request *req, strv id)
         api_refuse(api, req, api_door(req), &err);
         return;
     }
-    struct api_model m = {.name = id.ptr, .owner = "llm-router"};
+    struct api_model m = {.name = id.ptr, .owner = OWN_NAME};
     if (found.by_name) {
         m.owner = found.p->name;
+        m.p = found.p;
         m.facts = found.facts;
     }
     reply_one(api, req, &m);

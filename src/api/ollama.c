@@ -74,21 +74,52 @@ static void show_upstream(struct api *api, struct http_request *req, const struc
                     .p = found->p, .path = "/api/show", .body = copy, .silence_ms = SHOW_MS});
 }
 
+void ollama_put_details(struct buf *b, const char *format, int64_t context)
+{
+    buf_printf(b,
+               "{\"parent_model\":\"\",\"format\":\"%s\",\"family\":\"\",\"families\":[],"
+               "\"parameter_size\":\"\",\"quantization_level\":\"\"",
+               format);
+    if (context > 0)
+        buf_printf(b, ",\"context_length\":%lld", (long long)context);
+    buf_put_char(b, '}');
+}
+
+/* What cannot chat says so by its name, as everywhere (provider/models.c); the rest is what somebody said. */
+void ollama_put_capabilities(struct buf *b, strv model, uint32_t has)
+{
+    static const struct {
+        const char *word;
+        uint32_t need;
+    } rows[] = {{"tools", LLM_NEED_TOOLS},
+                {"vision", LLM_NEED_IMAGES},
+                {"audio", LLM_NEED_AUDIO},
+                {"thinking", LLM_NEED_THINKING}};
+    bool chat = !strv_contains_nocase(model, STRV("embed"));
+    buf_put_cstr(b, chat ? "[\"completion\"" : "[\"embedding\"");
+    if (chat && (has & LLM_NEED_EMBED) != 0)
+        buf_put_cstr(b, ",\"embedding\"");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if ((has & rows[i].need) != 0)
+            buf_printf(b, ",\"%s\"", rows[i].word);
+    buf_put_char(b, ']');
+}
+
 /* The architecture is what Ollama's clients look the window up by; where nobody told it, it says so. */
 static void put_show(struct buf *b, const struct api_found *found)
 {
-    const struct provider_model *facts = found->facts;
-    int64_t context = facts != NULL ? facts->context : 0;
-    buf_put_cstr(b, "{\"modelfile\":\"\",\"parameters\":\"\",\"template\":\"\",\"details\":"
-                    "{\"parent_model\":\"\",\"format\":\"\",\"family\":\"\",\"families\":[],"
-                    "\"parameter_size\":\"\",\"quantization_level\":\"\"},\"model_info\":{");
+    int64_t context = found->known.context;
+    buf_put_cstr(b, "{\"modelfile\":\"\",\"parameters\":\"\",\"template\":\"\",\"details\":");
+    ollama_put_details(b, found->p->kind == PROVIDER_LLAMA_SERVER ? "gguf" : "", 0);
+    buf_put_cstr(b, ",\"model_info\":{");
     if (context > 0)
         buf_printf(b, "\"general.architecture\":\"unknown\",\"unknown.context_length\":%lld",
                    (long long)context);
-    buf_put_cstr(b, "},\"capabilities\":[\"completion\"]");
-    if (facts != NULL && facts->modified_us > 0) {
+    buf_put_cstr(b, "},\"capabilities\":");
+    ollama_put_capabilities(b, found->model, found->known.has);
+    if (found->facts != NULL && found->facts->modified_us > 0) {
         char time[TIMEFMT_MAX];
-        timefmt_rfc3339(time, facts->modified_us, 6);
+        timefmt_rfc3339(time, found->facts->modified_us, 6);
         buf_printf(b, ",\"modified_at\":\"%s\"", time);
     }
     buf_put_char(b, '}');
@@ -143,8 +174,8 @@ void api_show(struct api *api, struct http_request *req, const struct api_route 
 /* ---- ps ---- */
 
 struct running {
-    struct api *api;
     struct buf *b;
+    int64_t now_us;
     const struct provider *p;
     bool any;
 };
@@ -155,6 +186,14 @@ static bool is_up(const struct provider *p)
     bool up = p->cell->available && p->cell->state == PROVIDER_UP;
     pthread_mutex_unlock(&p->cell->lock);
     return up;
+}
+
+/* Ollama's own word for a model that stays: its longest duration from now, 292 years. */
+static void put_forever(struct running *r)
+{
+    char time[TIMEFMT_MAX];
+    timefmt_rfc3339(time, r->now_us + INT64_MAX / 1000, 6);
+    buf_printf(r->b, ",\"expires_at\":\"%s\"", time);
 }
 
 static void put_running(void *arg, const char *name, const struct provider_model *facts)
@@ -169,10 +208,13 @@ static void put_running(void *arg, const char *name, const struct provider_model
     json_put_str(r->b, strv_of(name));
     buf_printf(r->b, ",\"size\":%lld,\"digest\":", (long long)facts->size_bytes);
     json_put_str(r->b, strv_of(facts->digest != NULL ? facts->digest : ""));
-    buf_put_cstr(r->b, ",\"details\":{\"parent_model\":\"\",\"format\":\"\",\"family\":\"\","
-                       "\"families\":[],\"parameter_size\":\"\",\"quantization_level\":\"\"}");
-    if (facts->context > 0)
+    buf_put_cstr(r->b, ",\"details\":");
+    ollama_put_details(r->b, "gguf", 0);
+    /* An Ollama may have loaded it with less than the window that its list tells. */
+    if (r->p->kind == PROVIDER_LLAMA_SERVER && facts->context > 0)
         buf_printf(r->b, ",\"context_length\":%lld", (long long)facts->context);
+    if (r->p->kind == PROVIDER_LLAMA_SERVER)
+        put_forever(r);
     buf_put_char(r->b, '}');
 }
 
@@ -180,7 +222,7 @@ void api_ps(struct api *api, struct http_request *req, const struct api_route *r
 {
     const struct snapshot *s = api->env->snapshot;
     struct buf b;
-    struct running r = {.api = api, .b = &b};
+    struct running r = {.b = &b, .now_us = io_wall_us(api->env->loop)};
     buf_init(&b, ANSWER_MAX);
     buf_put_cstr(&b, "{\"models\":[");
     for (size_t i = 0; i < s->n_providers; i++) {

@@ -20,7 +20,7 @@ import openai
 import pytest
 
 import clients
-from conftest import closing
+from conftest import closing, engine_provider
 from fake_ollama import SHOW, SIZE, FakeOllama
 from harness import DEADLINE, REPORT, TOP, free_port, router_binary, wait_for
 
@@ -303,6 +303,17 @@ def test_the_npm_client_manages_models(served, server, node):
     results = manage(["show", "nothing"], ["pull", "newmodel"])
     assert results[0]["error"]["status"] == 404 and "not found" in results[0]["error"]["message"], results
     assert "file does not exist" in results[1]["error"]["message"], results
+
+
+def test_the_engines_model_is_shown_and_running(router, engine):
+    r = router({"providers": {"eng": engine_provider(engine, "text")}}).wait_up("eng")
+    c = ollama.Client(host=r.url, timeout=DEADLINE)
+    [running] = c.ps().models
+    assert running.name == "tiny-text" and running.size > 0 and running.context_length == 1024, running
+    assert running.expires_at.year > 2300
+    shown = c.show("tiny-text")
+    assert shown.modelinfo["%s.context_length" % shown.modelinfo["general.architecture"]] == 1024, shown
+    assert "completion" in shown.capabilities
 
 
 def test_openai_and_anthropic_clients_retrieve_models(served):

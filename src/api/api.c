@@ -132,6 +132,21 @@ static struct api_state *begin(struct api *api, struct http_request *req)
     return state;
 }
 
+bool api_hints(struct llm_request *r, const struct http_request *req, struct err *err)
+{
+    for (size_t i = 0; i < req->n_headers; i++) {
+        const struct http_header *h = &req->headers[i];
+        bool mode = strv_eq_nocase(h->name, STRV("X-LLM-Mode"));
+        bool sensitivity = strv_eq_nocase(h->name, STRV("X-LLM-Sensitivity"));
+        bool task = strv_eq_nocase(h->name, STRV("X-LLM-Task"));
+        if ((mode || sensitivity || task) &&
+            !policy_hints(r, mode ? h->value : STRV_NONE, sensitivity ? h->value : STRV_NONE,
+                          task ? h->value : STRV_NONE, err))
+            return false;
+    }
+    return true;
+}
+
 /* ---- host and origin ---- */
 
 static bool is_address(strv host)

@@ -87,6 +87,9 @@ void api_refuse(struct api *api, struct http_request *req, enum llm_dialect door
 /* Whose errors the request is answered with: its route's door, and on paths that two dialects share the one
  * that its headers tell. */
 enum llm_dialect api_door(const struct http_request *req);
+/* Hints of the headers into r. Each may come more than once (a proxy in front adds its own): all of them count, so
+ * that the tightest one does. */
+bool api_hints(struct llm_request *r, const struct http_request *req, struct err *err);
 /* The request's id: the caller's X-Request-ID if it is fit, else made here; in req's arena. */
 strv api_request_id(struct api *api, struct http_request *req);
 
@@ -105,7 +108,7 @@ struct api_model_list {
 bool api_model_list(struct snapshot *s, struct arena *arena, struct api_model_list *out);
 void api_model_list_fini(struct api_model_list *list);
 
-/* The model that a request with this name in `model` would be sent to first. */
+/* The model that a request with this name in `model`, and the same hints, would be sent to first. */
 struct api_found {
     const struct provider *p; /* of the present snapshot */
     strv model;               /* its name there, with a terminator */
@@ -115,8 +118,8 @@ struct api_found {
     struct provider_models *held;
 };
 /* False with err as for such a request: MODEL_NOT_FOUND, PROVIDER_FORBIDDEN, ... */
-bool api_find(struct exchange_env *env, strv name, struct arena *arena, struct api_found *out,
-              struct err *err);
+bool api_find(struct api *api, const struct http_request *req, strv name, struct arena *arena,
+              struct api_found *out, struct err *err);
 void api_found_fini(struct api_found *found);
 
 #endif

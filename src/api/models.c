@@ -88,15 +88,16 @@ static void look(void *arg, const char *name, const struct provider_model *facts
         l->facts = facts;
 }
 
-bool api_find(struct exchange_env *env, strv name, struct arena *arena, struct api_found *out,
-              struct err *err)
+bool api_find(struct api *api, const struct http_request *req, strv name, struct arena *arena,
+              struct api_found *out, struct err *err)
 {
+    struct exchange_env *env = api->env;
     struct llm_request r = {.model = name, .arena = arena};
     struct policy_plan *plan = ARENA_NEW(arena, struct policy_plan);
     *out = (struct api_found){0};
     if (plan == NULL)
         return err_oom(err);
-    if (!exchange_explain(env, &r, arena, plan, err))
+    if (!api_hints(&r, req, err) || !exchange_explain(env, &r, arena, plan, err))
         return false;
     struct looking l = {.name = arena_cstr(arena, plan->targets[0].model)};
     if (l.name == NULL)
@@ -329,7 +330,7 @@ static void reply_unlisted(struct api *api, struct http_request *req, strv id)
 {
     struct api_found found;
     struct err err = ERR_INIT;
-    if (!api_find(api->env, id, &req->arena, &found, &err)) {
+    if (!api_find(api, req, id, &req->arena, &found, &err)) {
         api_refuse(api, req, api_door(req), &err);
         return;
     }

@@ -157,7 +157,7 @@ void api_show(struct api *api, struct http_request *req, const struct api_route 
         api_refuse(api, req, route->door, &err);
         return;
     }
-    if (!api_find(api->env, name, &req->arena, &found, &err)) {
+    if (!api_find(api, req, name, &req->arena, &found, &err)) {
         if (err.code == LLM_ERR_MODEL_NOT_FOUND || err.code == LLM_ERR_PROVIDER_UNKNOWN)
             not_found(api, req, name);
         else

@@ -64,6 +64,18 @@ const struct provider *api_pull_provider(const struct snapshot *s, strv name, st
     return NULL;
 }
 
+/* A caller's hint that keeps a request here keeps this one here too. */
+static bool may_leave(const struct http_request *req, const struct provider *p, struct err *err)
+{
+    struct llm_request r = {.model = STRV_NONE};
+    if (!api_hints(&r, req, err))
+        return false;
+    if (p->zone == ZONE_CLOUD && (r.private_hint || r.mode == LLM_MODE_LOCAL))
+        return err_set(err, LLM_ERR_PROVIDER_FORBIDDEN,
+                       "the request may only be served locally, and %s is in the cloud", p->name);
+    return true;
+}
+
 static strv write_body(struct arena *arena, strv model, bool stream)
 {
     struct buf b;
@@ -91,9 +103,9 @@ void api_pull(struct api *api, struct http_request *req, const struct api_route 
         else
             p = api_pull_provider(api->env->snapshot, name, &req->arena, &model, &err);
     }
-    if (p != NULL)
+    if (p != NULL && may_leave(req, p, &err))
         body = write_body(&req->arena, model, stream);
-    if (p != NULL && body.ptr == NULL)
+    if (p != NULL && body.ptr == NULL) /* what has an error keeps it */
         err_oom(&err);
     if (err.set) {
         api_refuse(api, req, route->door, &err);

@@ -22,6 +22,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/rng.h"
+#include "base/schema.h"
 #include "base/strv.h"
 #include "base/timefmt.h"
 #include "base/utf8.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * api - the doors. Each ends in exchange_start(), or only reads.
+ * api - the doors. Each ends in exchange_start(), or only reads; two hand on what an Ollama says of a model's name
+ * (relay.h).
  *
  *   head     api_on_head: route, Host, Origin, key; refusals before a body is read
  *   body     api_on_request: the route's handler

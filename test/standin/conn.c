@@ -79,6 +79,7 @@ void conn_bury(void)
         text_free(&c->in);
         text_free(&c->out);
         text_free(&c->other);
+        plan_free(c);
         free(c);
     }
 }

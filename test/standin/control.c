@@ -183,6 +183,7 @@ static const struct {
     {"aborted", &stats.aborted, false},
     {"faults", &stats.faults, false},
     {"events", &stats.events, false},
+    {"loads", &stats.loads, false},
 };
 
 #define COUNTERS (sizeof counters / sizeof *counters)

@@ -17,14 +17,31 @@
 
 #include <stdlib.h>
 
-static const char *const finishes[] = {"stop", "length", "filter", "null", NULL};
-static const char *const forms[] = {"dialect", "plain",  "html", "empty",
-                                    "flat",    "detail", "int",  NULL};
+static const char *const finishes[] = {"stop",  "length", "filter",  "null",
+                                       "calls", "pause",  "context", NULL};
+static const char *const forms[] = {"dialect", "plain", "html",  "empty", "flat",
+                                    "detail",  "int",   "llama", "vllm",  NULL};
 static const char *const heads[] = {"fine", "bad", "huge",  "two_lengths",
                                     "both", "cut", "early", NULL};
 static const char *const framings[] = {"auto", "length", "chunked", "close", NULL};
 static const char *const wordings[] = {"plain", "odd", NULL};
 static const char *const line_ends[] = {"lf", "crlf", "cr", NULL};
+static const char *const fields[] = {"reasoning_content", "reasoning", "both", NULL};
+static const char *const call_texts[] = {"none", "before", "after", NULL};
+static const char *const call_indices[] = {"fine", "none", "zero", NULL};
+static const char *const call_ids[] = {"fine", "none", "same", "long", "odd", NULL};
+static const char *const call_contents[] = {"null", "empty", "absent", NULL};
+static const char *const no_calls[] = {"off", "list", "null", NULL};
+static const char *const bad_args[] = {"fine",  "truncated", "quotes", "comma",
+                                       "words", "array",     NULL};
+static const char *const bad_json[] = {"fine", "fence", "truncated", "prose", "mismatch", NULL};
+static const char *const usage_places[] = {"start", "delta", "both", "nulls", NULL};
+static const char *const usage_forms[] = {"full", "null_details", "no_details", "null", NULL};
+static const char *const owners[] = {"standin", "openai", "llamacpp", "vllm",
+                                     "localai", "docker", NULL};
+static const char *const claudes[] = {"any", "4_5", "4_7", "5_5", NULL};
+static const char *const id_kinds[] = {"any", "mistral", NULL};
+static const char *const any_text[] = {NULL}; /* the value is text; percent signs hide + : and % */
 
 /* `unset` when not named, `bare` when named without a value. */
 static const struct row {
@@ -55,12 +72,88 @@ static const struct row {
     ROW(prompt_tokens, 11, 0, NULL, "prompt tokens reported, the cached ones included"),
     ROW(cached, 0, 4, NULL, "cached prompt tokens reported"),
     ROW(no_usage, 0, 1, NULL, "usage is never reported"),
-    ROW(reasoning, 0, 2, NULL, "this many reasoning events come before the content"),
+    ROW(reasoning, -1, 2, NULL,
+        "this many reasoning events come before the content (default: 2 when the request turns "
+        "thinking on, in Anthropic's and Ollama's way)"),
     ROW(head_ms, 0, 1000, NULL, "wait before the head"),
     ROW(first_ms, 0, 1000, NULL, "wait between head and first content (slow first token)"),
     ROW(gap_ms, 0, 100, NULL, "wait between events"),
     ROW(finish, -1, FINISH_LENGTH, finishes,
-        "the finish reason; null: none, as a broken server says it"),
+        "the finish reason; null: none, as a broken server says it; calls: also without a call; "
+        "pause, context: Anthropic's pause_turn and model_context_window_exceeded"),
+    GROUP("Reasoning"),
+    ROW(reasoning_field, FIELD_CONTENT, FIELD_REASONING, fields,
+        "where OpenAI-like servers put it; both: the same text in two members"),
+    ROW(redacted, 0, 1, NULL, "this many redacted_thinking blocks behind the thinking (Anthropic)"),
+    ROW(no_signature, 0, 1, NULL,
+        "thinking blocks have an empty signature, and no signature_delta (Anthropic)"),
+    GROUP("Tools: what comes when the request offers some; a turn that brings results gets text"),
+    ROW(call, -1, 1, NULL,
+        "this many calls at once (default: one when tool_choice forces it, else none)"),
+    ROW(call_name, 0, 0, any_text,
+        "the tool called (default: the named one, else the first offered)"),
+    ROW(call_args, 0, 0, any_text,
+        "the arguments' text (default: made from the schema, what it requires, in reverse order)"),
+    ROW(call_text, TEXT_NONE, TEXT_BEFORE, call_texts, "the sentence before or after the calls"),
+    ROW(call_fragments, 0, 7, NULL,
+        "arguments are streamed in pieces of so many bytes (default: whole; never inside a "
+        "letter)"),
+    ROW(call_first, 0, 1 << 20, NULL,
+        "so many bytes of them already in the first delta (OpenAI; llama-server: 1)"),
+    ROW(call_index, INDEX_FINE, INDEX_NONE, call_indices,
+        "calls without index, or all with 0 (OpenAI streams, Ollama)"),
+    ROW(call_id, ID_FINE, ID_NONE, call_ids,
+        "missing; one for all; 80 letters; with letters that Anthropic refuses"),
+    ROW(call_args_object, 0, 1, NULL,
+        "an object where OpenAI wants a string, a string where Ollama and Anthropic want an "
+        "object"),
+    ROW(call_args_bad, ARGS_FINE, ARGS_TRUNCATED, bad_args,
+        "arguments that are not JSON, or not an object (Ollama, and Anthropic when whole: as a "
+        "string)"),
+    ROW(call_empty_args, 0, 1, NULL,
+        "no arguments: \"\" (OpenAI), no delta (Anthropic), {} (Ollama)"),
+    ROW(call_repeat_name, 0, 1, NULL, "id and name again in every fragment (OpenAI)"),
+    ROW(call_content, CONTENT_NULL, CONTENT_EMPTY, call_contents,
+        "content of an OpenAI message that only calls"),
+    ROW(empty_calls, 0, 1, no_calls, "tool_calls: [] or null beside the content (OpenAI, Ollama)"),
+    ROW(call_interleave, 0, 1, NULL,
+        "the pieces of all calls in turns; in Anthropic streams the blocks overlap"),
+    ROW(call_joined, 0, 1, NULL, "all calls in one line (Ollama)"),
+    ROW(call_again, 0, 1, NULL, "calls also in a turn that brings results"),
+    ROW(ids, IDS_ANY, IDS_MISTRAL, id_kinds,
+        "mistral: 400 unless every call's id has nine letters and digits; own ids are so too"),
+    GROUP("Answers in JSON, when the request wants one"),
+    ROW(json_bad, JSON_FINE, JSON_FENCE, bad_json,
+        "in a code fence; cut; with a sentence before it; with the wrong types"),
+    GROUP("Usage"),
+    ROW(cache_write, 0, 3, NULL, "prompt tokens written to the cache, of prompt_tokens"),
+    ROW(reasoning_tokens, -1, 5, NULL,
+        "reasoning tokens reported (default: one for each reasoning event)"),
+    ROW(usage_at, USAGE_START, USAGE_DELTA, usage_places,
+        "where an Anthropic stream tells the input: message_start, message_delta, both; nulls: "
+        "null "
+        "in the latter"),
+    ROW(usage_each, 0, 1, NULL,
+        "usage on every chunk (OpenAI), as stream_options.continuous_usage_stats has it"),
+    ROW(usage_form, USAGE_FULL, USAGE_NULL_DETAILS, usage_forms,
+        "details null or absent, usage null (OpenAI)"),
+    GROUP("Which server this is"),
+    ROW(owner, OWNER_STANDIN, OWNER_LLAMACPP, owners,
+        "lists, probes, ids, extra members and refusals of this server"),
+    ROW(caps, 0, 0, any_text,
+        "what the model can do, as Ollama names it: \"completion,tools,thinking\" (default: by the "
+        "words think, vision, embed, notools in its name, else completion,tools)"),
+    ROW(claude, CLAUDE_ANY, CLAUDE_5_5, claudes,
+        "the rules of this generation (default with --strict: by the model's name)"),
+    ROW(window, 0, 4096, NULL,
+        "400 for prompts with more tokens, at four bytes each (Ollama: only with truncate:false)"),
+    ROW(load_ms, 0, 1000, NULL,
+        "wait for a model that is not loaded (POST /_control {\"loaded\":\"a,b\"}; Ollama)"),
+    ROW(dims, 8, 64, NULL, "numbers in an embedding"),
+    ROW(pull_size, 1000000, 0, NULL,
+        "bytes of a pulled model; gap_ms, cut, error .. work on its lines"),
+    ROW(pull_step, 100000, 0, NULL, "bytes from one line of progress to the next"),
+    ROW(pull_missing, 0, 1, NULL, "the model does not exist"),
     GROUP("Faults before the head"),
     ROW(hang_head, 0, 1, NULL, "the request is read, nothing is ever answered"),
     ROW(reset_head, 0, 1, NULL, "RST instead of an answer"),
@@ -124,6 +217,12 @@ const struct knobs knobs_default = {
     .size = -1,
     .tokens = -1,
     .prompt_tokens = 11,
+    .reasoning = -1,
+    .call = -1,
+    .reasoning_tokens = -1,
+    .dims = 8,
+    .pull_size = 1000000,
+    .pull_step = 100000,
     .finish = -1,
     .status = -1,
     .retry_after = -1,
@@ -142,7 +241,7 @@ struct rule {
     int64_t ms;      /* > 0: from its first use on for this long */
     uint64_t until_ns;
     char model[128], path[128];
-    char knobs[512];
+    char knobs[2048];
 };
 
 #define RULES_MAX 256
@@ -151,6 +250,40 @@ static size_t rules_used;
 static bool rules_loop;
 static struct knobs process_default;
 static bool process_default_set;
+
+/* Texts are kept for ever, once each: tests use a few, and a knob stays one number. */
+static char **texts;
+static size_t texts_used;
+
+const char *knob_text(int64_t value)
+{
+    return value > 0 && (size_t)value <= texts_used ? texts[value - 1] : NULL;
+}
+
+static int64_t text_keep(struct span value)
+{
+    char *text = must_alloc(NULL, value.n + 1);
+    size_t n = 0;
+    for (size_t i = 0; i < value.n; i++) {
+        char hex[3] = {0};
+        if (value.p[i] == '%' && value.n - i > 2) {
+            memcpy(hex, value.p + i + 1, 2);
+            text[n++] = (char)strtoul(hex, NULL, 16);
+            i += 2;
+        } else {
+            text[n++] = value.p[i];
+        }
+    }
+    text[n] = 0;
+    for (size_t i = 0; i < texts_used; i++)
+        if (strcmp(texts[i], text) == 0) {
+            free(text);
+            return (int64_t)i + 1;
+        }
+    texts = must_alloc(texts, (texts_used + 1) * sizeof *texts);
+    texts[texts_used] = text;
+    return (int64_t)++texts_used;
+}
 
 bool knobs_set(struct knobs *k, struct span name, struct span value)
 {
@@ -161,6 +294,10 @@ bool knobs_set(struct knobs *k, struct span name, struct span value)
         int64_t *at = (int64_t *)(void *)((char *)k + row->at);
         if (value.p == NULL) {
             *at = row->bare;
+            return true;
+        }
+        if (row->choices == any_text) {
+            *at = text_keep(value);
             return true;
         }
         for (int64_t j = 0; row->choices && row->choices[j]; j++)
@@ -207,8 +344,9 @@ static struct rule *rule_for(struct span model, struct span path)
                 continue;
             left = true;
             /* A rule without a path is for inference alone: probes and lists must not use it up. */
-            enum dialect d;
-            if (r->path[0] ? !span_is(path, r->path) : !dialect_of(path, &d))
+            const struct route *route = r->path[0] ? NULL : route_of(path);
+            bool inference = route && (route->job == JOB_TALK || route->job == JOB_EMBED);
+            if (r->path[0] ? !span_is(path, r->path) : !inference)
                 continue;
             if (r->model[0] &&
                 (model.n < strlen(r->model) || memcmp(model.p, r->model, strlen(r->model)) != 0))
@@ -250,6 +388,13 @@ void knobs_reset(void)
     rules_used = 0;
     rules_loop = false;
     process_default_set = false;
+    settings.loaded_known = settings.vision = settings.sleeping = false;
+    settings.remote[0] = 0;
+    settings.n_ctx = 4096;
+    settings.busy = -1;
+    settings.loaded_max = 0;
+    server_metric((struct span){0}, (struct span){0});
+    pull_forget();
 }
 
 static bool refuse(struct text *why, const char *what, struct span which)
@@ -257,6 +402,19 @@ static bool refuse(struct text *why, const char *what, struct span which)
     text_str(why, what);
     text_add(why, which.p, which.n);
     return false;
+}
+
+/* A rule's knobs are kept as one list: what would end the value there is written in hex. */
+static void add_hidden(struct text *list, struct span v)
+{
+    for (size_t i = 0; i < v.n; i++) {
+        if (v.p[i] == '+' || v.p[i] == '%' || v.p[i] == ':') {
+            text_lit(list, "%");
+            text_hex(list, (unsigned char)v.p[i]);
+        } else {
+            text_add(list, v.p + i, 1);
+        }
+    }
 }
 
 static bool rule_add(struct span object, struct text *why)
@@ -270,7 +428,7 @@ static bool rule_add(struct span object, struct text *why)
     struct span key, value;
     bool good = true;
     while (good && scan_next(&s, &key, &value)) {
-        char word[512];
+        char word[1024];
         size_t n = scan_string(value, word, sizeof word);
         struct knobs trial = knobs_default;
         if (span_is(key, "n")) {
@@ -295,7 +453,7 @@ static bool rule_add(struct span object, struct text *why)
             text_add(&list, key.p, key.n);
             if (v.p) {
                 text_lit(&list, "=");
-                text_add(&list, v.p, v.n);
+                add_hidden(&list, v);
             }
         }
         if (!good)
@@ -310,6 +468,55 @@ static bool rule_add(struct span object, struct text *why)
         rules_used++;
     }
     text_free(&list);
+    return good;
+}
+
+static const struct {
+    const char *name;
+    char *text; /* one of the three */
+    bool *flag;
+    int64_t *number;
+    size_t cap;
+} members[] = {
+    {"models", settings.models, NULL, NULL, sizeof settings.models},
+    {"remote", settings.remote, NULL, NULL, sizeof settings.remote},
+    {"loaded", settings.loaded, NULL, NULL, sizeof settings.loaded},
+    {"strict", NULL, &settings.strict, NULL, 0},
+    {"vision", NULL, &settings.vision, NULL, 0},
+    {"sleeping", NULL, &settings.sleeping, NULL, 0},
+    {"refuse", NULL, NULL, &settings.refuse, 0},
+    {"read_bytes", NULL, NULL, &settings.read_bytes, 0},
+    {"slots", NULL, NULL, &settings.slots, 0},
+    {"busy", NULL, NULL, &settings.busy, 0},
+    {"n_ctx", NULL, NULL, &settings.n_ctx, 0},
+    {"loaded_max", NULL, NULL, &settings.loaded_max, 0},
+};
+
+static bool control_setting(struct span key, struct span value, const char *word, bool *good)
+{
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
+        if (!span_is(key, members[i].name))
+            continue;
+        if (members[i].text)
+            snprintf(members[i].text, members[i].cap, "%s", word);
+        else if (members[i].flag)
+            *members[i].flag = span_is(value, "true");
+        else
+            *good = span_int(value, members[i].number);
+        if (members[i].text == settings.loaded)
+            settings.loaded_known = true;
+        return true;
+    }
+    return false;
+}
+
+static bool control_metrics(struct span value)
+{
+    struct scan s = scan_open(value);
+    struct span key, number;
+    bool good = !s.bad;
+    while (good && scan_next(&s, &key, &number))
+        good = server_metric(key, number);
     return good;
 }
 
@@ -335,19 +542,11 @@ bool knobs_control(struct span body, struct text *why)
             process_default = knobs_default;
             process_default_set = true;
             good = knobs_parse(&process_default, word, n, why);
-        } else if (span_is(key, "models")) {
-            snprintf(settings.models, sizeof settings.models, "%s", word);
-        } else if (span_is(key, "strict")) {
-            settings.strict = span_is(value, "true");
-        } else if (span_is(key, "refuse")) {
-            good = span_int(value, &settings.refuse);
-        } else if (span_is(key, "read_bytes")) {
-            good = span_int(value, &settings.read_bytes);
-        } else if (span_is(key, "slots")) {
-            good = span_int(value, &settings.slots);
         } else if (span_is(key, "listen")) {
             good = listening(!span_is(value, "false"));
-        } else {
+        } else if (span_is(key, "metrics")) {
+            good = control_metrics(value);
+        } else if (!control_setting(key, value, word, &good)) {
             good = refuse(why, "unknown member: ", key);
         }
         if (!good) {
@@ -370,7 +569,9 @@ void knobs_help(FILE *f, bool markdown)
             fprintf(f, markdown ? "| **%s** | | | |\n" : "\n%s\n", r->doc);
             continue;
         }
-        if (r->choices) {
+        if (r->choices == any_text) {
+            snprintf(bare, sizeof bare, "%s", "none");
+        } else if (r->choices) {
             if (r->unset >= 0)
                 snprintf(unset, sizeof unset, "%s", r->choices[r->unset]);
             snprintf(bare, sizeof bare, "%s", r->choices[r->bare]);

@@ -20,8 +20,12 @@
 #include <time.h>
 #include <unistd.h>
 
-struct settings settings = {
-    .record = 256, .record_bytes = 4 << 20, .models = "demo,demo-2", .slots = 4};
+struct settings settings = {.record = 256,
+                            .record_bytes = 4 << 20,
+                            .models = "demo,demo-2",
+                            .slots = 4,
+                            .n_ctx = 4096,
+                            .busy = -1};
 SSL_CTX *tls_context;
 
 static int poller = -1;

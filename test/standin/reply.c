@@ -36,7 +36,9 @@ static const char *const odd_words[] = {"\"Hello\"",   " \\from\\",        "\n\n
 static void event_text(struct conn *c, int64_t i, struct text *t)
 {
     size_t before = t->len, size = c->k.size >= 0 ? (size_t)c->k.size : 0;
-    if (c->k.giant > 0 && i == c->k.giant_at) {
+    if (i >= 0 && c->plan && c->plan->says) {
+        plan_text(c, i, t);
+    } else if (c->k.giant > 0 && i == c->k.giant_at) {
         text_fill(t, 'G', (size_t)c->k.giant);
     } else if (c->k.stamp) {
         text_lit(t, "t=");
@@ -206,9 +208,9 @@ static void reply_end(struct conn *c)
 
 /* ---- a request ---- */
 
-static void read_ollama_options(struct span options, int64_t *limit, struct span *stop)
+static void read_options(const struct ask *a, int64_t *limit, struct span *stop)
 {
-    struct scan s = scan_open(options);
+    struct scan s = scan_open(a->options);
     struct span key, value;
     while (scan_next(&s, &key, &value)) {
         if (span_is(key, "num_predict"))
@@ -218,43 +220,44 @@ static void read_ollama_options(struct span options, int64_t *limit, struct span
     }
 }
 
-/* True when the body is an object that names what the reply needs. */
-static bool read_body(struct conn *c, struct span body, int64_t *limit, struct span *stop,
-                      bool *load)
+/* What the reply needs of what the request asks for. */
+static void read_ask(struct conn *c, const struct ask *a, int64_t *limit, struct span *stop)
 {
-    struct scan s = scan_open(body);
-    struct span key, value, none;
-    while (scan_next(&s, &key, &value)) {
-        if (span_is(key, "model")) {
-            scan_string(value, c->model, sizeof c->model);
-        } else if (span_is(key, "stream")) {
-            c->streaming =
-                span_is(value, "true") || (span_is(value, "null") && c->dialect >= OLLAMA_CHAT);
-        } else if (span_is(key, "stream_options")) {
-            struct scan o = scan_open(value);
-            while (scan_next(&o, &key, &value))
-                if (span_is(key, "include_usage"))
-                    c->usage = span_is(value, "true");
-        } else if (span_is(key, "max_tokens") || span_is(key, "max_completion_tokens")) {
-            span_int(value, limit);
-        } else if (span_is(key, "stop") || span_is(key, "stop_sequences")) {
-            *stop = value;
-        } else if (span_is(key, "options") && c->dialect >= OLLAMA_CHAT) {
-            read_ollama_options(value, limit, stop);
-        } else if (span_is(key, "messages") && c->dialect != OLLAMA_GENERATE) {
-            struct scan list = scan_open(value);
-            *load = !scan_next(&list, &none, &none);
-        } else if (span_is(key, "prompt") && c->dialect == OLLAMA_GENERATE) {
-            *load = value.n == 2;
-        }
-    }
-    return !s.bad;
+    if (a->model.p || a->name.p)
+        scan_string(a->model.p ? a->model : a->name, c->model, sizeof c->model);
+    if (a->stream.p && c->inference)
+        c->streaming =
+            span_is(a->stream, "true") || (span_is(a->stream, "null") && is_ollama(c->dialect));
+    c->usage = span_is(scan_member(a->stream_options, "include_usage"), "true");
+    c->usage_each = a->stream_options.p &&
+                    span_is(scan_member(a->stream_options, "continuous_usage_stats"), "true");
+    span_int(a->max_tokens, limit);
+    span_int(a->max_completion_tokens, limit);
+    *stop = a->stop.p ? a->stop : a->stop_sequences;
+    if (a->options.p && is_ollama(c->dialect))
+        read_options(a, limit, stop);
+}
+
+/* Ollama: a request without messages, or without a prompt, loads the model or unloads it. */
+static bool only_loads(const struct conn *c, const struct ask *a)
+{
+    struct scan list = scan_open(a->messages);
+    struct span none;
+    if (c->job != JOB_TALK || !is_ollama(c->dialect))
+        return false;
+    if (c->dialect == OLLAMA_GENERATE)
+        return a->prompt.p == NULL || a->prompt.n == 2;
+    return a->messages.p == NULL || !scan_next(&list, &none, &none);
 }
 
 static void refuse(struct conn *c, int64_t status, const char *message)
 {
     struct text t = {0};
     enum error_form form = (enum error_form)c->k.form;
+    if (form == FORM_DIALECT && !is_ollama(c->dialect) && c->k.owner == OWNER_LLAMACPP)
+        form = FORM_LLAMA;
+    else if (form == FORM_DIALECT && !is_ollama(c->dialect) && c->k.owner == OWNER_VLLM)
+        form = FORM_VLLM;
     dialect_error(c->dialect, status, form, message, &t);
     reply_simple(c, status,
                  form == FORM_PLAIN  ? "text/plain; charset=utf-8"
@@ -264,12 +267,9 @@ static void refuse(struct conn *c, int64_t status, const char *message)
     text_free(&t);
 }
 
-void reply_begin(struct conn *c, const struct request *r)
+static void reply_clean(struct conn *c, const struct request *r)
 {
-    struct span stop = {0};
-    int64_t limit = -1;
-    bool good = true, load = true;
-
+    plan_free(c);
     c->k = knobs_default;
     c->phase = PHASE_REPLY;
     c->step = STEP_HEAD;
@@ -278,34 +278,46 @@ void reply_begin(struct conn *c, const struct request *r)
     c->fired = 0;
     c->close_after = !r->keep_alive;
     c->no_body = span_is(r->method, "HEAD");
-    c->usage = c->open_block = false;
+    c->usage = c->usage_each = c->inference = false;
+    c->block.index = 0;
+    c->block.kind = BLOCK_NONE;
+    c->thought = HASH_START;
+    c->stopped = 0;
     c->finish = FINISH_STOP;
     c->model[0] = c->stop[0] = 0;
     c->text_left = SIZE_MAX;
     c->dialect = OPENAI;
-    c->inference = false;
-    if (control_request(c, r))
-        return;
+    c->job = JOB_OTHER;
+}
 
-    c->inference = span_is(r->method, "POST") && dialect_of(r->path, &c->dialect);
-    c->streaming = c->dialect >= OLLAMA_CHAT;
-    if (c->inference)
-        good = read_body(c, r->body, &limit, &stop, &load);
-    knobs_choose(&c->k, (struct span){c->model, strlen(c->model)}, r->path, r->knobs);
-    record_request(c, r);
-    c->close_after |= c->k.close || c->k.close_quiet;
-    c->due_ns += (uint64_t)c->k.head_ms * MS;
-
+/* How many events there will be, and how it ends. */
+static void reply_size(struct conn *c, const struct ask *a, int64_t limit, struct span stop)
+{
     c->events = c->k.events >= 0 ? c->k.events : 8;
+    plan_make(c, a);
+    if (c->plan && c->plan->calls_used > 0) {
+        c->finish = FINISH_CALLS;
+        if (c->k.call_text == TEXT_NONE)
+            c->events = 0;
+    }
     if (limit > 0 && limit < c->events) {
         c->events = limit;
         c->finish = FINISH_LENGTH;
     }
     if (stop.n > 2)
         apply_stop(c, stop);
+    if (c->plan && c->plan->calls_used > 0 && c->finish != FINISH_CALLS && !c->plan->calls_first)
+        plan_drop_calls(c);
     if (c->k.finish >= 0)
         c->finish = (enum finish)c->k.finish;
+    c->total = c->events + (c->plan ? (int64_t)c->plan->steps_used : 0);
     c->event = -c->k.reasoning;
+    c->redacted_left = c->k.redacted;
+    c->usage_each |= c->k.usage_each != 0;
+}
+
+static void reply_stream(struct conn *c)
+{
     if (c->k.json_stream)
         c->streaming = false;
     if (c->streaming) {
@@ -317,22 +329,98 @@ void reply_begin(struct conn *c, const struct request *r)
     c->framing = c->k.framing != FRAME_AUTO ? (enum framing)c->k.framing
                  : c->streaming             ? FRAME_CHUNKED
                                             : FRAME_LENGTH;
+}
 
+/* The refusals that come before everything else. True: the reply is made. */
+static bool reply_refused(struct conn *c, const struct request *r, const struct ask *a, bool good)
+{
+    struct text why = {0};
+    int64_t status = 0;
+    bool asked = c->job != JOB_OTHER;
     if (!r->keyed && !span_is(r->path, "/health")) {
         refuse(c, 401, NULL);
     } else if (!good) {
         refuse(c, 400, "the body is not a JSON object");
-    } else if (c->inference && c->model[0] == 0) {
+    } else if (asked && c->job != JOB_COUNT && c->model[0] == 0) {
         refuse(c, 400, "model is required");
-    } else if (c->inference && settings.strict && !model_listed(c->model, strlen(c->model))) {
+    } else if ((c->job == JOB_TALK || c->job == JOB_EMBED) && settings.strict &&
+               !model_listed(c->model, strlen(c->model))) {
         refuse(c, 404, "model not found");
-    } else if (c->inference && load && c->dialect >= OLLAMA_CHAT && c->k.status < 0) {
+    } else if (asked && (status = strict_check(c, r, a, &why)) != 0) {
+        text_add(&why, "", 1);
+        refuse(c, status, why.data);
+    }
+    text_free(&why);
+    return c->phase != PHASE_REPLY;
+}
+
+static bool too_long(struct conn *c, const struct ask *a)
+{
+    int64_t prompt = prompt_tokens_of(a);
+    bool asked = c->job == JOB_TALK || c->job == JOB_EMBED;
+    if (!asked || c->k.window == 0 || prompt <= c->k.window ||
+        (is_ollama(c->dialect) && !span_is(a->truncate, "false")))
+        return false;
+    payload.len = 0;
+    dialect_context_error(c, prompt, c->k.window, &payload);
+    reply_simple(c, 400, "application/json", payload.data, payload.len);
+    return true;
+}
+
+/* Ollama's models come and go; only when a test has said which are there. */
+static void reply_load(struct conn *c, const struct ask *a)
+{
+    if (!settings.loaded_known || !is_ollama(c->dialect) || c->job == JOB_PULL)
+        return;
+    if (span_is(a->keep_alive, "0"))
+        model_unload(c->model);
+    else if (model_load(c->model))
+        c->due_ns += (uint64_t)c->k.load_ms * MS;
+}
+
+void reply_begin(struct conn *c, const struct request *r)
+{
+    struct span stop = {0};
+    struct ask a = {.body = r->body};
+    int64_t limit = -1;
+    bool good = true;
+
+    reply_clean(c, r);
+    if (control_request(c, r))
+        return;
+    const struct route *route = span_is(r->method, "POST") ? route_of(r->path) : NULL;
+    if (route) {
+        c->dialect = route->dialect;
+        c->job = route->job;
+        c->inference = c->job == JOB_TALK || c->job == JOB_PULL;
+        c->streaming = c->inference && is_ollama(c->dialect);
+        ask_read(r->body, &a, &good);
+        read_ask(c, &a, &limit, &stop);
+        good |= c->job == JOB_COUNT;
+    } else {
+        c->streaming = false;
+    }
+    knobs_choose(&c->k, (struct span){c->model, strlen(c->model)}, r->path, r->knobs);
+    record_request(c, r);
+    c->close_after |= c->k.close || c->k.close_quiet;
+    c->due_ns += (uint64_t)c->k.head_ms * MS;
+    reply_size(c, &a, limit, stop);
+    if (c->job == JOB_PULL)
+        pull_begin(c);
+    reply_stream(c);
+
+    if (reply_refused(c, r, &a, good) || too_long(c, &a))
+        return;
+    reply_load(c, &a);
+    if (only_loads(c, &a) && c->k.status < 0) {
         payload.len = 0;
-        dialect_loaded(c, &payload);
+        ollama_loaded(c, &payload, span_is(a.keep_alive, "0"));
         reply_simple(c, 200, "application/json; charset=utf-8", payload.data, payload.len);
     } else if (!c->inference) {
         c->other.len = 0;
-        c->other_status = dialect_other(r, &c->other, &c->other_type);
+        c->other_type = "application/json";
+        c->other_status = c->job == JOB_EMBED ? embed_answer(c, &a, &c->other)
+                                              : dialect_other(c, r, &c->other, &c->other_type);
     }
 }
 
@@ -418,7 +506,7 @@ static bool fault_before_head(struct conn *c)
     }
     if (c->k.context) {
         payload.len = 0;
-        dialect_context_error(c->dialect, &payload);
+        dialect_context_error(c, 9000, 4096, &payload);
         reply_simple(c, 400, "application/json", payload.data, payload.len);
         return true;
     }
@@ -457,7 +545,7 @@ static bool step_whole(struct conn *c);
 
 static const char *whole_type(const struct conn *c)
 {
-    return c->dialect >= OLLAMA_CHAT ? "application/json; charset=utf-8" : "application/json";
+    return is_ollama(c->dialect) ? "application/json; charset=utf-8" : "application/json";
 }
 
 static bool step_head(struct conn *c)
@@ -546,6 +634,22 @@ static bool fault_in_stream(struct conn *c)
     return false;
 }
 
+/* Reasoning, then text and the steps of calls, in this order or the other. */
+static void next_event(struct conn *c)
+{
+    const struct call_step *step = plan_step(c, c->event);
+    if (step) {
+        dialect_call(c, &payload, step);
+        return;
+    }
+    int64_t text = c->event;
+    if (text >= 0 && c->plan && c->plan->calls_first)
+        text -= (int64_t)c->plan->steps_used;
+    words.len = 0;
+    event_text(c, text, &words);
+    dialect_event(c, &payload, &words, text < 0);
+}
+
 /* Comes with `wire` either empty or holding the head; leaves with it sent. */
 static bool step_stream(struct conn *c)
 {
@@ -562,7 +666,7 @@ static bool step_stream(struct conn *c)
             dialect_malformed(c, &payload);
             frame_payload(c);
         }
-        if (c->event >= c->events) {
+        if (c->event >= c->total) {
             if (!c->k.no_finish)
                 dialect_finish(c, &payload);
             if (!c->k.no_done)
@@ -575,9 +679,7 @@ static bool step_stream(struct conn *c)
             dialect_ping(c, &payload);
             frame_payload(c);
         }
-        words.len = 0;
-        event_text(c, c->event, &words);
-        dialect_event(c, &payload, &words, c->event < 0);
+        next_event(c);
         frame_payload(c);
         c->event++;
         stats.events++;
@@ -602,13 +704,13 @@ static bool step_whole(struct conn *c)
     int64_t k = c->k.reset >= 0 ? c->k.reset : c->k.cut >= 0 ? c->k.cut : c->k.stall;
     size_t n = c->other.len;
     if (k >= 0) {
-        n = c->events > 0 ? n * (size_t)k / (size_t)c->events : n / 2;
+        n = c->total > 0 ? n * (size_t)k / (size_t)c->total : n / 2;
         if (n >= c->other.len)
             n = c->other.len - 1;
     }
     frame(c, &wire, c->other.data, n);
     if (k < 0) {
-        c->event = c->events;
+        c->event = c->total;
         reply_end(c);
     } else {
         conn_send(c, wire.data, wire.len);

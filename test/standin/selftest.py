@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The stand-in's own test: what others build on must itself be tried.
 
-    selftest.py PATH_TO_STANDIN
+    selftest.py PATH_TO_STANDIN [PART_OF_A_NAME]
 
-Plain sockets and json only, so that nothing here forgives what a client library would forgive.
+What is said and how it fails is tried here; tools, JSON, images, strictness and lists in selftest_dialects.py. Plain sockets and json only, so that nothing here forgives what a client library would forgive.
 """
 import json
 import os
@@ -20,16 +20,28 @@ PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages",
 
 
 class Standin:
+    running = []
+
     def __init__(self, binary, *args):
+        Standin.running.append(self)
         self.process = subprocess.Popen([binary, "--port", "0", "--control-port", "0", *args],
                                         stdout=subprocess.PIPE, text=True)
         self.port = int(self.process.stdout.readline().rsplit(":", 1)[1])
         self.control_port = int(self.process.stdout.readline().rsplit(":", 1)[1])
 
     def close(self):
+        Standin.running.remove(self)
         self.process.terminate()
         assert self.process.wait(10) == 0
         self.process.stdout.close()
+
+    @classmethod
+    def kill_all(cls):
+        while cls.running:
+            s = cls.running.pop()
+            s.process.kill()
+            s.process.wait(10)
+            s.process.stdout.close()
 
 
 def connect(port):
@@ -410,7 +422,7 @@ def test_keys_strictness_unix_and_tls(s):
             f = t.makefile("rb")
             for stream in (True, False, True):
                 t.sendall(http("POST", "/v1/messages", body_for("anthropic", "demo+gap_ms=1", stream),
-                               "x-api-key: secret\r\n"))
+                               "x-api-key: secret\r\nanthropic-version: 2023-06-01\r\n"))
                 assert SENTENCE.encode()[:5] in read_reply(f)[2]
         other.close()
 
@@ -432,9 +444,12 @@ def test_many_streams_at_once(s):
     assert not failed, failed[:3]
 
 
-def main():
+def run(names):
+    """All tests of a module, each with a stand-in of its own; the exit status."""
     failed = 0
-    tests = [(n, f) for n, f in sorted(globals().items()) if n.startswith("test_")]
+    tests = [(n, f) for n, f in sorted(names.items()) if n.startswith("test_")]
+    if len(sys.argv) > 2:
+        tests = [(n, f) for n, f in tests if sys.argv[2] in n]
     print(f"1..{len(tests)}")
     for i, (name, test) in enumerate(tests, 1):
         s = Standin(sys.argv[1])
@@ -442,15 +457,15 @@ def main():
             test(s)
             s.close()
             print(f"ok {i} - {name[5:].replace('_', ' ')}")
-        except Exception as e:  # noqa: BLE001 - every test must have its turn
+        except Exception:  # noqa: BLE001 - every test must have its turn
             import traceback
             failed += 1
-            s.process.kill()
             print(f"not ok {i} - {name[5:].replace('_', ' ')}")
             for line in traceback.format_exc().splitlines():
                 print("#", line)
+        Standin.kill_all()
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(dict(globals())))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * text - a growing buffer, and just enough JSON reading to find a member.
+ * text - a growing buffer, just enough JSON reading to find a member, base64.
  *
  * The reader walks the top level of a value and jumps over what is nested, so a 32 KB prompt costs a memchr. It
  * checks nesting and quotes, not grammar: the stand-in must see what a request asks for, judging it is for others.
@@ -102,6 +102,8 @@ void text_json(struct text *t, const char *p, size_t n)
 {
     const unsigned char *s = (const unsigned char *)p;
     size_t plain = 0, i = 0;
+    if (n == 0)
+        return;
     while (i < n) {
         size_t len = utf8_length(s + i, n - i);
         if (len > 0 && s[i] >= 0x20 && s[i] != '"' && s[i] != '\\') {
@@ -211,7 +213,9 @@ static const char *skip_value(const char *p, const char *end)
 
 struct scan scan_open(struct span value)
 {
-    const char *end = value.p + value.n, *p = value.p ? skip_space(value.p, end) : value.p;
+    if (value.p == NULL)
+        return (struct scan){.bad = true};
+    const char *end = value.p + value.n, *p = skip_space(value.p, end);
     struct scan s = {.p = p, .end = end};
     if (p == end || (*p != '{' && *p != '['))
         s.bad = true;
@@ -328,4 +332,93 @@ size_t scan_string(struct span value, char *out, size_t cap)
     }
     out[n] = 0;
     return n;
+}
+
+void scan_text(struct span value, struct text *t)
+{
+    /* An escape is never shorter than what it stands for, so the raw length is enough. */
+    text_room(t, value.n + 8);
+    t->len += scan_string(value, t->data + t->len, value.n + 8);
+}
+
+struct span scan_member(struct span object, const char *name)
+{
+    struct scan s = scan_open(object);
+    struct span key, value;
+    while (!s.array && scan_next(&s, &key, &value))
+        if (span_is(key, name))
+            return value;
+    return (struct span){0};
+}
+
+size_t scan_count(struct span list)
+{
+    struct scan s = scan_open(list);
+    struct span key, value;
+    size_t n = 0;
+    while (scan_next(&s, &key, &value))
+        n++;
+    return n;
+}
+
+bool span_is_string(struct span value, const char *word)
+{
+    return span_kind(value, '"') && span_is((struct span){value.p + 1, value.n - 2}, word);
+}
+
+bool span_begins(struct span s, const char *word)
+{
+    size_t n = strlen(word);
+    return s.n >= n && memcmp(s.p, word, n) == 0;
+}
+
+bool span_has(struct span s, const char *word)
+{
+    return s.n > 0 && memmem(s.p, s.n, word, strlen(word)) != NULL;
+}
+
+static const char letters64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+void text_base64(struct text *t, const void *p, size_t n)
+{
+    const unsigned char *s = p;
+    for (size_t i = 0; i < n; i += 3) {
+        size_t left = n - i;
+        unsigned bits = (unsigned)s[i] << 16 | (left > 1 ? (unsigned)s[i + 1] << 8 : 0) |
+                        (left > 2 ? s[i + 2] : 0u);
+        char out[4] = {letters64[bits >> 18], letters64[bits >> 12 & 63],
+                       left > 1 ? letters64[bits >> 6 & 63] : '=',
+                       left > 2 ? letters64[bits & 63] : '='};
+        text_add(t, out, 4);
+    }
+}
+
+/* The standard alphabet, padded, as the vendors want it. */
+int64_t text_unbase64(struct text *t, const char *p, size_t n)
+{
+    unsigned bits = 0, have = 0;
+    size_t end = n;
+    while (end > 0 && n - end < 2 && p[end - 1] == '=')
+        end--;
+    text_room(t, n);
+    for (size_t i = 0; i < end; i++) {
+        const char *at = p[i] ? strchr(letters64, p[i]) : NULL;
+        if (at == NULL)
+            return (int64_t)i;
+        bits = bits << 6 | (unsigned)(at - letters64);
+        have += 6;
+        if (have >= 8) {
+            have -= 8;
+            t->data[t->len++] = (char)(bits >> have & 255);
+        }
+    }
+    return n % 4 == 0 && end % 4 != 1 ? -1 : (int64_t)n;
+}
+
+uint64_t hash_more(uint64_t hash, const void *p, size_t n)
+{
+    const unsigned char *s = p;
+    for (size_t i = 0; i < n; i++)
+        hash = (hash ^ s[i]) * 0x100000001b3u;
+    return hash;
 }

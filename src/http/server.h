@@ -133,6 +133,7 @@ void http_reply_end(struct http_request *req);
 void http_reply_abort(struct http_request *req);
 /* begin + body + end with Content-Length. */
 void http_reply_whole(struct http_request *req, int status, const char *content_type, strv body);
+/* Bytes of earlier turns that the caller has not taken; when there are any, on_drain comes. */
 size_t http_reply_pending(const struct http_request *req);
 bool http_reply_begun(const struct http_request *req);
 const char *http_status_text(int status);

@@ -34,11 +34,14 @@ static void put_time(struct buf *b, int64_t wall_us)
  * nobody in front of us would ever send it. */
 static bool is_available(const struct provider *p, int64_t now_us)
 {
-    struct provider_cell *c = p->cell;
-    pthread_mutex_lock(&c->lock);
-    bool yes = c->available && c->state == PROVIDER_UP &&
-               (c->breaker != BREAKER_OPEN || now_us >= c->retry_us);
-    pthread_mutex_unlock(&c->lock);
+    bool yes = false;
+    for (size_t i = 0; i < provider_instance_count(p) && !yes; i++) {
+        struct provider_cell *c = provider_instance(p, i)->cell;
+        pthread_mutex_lock(&c->lock);
+        yes = c->available && c->state == PROVIDER_UP &&
+              (c->breaker != BREAKER_OPEN || now_us >= c->retry_us);
+        pthread_mutex_unlock(&c->lock);
+    }
     return yes;
 }
 
@@ -161,6 +164,38 @@ static void put_health(struct buf *b, struct provider_cell *c)
     pthread_mutex_unlock(&c->lock);
 }
 
+/* What is told of several servers under one name is told of the one that is best off. */
+static struct provider_cell *healthiest(const struct provider *p)
+{
+    for (size_t i = 0; i < p->n_instances; i++) {
+        struct provider_cell *c = p->instances[i].cell;
+        pthread_mutex_lock(&c->lock);
+        bool well = c->available && c->breaker == BREAKER_CLOSED;
+        pthread_mutex_unlock(&c->lock);
+        if (well)
+            return c;
+    }
+    return p->cell;
+}
+
+static void put_instances(struct buf *b, const struct provider *p)
+{
+    if (p->n_instances == 0)
+        return;
+    buf_put_cstr(b, ",\"instances\":[");
+    for (size_t i = 0; i < p->n_instances; i++) {
+        struct provider_cell *c = p->instances[i].cell;
+        struct provider_glance glance;
+        provider_look(&p->instances[i], 0, &glance);
+        buf_put_cstr(b, i > 0 ? ",{\"instance\":" : "{\"instance\":");
+        json_put_str(b, strv_of(c->name));
+        buf_printf(b, ",\"calls\":%lld,", (long long)glance.calls);
+        put_health(b, c);
+        buf_put_char(b, '}');
+    }
+    buf_put_char(b, ']');
+}
+
 void admin_providers(void *ctx, struct http_request *req)
 {
     struct admin *a = ctx;
@@ -170,12 +205,13 @@ void admin_providers(void *ctx, struct http_request *req)
     buf_put_char(&b, '[');
     for (size_t i = 0; i < s->n_providers; i++) {
         const struct provider *p = &s->providers[i];
-        struct provider_models *models = provider_models_get(p->cell);
+        struct provider_models *models = provider_models_any(p);
         buf_put_cstr(&b, i > 0 ? ",{\"provider\":" : "{\"provider\":");
         json_put_str(&b, strv_of(p->name));
         buf_printf(&b, ",\"kind\":\"%s\",\"is_local\":%s,", provider_kind_name(p->kind),
                    p->zone == ZONE_LOCAL ? "true" : "false");
-        put_health(&b, p->cell);
+        put_health(&b, healthiest(p));
+        put_instances(&b, p);
         buf_put_cstr(&b, ",\"models\":[");
         put_models(&b, models);
         buf_put_cstr(&b, "],\"missing_models\":[");
@@ -189,6 +225,20 @@ void admin_providers(void *ctx, struct http_request *req)
     reply(req, 200, "application/json", &b);
 }
 
+static void put_breaker(struct buf *b, struct provider_cell *c, bool first)
+{
+    buf_put_cstr(b, first ? "{\"provider\":" : ",{\"provider\":");
+    json_put_str(b, strv_of(c->name));
+    pthread_mutex_lock(&c->lock);
+    buf_printf(b, ",\"state\":\"%s\",\"failure_count\":%lld,\"last_failure\":",
+               breaker_state_name(c->breaker), (long long)c->failures);
+    put_time(b, c->last_failure_wall_us);
+    buf_put_cstr(b, ",\"next_retry\":");
+    put_time(b, c->breaker == BREAKER_CLOSED ? 0 : c->next_retry_wall_us);
+    pthread_mutex_unlock(&c->lock);
+    buf_put_char(b, '}');
+}
+
 void admin_breakers(void *ctx, struct http_request *req)
 {
     struct admin *a = ctx;
@@ -196,19 +246,12 @@ void admin_breakers(void *ctx, struct http_request *req)
     struct buf b;
     buf_init(&b, PAGE_BYTES_MAX);
     buf_put_char(&b, '[');
-    for (size_t i = 0; i < s->n_providers; i++) {
-        struct provider_cell *c = s->providers[i].cell;
-        buf_put_cstr(&b, i > 0 ? ",{\"provider\":" : "{\"provider\":");
-        json_put_str(&b, strv_of(s->providers[i].name));
-        pthread_mutex_lock(&c->lock);
-        buf_printf(&b, ",\"state\":\"%s\",\"failure_count\":%lld,\"last_failure\":",
-                   breaker_state_name(c->breaker), (long long)c->failures);
-        put_time(&b, c->last_failure_wall_us);
-        buf_put_cstr(&b, ",\"next_retry\":");
-        put_time(&b, c->breaker == BREAKER_CLOSED ? 0 : c->next_retry_wall_us);
-        pthread_mutex_unlock(&c->lock);
-        buf_put_char(&b, '}');
-    }
+    bool first = true;
+    for (size_t i = 0; i < s->n_providers; i++)
+        for (size_t k = 0; k < provider_instance_count(&s->providers[i]); k++) {
+            put_breaker(&b, provider_instance(&s->providers[i], k)->cell, first);
+            first = false;
+        }
     buf_put_char(&b, ']');
     reply(req, 200, "application/json", &b);
 }
@@ -246,7 +289,7 @@ void admin_models(void *ctx, struct http_request *req)
     buf_init(&b, PAGE_BYTES_MAX);
     buf_put_cstr(&b, "{\"models\":[");
     for (size_t i = 0; i < s->n_providers; i++) {
-        struct provider_models *models = provider_models_get(s->providers[i].cell);
+        struct provider_models *models = provider_models_any(&s->providers[i]);
         w.p = &s->providers[i];
         provider_each_model(w.p, models, put_model, &w);
         provider_models_unref(models);
@@ -335,25 +378,27 @@ static int64_t open_descriptors(void)
     return n - 3; /* ".", ".." and the directory itself */
 }
 
+static void set_gauges(struct metrics *m, struct provider_cell *c)
+{
+    unsigned label = (unsigned)c->index;
+    pthread_mutex_lock(&c->lock);
+    int64_t breaker = c->breaker == BREAKER_CLOSED ? 0 : c->breaker == BREAKER_HALF_OPEN ? 1 : 2;
+    int64_t available = c->available, in_flight = c->in_flight, restarts = c->restarts;
+    pthread_mutex_unlock(&c->lock);
+    metric_set(m, METRIC_BREAKER, label, breaker);
+    metric_set(m, METRIC_AVAILABLE, label, available);
+    metric_set(m, METRIC_IN_FLIGHT, label, in_flight);
+    metric_set(m, METRIC_ENGINE_RESTARTS, label, restarts);
+}
+
 /* Gauges that nobody keeps up to date are set when they are read; they belong to the process. */
 static void take_gauges(struct admin *a)
 {
     struct metrics *m = metrics_process();
     const struct snapshot *s = a->env->snapshot;
-    for (size_t i = 0; i < s->n_providers; i++) {
-        struct provider_cell *c = s->providers[i].cell;
-        unsigned label = (unsigned)c->index;
-        pthread_mutex_lock(&c->lock);
-        int64_t breaker = c->breaker == BREAKER_CLOSED      ? 0
-                          : c->breaker == BREAKER_HALF_OPEN ? 1
-                                                            : 2;
-        int64_t available = c->available, in_flight = c->in_flight, restarts = c->restarts;
-        pthread_mutex_unlock(&c->lock);
-        metric_set(m, METRIC_BREAKER, label, breaker);
-        metric_set(m, METRIC_AVAILABLE, label, available);
-        metric_set(m, METRIC_IN_FLIGHT, label, in_flight);
-        metric_set(m, METRIC_ENGINE_RESTARTS, label, restarts);
-    }
+    for (size_t i = 0; i < s->n_providers; i++)
+        for (size_t k = 0; k < provider_instance_count(&s->providers[i]); k++)
+            set_gauges(m, provider_instance(&s->providers[i], k)->cell);
     metric_set(m, METRIC_MEMORY, 0, resident_bytes());
     metric_set(m, METRIC_DESCRIPTORS, 0, open_descriptors());
 }

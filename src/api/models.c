@@ -48,7 +48,7 @@ bool api_model_list(struct snapshot *s, struct arena *arena, struct api_model_li
     *out = (struct api_model_list){0};
     struct listing l = {out, 1 + s->policy.n_roles + s->policy.n_aliases, NULL};
     for (size_t i = 0; i < s->n_providers; i++) {
-        out->held[i] = provider_models_get(s->providers[i].cell);
+        out->held[i] = provider_models_any(&s->providers[i]);
         provider_each_model(&s->providers[i], out->held[i], count, &l.max);
     }
     out->items = ARENA_ARRAY(arena, struct api_model, l.max);

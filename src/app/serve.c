@@ -342,7 +342,10 @@ static void use_snapshot(struct serve *s)
     struct snapshot *now = s->config->snapshot;
     bool cloud = !now->policy.airgap && now->policy.mode != LLM_MODE_LOCAL;
     for (size_t i = 0; i < now->n_providers; i++)
-        metrics_name_provider((unsigned)now->providers[i].cell->index, now->providers[i].name);
+        for (size_t k = 0; k < provider_instance_count(&now->providers[i]); k++) {
+            const struct provider_cell *c = provider_instance(&now->providers[i], k)->cell;
+            metrics_name_provider((unsigned)c->index, c->name);
+        }
     provider_prober_set(s->prober, now->providers, now->n_providers, cloud, keep_snapshot, now);
     match_engines(s);
 }

@@ -222,6 +222,76 @@ static void zones_follow_from_addresses(void **state)
     config_free(c);
 }
 
+static void several_servers_under_one_name(void **state)
+{
+    (void)state;
+    struct config *c = testing_good("providers:\n"
+                                    "  a: { kind: openai, urls: [ 'http://127.0.0.1:1/v1', "
+                                    "'unix:/run/x.sock', 'http://localhost:3' ] }\n"
+                                    "  b: { kind: ollama, urls: 'http://127.0.0.1:4' }\n",
+                                    NULL, NULL);
+    const struct provider *a = testing_provider(c, "a"), *b = testing_provider(c, "b");
+    assert_int_equal(provider_instance_count(a), 3);
+    for (size_t i = 0; i < 3; i++) {
+        const struct provider *one = provider_instance(a, i);
+        char name[8];
+        snprintf(name, sizeof name, "a#%zu", i + 1);
+        assert_string_equal(one->name, "a");
+        assert_string_equal(one->cell->name, name);
+        assert_int_equal(one->instance, i);
+        assert_int_equal(one->index, a->index);
+        assert_int_equal(one->zone, ZONE_LOCAL);
+        assert_true(one->upstream.allow == zone_allow);
+    }
+    assert_ptr_equal(a->cell, provider_instance(a, 0)->cell);
+    assert_int_equal(provider_instance(a, 0)->upstream.url.port, 1);
+    assert_string_equal(provider_instance(a, 1)->upstream.unix_path, "/run/x.sock");
+    assert_null(provider_instance(a, 2)->upstream.unix_path);
+    assert_string_not_equal(provider_instance(a, 0)->upstream.key,
+                            provider_instance(a, 2)->upstream.key);
+    assert_int_equal(provider_instance_count(b), 1); /* one of them is as if it were url */
+    assert_string_equal(b->cell->name, "b");
+    config_free(c);
+    testing_bad("providers:\n  a: { kind: openai, url: 'http://127.0.0.1:1', urls: [ "
+                "'http://127.0.0.1:2' ] }\n",
+                NULL, NULL, "file:2:55: providers.a.url: url and urls are both given; keep one");
+    testing_bad("providers:\n  a: { kind: openai, urls: [ 'http://127.0.0.1:2', "
+                "'http://127.0.0.1:2' ] }\n",
+                NULL, NULL, "file:2:28: providers.a.urls: an address stands twice");
+    testing_bad("providers:\n  a: { kind: openai, urls: [ 'http://127.0.0.1:2', "
+                "'http://192.0.2.1' ] }\n",
+                NULL, NULL,
+                "file:2:28: providers.a.url: zone is local, but 192.0.2.1 is neither loopback nor "
+                "in local_networks");
+}
+
+static void what_the_operator_says_of_models(void **state)
+{
+    (void)state;
+    struct config *c = testing_good(
+        "strict: yes\nproviders:\n  a: { kind: openai, url: 'http://127.0.0.1:1', links: true, "
+        "capabilities: [ 'm*=vision -tools', 'n=context:4096' ] }\n"
+        "  b: { kind: anthropic, url: 'http://127.0.0.1:2', zone: local }\n",
+        NULL, NULL);
+    const struct provider *a = testing_provider(c, "a"), *b = testing_provider(c, "b");
+    assert_int_equal(a->n_claims, 2);
+    assert_string_equal(a->claims[0].pattern, "m*");
+    assert_int_equal(a->claims[0].has, LLM_NEED_IMAGES);
+    assert_int_equal(a->claims[0].lacks, LLM_NEED_TOOLS);
+    assert_int_equal(a->claims[1].context, 4096);
+    assert_int_equal(b->n_claims, 0);
+    assert_true(c->snapshot->strict);
+    assert_false(c->snapshot->repair);
+    assert_int_equal(c->snapshot->policy_providers[0].can, provider_can(a));
+    config_free(c);
+    testing_bad(
+        "providers:\n  a: { kind: openai, url: 'http://127.0.0.1:1', "
+        "capabilities: [ 'm=flying' ] }\n",
+        NULL, NULL,
+        "file:2:65: providers.a.capabilities: expected pattern=words, such as llava*=vision "
+        "-tools context:8192, not \"m=flying\"");
+}
+
 static void a_change_of_networks_empties_the_pools(void **state)
 {
     (void)state;
@@ -420,6 +490,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(key_files, set_up, tear_down),
         cmocka_unit_test(local_is_kept_where_connections_are_made),
         cmocka_unit_test(zones_follow_from_addresses),
+        cmocka_unit_test(several_servers_under_one_name),
+        cmocka_unit_test(what_the_operator_says_of_models),
         cmocka_unit_test(a_change_of_networks_empties_the_pools),
         cmocka_unit_test(the_engines_key_stays),
         cmocka_unit_test_setup_teardown(large_models_get_the_cores, set_up, tear_down),

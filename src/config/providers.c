@@ -90,6 +90,9 @@ static bool fill_defaults(struct load *l, const struct instance *i)
             text = o->initial;
         if (strcmp(o->path, "providers.*.concurrency") == 0 && i->kind == PROVIDER_LLAMA_SERVER)
             continue; /* the slots, once they are known */
+        if (strcmp(o->path, "providers.*.url") == 0 &&
+            setting_get(l->whole, "providers.*.urls", i->name) != NULL)
+            continue;
         if (text != NULL && !put_default(l, o->path, i->name, text))
             return false;
     }
@@ -141,12 +144,24 @@ static bool is_localhost(const char *host)
            (name.len > 10 && strv_eq_nocase(strv_from(name, name.len - 10), STRV(".localhost")));
 }
 
+/* The setting that holds the addresses; NULL = there is none. */
+static const struct setting *addresses_of(const struct whole *w, const struct instance *i)
+{
+    const struct setting *s = setting_get(w, "providers.*.urls", i->name);
+    return s != NULL ? s : setting_get(w, "providers.*.url", i->name);
+}
+
+static const char *address_of(const struct setting *s, size_t n)
+{
+    return s->option->type == OPT_LIST ? s->value.items[n] : s->value.text;
+}
+
 /* The zone if nobody named it, and whether the address can be what is claimed. */
 static bool settle_zone(struct load *l, const struct instance *i, const struct http_url *url)
 {
     struct whole *w = l->whole;
     const struct zone_rule local = {ZONE_LOCAL, w->networks}, cloud = {ZONE_CLOUD, w->networks};
-    const struct origin *at = origin_of(w, "providers.*.url", i->name);
+    const struct origin *at = &addresses_of(w, i)->origin;
     char key[96];
     bool allowed = false, literal, local_for_sure;
 
@@ -177,10 +192,10 @@ static bool settle_zone(struct load *l, const struct instance *i, const struct h
     return true;
 }
 
-static bool build_url(struct load *l, const struct instance *i, struct provider *p)
+/* The n-th of its addresses. */
+static bool build_url(struct load *l, const struct instance *i, size_t n, struct provider *p)
 {
-    struct whole *w = l->whole;
-    const struct setting *s = setting_get(w, "providers.*.url", i->name);
+    const struct setting *s = addresses_of(l->whole, i);
     struct err why = ERR_INIT;
     char key[96];
 
@@ -189,11 +204,12 @@ static bool build_url(struct load *l, const struct instance *i, struct provider 
             .host = "localhost", .port = 80, .authority = "localhost", .path = ""};
         return put_zone(l, i, "local");
     }
-    if (s == NULL) {
-        snprintf(key, sizeof key, "providers.%s.url", i->name);
+    snprintf(key, sizeof key, "providers.%s.url", i->name);
+    if (s == NULL)
         return load_fail(l, &i->origin, key, "is missing: the provider's base address");
-    }
-    if (!http_url_parse(strv_of(s->value.text), l->arena, &p->upstream.url, &why)) {
+    if (s->option->type == OPT_LIST && setting_get(l->whole, "providers.*.url", i->name) != NULL)
+        return load_fail(l, &s->origin, key, "url and urls are both given; keep one");
+    if (!http_url_parse(strv_of(address_of(s, n)), l->arena, &p->upstream.url, &why)) {
         if (why.code == ERR_CODE_OOM || l->arena->failed)
             return load_oom(l);
         return load_fail(l, &s->origin, "url", "%s", why.text);
@@ -435,7 +451,7 @@ static bool build_tls(struct load *l, const struct instance *i, struct provider 
     if (!p->upstream.url.tls) {
         if (opts.ca_file == NULL && opts.cert_file == NULL && opts.key_file == NULL)
             return true;
-        return load_fail(l, origin_of(w, "providers.*.url", i->name), path,
+        return load_fail(l, &addresses_of(w, i)->origin, path,
                          "certificates are given, but the address does not begin with https");
     }
     if ((opts.cert_file == NULL) != (opts.key_file == NULL))
@@ -482,7 +498,7 @@ static bool warn_clear(struct load *l, const struct instance *i, const struct pr
 
 /* Everything that makes two connections exchangeable. The networks are in it, so that a connection that
  * was allowed once is not used after they were changed. */
-static bool build_pool_key(struct load *l, const struct instance *i, struct provider *p)
+static bool build_pool_key(struct load *l, struct provider *p)
 {
     const struct http_url *url = &p->upstream.url;
     uint64_t networks = 0;
@@ -499,14 +515,24 @@ static bool build_pool_key(struct load *l, const struct instance *i, struct prov
         p->upstream.key = arena_printf(
             l->arena, "%s://%s:%u %s %llx %s", url->tls ? "https" : "http", url->host, url->port,
             p->zone == ZONE_LOCAL ? "local" : "cloud", (unsigned long long)networks, tls);
-    const char *address = text_of(l->whole, "providers.*.url", i->name);
-    p->cell = provider_cell_get(i->name, address != NULL ? address : "llama-server");
+    return p->upstream.key != NULL || load_oom(l);
+}
+
+/* `several`: the cell's name has the place in it. */
+static bool find_cell(struct load *l, const struct instance *i, bool several, struct provider *p)
+{
+    const struct setting *s = addresses_of(l->whole, i);
+    const char *name =
+        several ? arena_printf(l->arena, "%s#%u", i->name, p->instance + 1) : i->name;
+    if (name == NULL)
+        return load_oom(l);
+    p->cell = provider_cell_get(name, s != NULL ? address_of(s, p->instance) : "llama-server");
     if (p->cell == NULL)
         return load_fail(
             l, &i->origin, i->name,
             "no memory, or more than %d different providers in the life of this process",
             PROVIDERS_MAX);
-    return p->upstream.key != NULL || load_oom(l);
+    return true;
 }
 
 static const struct dialect *dialect_of(enum provider_kind kind)
@@ -562,15 +588,52 @@ static bool check_reply_max(struct load *l, const struct instance *i, const stru
                      "must be smaller than server.max_unsent");
 }
 
+/* How its address is reached. */
+static bool build_way(struct load *l, const struct instance *i, struct provider *p)
+{
+    return build_tls(l, i, p) && set_rule(l, p) && warn_clear(l, i, p) && build_pool_key(l, p);
+}
+
+/* A copy of the row for every address; without several there are none, and the row has the cell. */
+static bool build_instances(struct load *l, const struct instance *i, struct provider *p)
+{
+    const struct setting *s = setting_get(l->whole, "providers.*.urls", i->name);
+    char path[96];
+    snprintf(path, sizeof path, "providers.%s.urls", i->name);
+    if (s == NULL || s->value.n_items < 2)
+        return find_cell(l, i, false, p);
+    struct provider *rows = ARENA_ARRAY(l->arena, struct provider, s->value.n_items);
+    if (rows == NULL)
+        return load_oom(l);
+    for (unsigned n = 0; n < s->value.n_items; n++) {
+        rows[n] = *p;
+        rows[n].instance = n;
+        rows[n].upstream.tls = NULL;
+        if ((n > 0 && (!build_url(l, i, n, &rows[n]) || !build_way(l, i, &rows[n]))) ||
+            !find_cell(l, i, true, &rows[n]))
+            return false;
+        if (n == 0)
+            rows[n].upstream = p->upstream;
+        for (unsigned k = 0; k < n; k++)
+            if (rows[k].cell == rows[n].cell || strcmp(s->value.items[k], s->value.items[n]) == 0)
+                return load_fail(l, &s->origin, path, "an address stands twice");
+    }
+    p->cell = rows[0].cell;
+    p->instances = rows;
+    p->n_instances = s->value.n_items;
+    return true;
+}
+
 static bool build_one(struct load *l, struct instance *i, struct provider *p)
 {
     static const char *const no_models[] = {NULL};
     struct whole *w = l->whole;
 
-    *p = (struct provider){.name = i->name, .static_models = no_models};
+    *p = (struct provider){
+        .name = i->name, .index = w->snapshot.n_providers, .static_models = no_models};
     p->spawn.args = no_models;
     if (!find_kind(l, i) || !check_kinds(l, i) || !fill_defaults(l, i) ||
-        (i->kind == PROVIDER_LLAMA_SERVER && !engine_defaults(l, i)) || !build_url(l, i, p))
+        (i->kind == PROVIDER_LLAMA_SERVER && !engine_defaults(l, i)) || !build_url(l, i, 0, p))
         return false;
     leave_out(w, i);
     if (i->left_out == NULL && !build_key(l, i, p))
@@ -584,8 +647,8 @@ static bool build_one(struct load *l, struct instance *i, struct provider *p)
         p->default_model = p->spawn.alias != NULL ? p->spawn.alias : p->static_models[0];
     if (i->kind == PROVIDER_LLAMA_SERVER && !build_engine(l, i, p))
         return false;
-    return check_reply_max(l, i, p) && build_claims(l, i, p) && build_tls(l, i, p) &&
-           set_rule(l, p) && warn_clear(l, i, p) && build_pool_key(l, i, p);
+    return check_reply_max(l, i, p) && build_claims(l, i, p) && build_way(l, i, p) &&
+           build_instances(l, i, p);
 }
 
 /* ---- all of them ---- */
@@ -676,7 +739,7 @@ bool providers_build(struct load *l)
         if (!build_one(l, i, p))
             return false;
         if (i->left_out == NULL) {
-            p->index = s->n_providers++;
+            s->n_providers++;
         } else if (!load_warn(l, "the cloud provider %s is left out: %s", i->name, i->left_out)) {
             return false;
         }

@@ -261,7 +261,7 @@ static bool has_model(void *arg, size_t i, strv model, struct arena *arena,
 static strv any_model(void *arg, size_t i, struct arena *arena)
 {
     struct snapshot *s = arg;
-    struct provider_models *m = provider_models_get(s->providers[i].cell);
+    struct provider_models *m = provider_models_any(&s->providers[i]);
     if (m == NULL)
         return STRV_NONE;
     strv name = m->n > 0 ? arena_strv(arena, strv_of(m->items[0].name)) : STRV_NONE;
@@ -348,8 +348,11 @@ static bool is_local(const struct exchange *x, const struct provider *p)
 {
     const struct snapshot *now = x->env->snapshot;
     for (size_t i = 0; i < now->n_providers; i++)
-        if (now->providers[i].cell == p->cell && now->providers[i].zone != ZONE_LOCAL)
-            return false;
+        for (size_t k = 0; k < provider_instance_count(&now->providers[i]); k++) {
+            const struct provider *one = provider_instance(&now->providers[i], k);
+            if (one->cell == p->cell && one->zone != ZONE_LOCAL)
+                return false;
+        }
     return p->zone == ZONE_LOCAL;
 }
 
@@ -381,8 +384,53 @@ static void skip_target(struct exchange *x, enum outcome o)
     x->tries = 0;
 }
 
+static const struct provider *target_row(const struct exchange *x)
+{
+    return &x->snapshot->providers[x->plan->targets[x->target].provider];
+}
+
+/* The call failed in a way that another server under the same name may not; false = there is none. */
+static bool try_another_instance(struct exchange *x, enum outcome o)
+{
+    const struct outcome_row *row = outcome_row(o);
+    const struct provider *p = target_row(x);
+    bool its_own = row->counts || o == OUTCOME_HTTP_429 || o == OUTCOME_MODEL_MISSING ||
+                   o == OUTCOME_LOADING || o == OUTCOME_BUSY;
+    if (p->n_instances == 0 || !its_own)
+        return false;
+    uint32_t last = 1u << x->p->instance, all = (1u << p->n_instances) - 1;
+    x->spent |= last;
+    if ((x->spent & all) != all && x->calls < x->snapshot->attempts_max)
+        return true;
+    x->spent = last; /* should there be another round */
+    return false;
+}
+
+/* Takes a slot at one of the target's servers; sets x->p. BUSY: at the best of them. */
+static enum admit admit_somewhere(struct exchange *x, uint64_t *wait_ms)
+{
+    const struct provider *row = target_row(x);
+    struct provider_wish wish = {
+        .model = x->model, .spent = x->spent, .now_us = io_now_us(x->env->loop)};
+    enum admit a = ADMIT_DOWN;
+    if (row->n_instances > 0)
+        wish.prefix = provider_prefix(x->r);
+    for (;;) {
+        int i = provider_pick(row, &wish, x->env->rng);
+        if (i < 0)
+            return a;
+        x->p = provider_instance(row, (size_t)i);
+        a = may_leave_to(x, x->p) ? provider_admit(x->p, wish.now_us, wait_ms) : ADMIT_FORBIDDEN;
+        if (a == ADMIT_GO || a == ADMIT_BUSY)
+            return a;
+        wait_hint(x, *wait_ms);
+        wish.spent |= 1u << i;
+    }
+}
+
 static enum step plan(struct exchange *x)
 {
+    uint64_t wait_ms = 0;
     if (x->target < 0 || !target_left(x, (size_t)x->target)) {
         int t = next_target(x);
         if (t < 0 || x->calls >= x->snapshot->attempts_max) {
@@ -391,25 +439,19 @@ static enum step plan(struct exchange *x)
         }
         x->target = t;
         x->tries = 0;
+        x->spent = 0;
         x->model = arena_strv(x->arena, x->plan->targets[t].model);
-    }
-    const struct provider *p = &x->snapshot->providers[x->plan->targets[x->target].provider];
-    uint64_t wait_ms = 0;
-    x->p = p;
-    if (!may_leave_to(x, p)) {
-        skip_target(x, OUTCOME_WITHHELD);
-        return STEP_AGAIN;
     }
     x->attempt_us = io_now_us(x->env->loop);
     x->retry_after_ms = 0;
-    switch (provider_admit(p, x->attempt_us, &wait_ms)) {
+    switch (admit_somewhere(x, &wait_ms)) {
     case ADMIT_GO:
         x->slot = true;
         exchange_go(x, EX_SEND);
         return STEP_AGAIN;
     case ADMIT_BUSY:
         wait_hint(x, wait_ms > 0 ? wait_ms : 1000);
-        if (provider_queue_enter(p))
+        if (provider_queue_enter(x->p))
             exchange_go(x, EX_QUEUE);
         else
             skip_target(x, OUTCOME_BUSY);
@@ -421,6 +463,9 @@ static enum step plan(struct exchange *x)
     case ADMIT_OPEN:
         wait_hint(x, wait_ms);
         skip_target(x, OUTCOME_BREAKER_OPEN);
+        return STEP_AGAIN;
+    case ADMIT_FORBIDDEN:
+        skip_target(x, OUTCOME_WITHHELD);
         return STEP_AGAIN;
     case ADMIT_DOWN:
         break;
@@ -603,6 +648,10 @@ static void after_failure(struct exchange *x, enum outcome o)
             refuse(x, LLM_ERR_INTERNAL, 0, STRV_NONE, STRV_NONE, 0);
         else
             refuse_exhausted(x);
+        return;
+    }
+    if (try_another_instance(x, o)) {
+        exchange_go(x, EX_PLAN);
         return;
     }
     if (!same) {

@@ -58,6 +58,7 @@ struct exchange {
     const char *reason;
     bool is_private;
     uint32_t tried; /* bit per target that is used up */
+    uint32_t spent; /* bit per instance of the target's provider that is */
     int target;     /* current, -1 = none */
     int64_t tries;  /* on the current target */
     uint64_t backoff_ms;

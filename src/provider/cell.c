@@ -92,16 +92,6 @@ static bool slot_free(const struct provider *p)
     return slots == 0 || p->cell->in_flight < slots;
 }
 
-/* Its own figures include our calls, and are some seconds old. */
-void provider_load(const struct provider *p, bool *full, int64_t *calls)
-{
-    struct provider_cell *c = p->cell;
-    pthread_mutex_lock(&c->lock);
-    *full = !slot_free(p);
-    *calls = (c->busy > c->in_flight ? c->busy : c->in_flight) + c->waiting + c->queued;
-    pthread_mutex_unlock(&c->lock);
-}
-
 /* All of them: the one that would be woken alone may have nobody waiting any more. Under the lock, so
  * that no wake comes after provider_unwait(). */
 static void wake_all(struct provider_cell *c)
@@ -157,6 +147,28 @@ void provider_queue_leave(const struct provider *p)
 static uint64_t ms_until(int64_t then_us, int64_t now_us)
 {
     return then_us > now_us ? (uint64_t)(then_us - now_us + 999) / 1000 : 0;
+}
+
+/* Keeps calls away, whether or not there is a slot. */
+static bool is_open(const struct provider_cell *c, int64_t now_us)
+{
+    return c->state != PROVIDER_UP || now_us < c->hold_until_us ||
+           (c->breaker == BREAKER_OPEN && now_us < c->retry_us) ||
+           (c->breaker == BREAKER_HALF_OPEN && c->trial);
+}
+
+/* Its own figures include our calls, and are some seconds old. */
+void provider_look(const struct provider *p, int64_t now_us, struct provider_glance *out)
+{
+    struct provider_cell *c = p->cell;
+    pthread_mutex_lock(&c->lock);
+    *out = (struct provider_glance){
+        .open = is_open(c, now_us),
+        .ill = c->probed && !c->available,
+        .full = !slot_free(p),
+        .calls = (c->busy > c->in_flight ? c->busy : c->in_flight) + c->waiting + c->queued,
+    };
+    pthread_mutex_unlock(&c->lock);
 }
 
 /* Keeps calls away, or lets this one through (as the trial where the breaker is not closed). */

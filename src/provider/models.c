@@ -55,6 +55,14 @@ struct provider_models *provider_models_get(struct provider_cell *cell)
     return m;
 }
 
+struct provider_models *provider_models_any(const struct provider *p)
+{
+    struct provider_models *m = NULL;
+    for (size_t i = 0; i < provider_instance_count(p) && m == NULL; i++)
+        m = provider_models_get(provider_instance(p, i)->cell);
+    return m;
+}
+
 void provider_models_unref(struct provider_models *m)
 {
     if (m == NULL || atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1)
@@ -408,23 +416,61 @@ static enum provider_warmth warmth_of(const struct provider_models *m,
     return known != NULL && m->loaded_known ? PROVIDER_COLD : PROVIDER_WARMTH_UNKNOWN;
 }
 
-bool provider_model_facts(const struct provider *p, strv model, struct arena *arena,
-                          struct provider_facts *out)
+static bool facts_of_one(const struct provider *p, strv model, struct arena *arena,
+                         struct provider_facts *out)
 {
     struct provider_models *m = provider_models_get(p->cell);
     const struct provider_model *known = find_model(p, m, model);
     bool listed = p->static_models != NULL && p->static_models[0] != NULL;
     const char *name = listed ? find_static(p, model) : known != NULL ? known->name : NULL;
     bool has = model.len > 0 && (name != NULL || (!listed && is_own_name(p, model)));
+    struct provider_glance glance;
+    provider_look(p, 0, &glance);
     *out = (struct provider_facts){
         .exact = has ? arena_strv(arena, name != NULL ? strv_of(name) : model) : STRV_NONE,
         .remote = is_remote(p, model, known),
         .context = context_of(p, known),
         .warmth = warmth_of(m, known),
+        .full = glance.full,
+        .calls = glance.calls,
     };
     model_known(p, model, known, &out->has, &out->lacks, &out->context);
-    provider_load(p, &out->full, &out->calls);
     provider_models_unref(m);
+    return has;
+}
+
+/* Several servers are as able as the ablest of them that has the model, and as near as the farthest. */
+static void join_facts(struct provider_facts *all, const struct provider_facts *one)
+{
+    all->remote = all->remote || one->remote;
+    all->has |= one->has;
+    all->lacks &= one->lacks;
+    if (all->context > 0 && (one->context == 0 || one->context > all->context))
+        all->context = one->context;
+    if (one->warmth > all->warmth)
+        all->warmth = one->warmth;
+    all->full = all->full && one->full;
+    if (one->calls < all->calls)
+        all->calls = one->calls;
+}
+
+bool provider_model_facts(const struct provider *p, strv model, struct arena *arena,
+                          struct provider_facts *out)
+{
+    bool has = facts_of_one(p, model, arena, out);
+    for (size_t i = 1; i < p->n_instances; i++) {
+        struct provider_facts one;
+        bool remote = out->remote;
+        if (!facts_of_one(&p->instances[i], model, arena, &one)) {
+            out->remote = remote || one.remote;
+        } else if (!has) {
+            *out = one;
+            out->remote = remote || one.remote;
+            has = true;
+        } else {
+            join_facts(out, &one);
+        }
+    }
     return has;
 }
 

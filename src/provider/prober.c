@@ -72,10 +72,11 @@ static void write_log(struct probe *probe, const char *problem)
 {
     struct log *log = probe->prober->log;
     if (problem == NULL && probe->last != SAID_YES)
-        LOG(log, LOG_INFO, "provider", LOG_C(PROVIDER, probe->p->name), LOG_C(STATE, "available"));
+        LOG(log, LOG_INFO, "provider", LOG_C(PROVIDER, probe->p->cell->name),
+            LOG_C(STATE, "available"));
     if (problem != NULL && probe->last != SAID_NO)
-        LOG(log, LOG_WARN, "provider", LOG_C(PROVIDER, probe->p->name), LOG_C(STATE, "unavailable"),
-            LOG_C(REASON, problem));
+        LOG(log, LOG_WARN, "provider", LOG_C(PROVIDER, probe->p->cell->name),
+            LOG_C(STATE, "unavailable"), LOG_C(REASON, problem));
     probe->last = problem == NULL ? SAID_YES : SAID_NO;
 }
 
@@ -217,6 +218,17 @@ static void drop_set(struct provider_prober *prober)
     prober->keep = NULL;
 }
 
+static void watch(struct provider_prober *prober, const struct provider *p)
+{
+    if (prober->n == PROVIDERS_MAX) /* there are no more cells than that */
+        return;
+    struct probe *probe = &prober->probes[prober->n++];
+    *probe = (struct probe){.prober = prober, .p = p};
+    arena_init(&probe->arena, 512, 65536);
+    buf_init(&probe->body, LIST_BYTES_MAX);
+    io_timer_start(prober->loop, &probe->timer, 0, ask, probe);
+}
+
 void provider_prober_set(struct provider_prober *prober, const struct provider *providers, size_t n,
                          bool cloud, void (*keep)(void *arg, int change), void *arg)
 {
@@ -229,11 +241,8 @@ void provider_prober_set(struct provider_prober *prober, const struct provider *
     for (size_t i = 0; i < n; i++) {
         if (providers[i].zone == ZONE_CLOUD && !cloud)
             continue;
-        struct probe *probe = &prober->probes[prober->n++];
-        *probe = (struct probe){.prober = prober, .p = &providers[i]};
-        arena_init(&probe->arena, 512, 65536);
-        buf_init(&probe->body, LIST_BYTES_MAX);
-        io_timer_start(prober->loop, &probe->timer, 0, ask, probe);
+        for (size_t k = 0; k < provider_instance_count(&providers[i]); k++)
+            watch(prober, provider_instance(&providers[i], k));
     }
 }
 

@@ -5,7 +5,7 @@
  *   struct provider        a row of the configuration: kind, address, limits. Immutable, part of a snapshot.
  *   struct provider_cell   what has been learnt about it: breaker, calls in flight, model list, health.
  *                          Shared by all workers under its mutex; outlives snapshots, so a reload forgets
- *                          nothing. One per (name, address).
+ *                          nothing. One per (name, address); several servers under one name have one each.
  *   outcomes.def           every way an attempt can end, and what follows from each. One row each.
  *
  * A normal call: provider_admit() says GO and takes a slot; the exchange sends; provider_report() gives the
@@ -138,7 +138,24 @@ struct provider {
     struct provider_limits limits;
     struct provider_spawn spawn;
     struct provider_cell *cell;
+    /* Several servers under one name: a copy of this row for each, with an upstream and a cell of its own; the
+     * first one's are also this row's. NULL: there is only this one. */
+    const struct provider *instances;
+    size_t n_instances;
+    unsigned instance; /* of a copy: its place */
 };
+
+#define PROVIDER_INSTANCES_MAX 16
+
+static inline size_t provider_instance_count(const struct provider *p)
+{
+    return p->n_instances > 0 ? p->n_instances : 1;
+}
+
+static inline const struct provider *provider_instance(const struct provider *p, size_t i)
+{
+    return p->n_instances > 0 ? &p->instances[i] : p;
+}
 
 /* ---- cells ---- */
 
@@ -203,7 +220,14 @@ struct provider_cell {
 struct provider_cell *provider_cell_get(const char *name, const char *address);
 void provider_cells_free(void); /* at the program's end, for leak checks */
 
-enum admit { ADMIT_GO, ADMIT_BUSY, ADMIT_OPEN, ADMIT_LOADING, ADMIT_DOWN };
+enum admit {
+    ADMIT_GO,
+    ADMIT_BUSY,
+    ADMIT_OPEN,
+    ADMIT_LOADING,
+    ADMIT_DOWN,
+    ADMIT_FORBIDDEN /* never by provider_admit(): policy stands in the way */
+};
 
 /* May a call go to this provider now? GO takes a slot, to be given back by provider_report(). *wait_ms gets
  * a hint for Retry-After where the answer is no. */
@@ -224,8 +248,14 @@ void provider_unwait(const struct provider *p, struct provider_waiter *w);
 /* False if queue_max exchanges wait already; true counts one more, given back by provider_queue_leave. */
 bool provider_queue_enter(const struct provider *p);
 void provider_queue_leave(const struct provider *p);
-/* How much it has to do now: whether a further call would wait, and how many are there. */
-void provider_load(const struct provider *p, bool *full, int64_t *calls);
+/* How it stands with one server: what admit would say, without a call. */
+struct provider_glance {
+    bool open;     /* the breaker, an asked pause or the process behind it keep calls away */
+    bool ill;      /* the last probe or call did not reach it */
+    bool full;     /* no slot is free */
+    int64_t calls; /* in progress there, ours and others', and waiting */
+};
+void provider_look(const struct provider *p, int64_t now_us, struct provider_glance *out);
 /* No success in the last five minutes (Ollama's keep_alive): the model may have to be loaded first. */
 bool provider_is_cold(const struct provider *p, int64_t now_us);
 /* problem: constant text or NULL. A process that has just come up starts with a clean sheet: the breaker is
@@ -300,6 +330,21 @@ void provider_target(const struct provider *p, strv model, const struct llm_requ
 /* Request headers for the provider (key, version); writes at most 4 into out. Strings live in arena; look at
  * arena->failed afterwards. */
 size_t provider_headers(const struct provider *p, struct arena *arena, struct http_header out[4]);
+
+/* ---- several servers under one name ---- */
+
+struct provider_wish {
+    strv model;
+    uint64_t prefix; /* of provider_prefix(), 0 = none */
+    uint32_t spent;  /* a bit per instance that is not to be asked */
+    int64_t now_us;
+};
+/* Which instance to ask; -1 = all are spent. See instance.c. */
+int provider_pick(const struct provider *p, const struct provider_wish *w, struct rng *rng);
+/* A digest of how the conversation begins: the same for all its turns. 0 = it has no beginning. */
+uint64_t provider_prefix(const struct llm_request *r);
+/* The list of the first instance that has told one, counted; NULL if none has. */
+struct provider_models *provider_models_any(const struct provider *p);
 
 /* ---- watching ---- */
 

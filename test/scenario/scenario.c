@@ -16,6 +16,7 @@
  *   client NAME leave|reset|window N
  *   client NAME expect status N | has TEXT | lacks TEXT | header TEXT | complete | truncated | nothing | closed
  *   provider NAME models JSON            its list of models, as if the prober had asked for it
+ *                                        (the 2nd of several servers under one name is NAME#2)
  *   provider NAME expect METHOD PATH     the next request has come; it is the one answered from now on
  *   provider NAME expect body TEXT | nobody TEXT | none | aborted | calls N
  *   provider NAME reply STATUS TYPE BODY     a whole answer; TYPE json, sse, ndjson, html
@@ -61,7 +62,7 @@
 #define CONFIG_MAX 16384
 
 struct provider_side {
-    char name[32];
+    char name[64];
     struct fake_peer *peers[PEERS_MAX]; /* every connection of it, in order */
     size_t n, calls;
     struct fake_peer *now; /* whose request is being answered */
@@ -224,11 +225,23 @@ static void on_peer(void *arg, struct fake_peer *peer)
     p->peers[p->n++] = peer;
 }
 
-static void set_rule(struct provider_side *side, enum fake_answer answer, unsigned times)
+/* The n-th server of the configuration, several under one name each by itself; NULL = there are no more. */
+static const struct provider *server(size_t n)
 {
     for (size_t i = 0; i < t.config->snapshot->n_providers; i++) {
         const struct provider *p = &t.config->snapshot->providers[i];
-        if (strcmp(p->name, side->name) != 0)
+        if (n < provider_instance_count(p))
+            return provider_instance(p, n);
+        n -= provider_instance_count(p);
+    }
+    return NULL;
+}
+
+static void set_rule(struct provider_side *side, enum fake_answer answer, unsigned times)
+{
+    const struct provider *p;
+    for (size_t i = 0; (p = server(i)) != NULL; i++) {
+        if (strcmp(p->cell->name, side->name) != 0)
             continue;
         struct fake_rule rule = {.answer = answer, .times = times, .on_peer = on_peer, .arg = side};
         fake_target(t.loop, p->upstream.url.host, p->upstream.url.port, &rule);
@@ -271,9 +284,10 @@ static bool start_program(void)
     t.worker.on_drained = on_drained;
     t.loop = t.worker.loop;
     rng_seed(&t.worker.rng, 1);
-    for (size_t i = 0; i < t.config->snapshot->n_providers; i++) {
+    const struct provider *p;
+    for (size_t i = 0; (p = server(i)) != NULL; i++) {
         struct provider_side *side = &t.providers[t.n_providers++];
-        snprintf(side->name, sizeof side->name, "%s", t.config->snapshot->providers[i].name);
+        snprintf(side->name, sizeof side->name, "%s", p->cell->name);
         set_rule(side, FAKE_ACCEPT, 0);
     }
     return true;
@@ -593,9 +607,9 @@ static void say_wide(struct provider_side *p, size_t n)
 static void take_models(const struct provider_side *side, const char *list)
 {
     struct err err = ERR_INIT;
-    for (size_t i = 0; i < t.config->snapshot->n_providers; i++) {
-        const struct provider *p = &t.config->snapshot->providers[i];
-        if (strcmp(p->name, side->name) == 0 &&
+    const struct provider *p;
+    for (size_t i = 0; (p = server(i)) != NULL; i++) {
+        if (strcmp(p->cell->name, side->name) == 0 &&
             !provider_models_take(p->cell, p->kind, strv_of(list), &err))
             fail("the list of models of %s: %s", p->name, err.text);
     }
@@ -839,8 +853,9 @@ static void judge(void)
     t.fault = false;
     if (t.worker.env.active > 0)
         fail("%zu exchanges are past every limit", t.worker.env.active);
-    for (size_t i = 0; i < t.config->snapshot->n_providers; i++) {
-        const struct provider_cell *c = t.config->snapshot->providers[i].cell;
+    const struct provider *p;
+    for (size_t i = 0; (p = server(i)) != NULL; i++) {
+        const struct provider_cell *c = p->cell;
         if (c->in_flight != 0 || c->waiting != 0 || c->trial)
             fail("provider %s: %lld in flight, %lld waiting%s", c->name, (long long)c->in_flight,
                  (long long)c->waiting, c->trial ? ", a trial" : "");

@@ -195,6 +195,21 @@ def test_ctrl_c_leaves_the_server_and_the_next_one_goes_on(idle, server):
     assert done.returncode == 0 and "500 kB received" in done.stdout, done
 
 
+def test_the_stand_in_is_pulled_from_as_well(router, standin):
+    s = standin("--models", "demo")
+    r = router({"providers": {"oll": {"kind": "ollama", "url": s.url}}, "allow_pull": True}).wait_up("oll")
+    s.control(rules=[{"n": 1, "path": "/api/pull", "cut": 4}])
+    done = pull(r, "fresh")
+    assert done.returncode == 0 and "asking again" in done.stderr, done
+    assert done.stdout.splitlines()[-1].startswith("fresh is there: 1.0 MB received"), done
+    c = ollama.Client(host=r.url, timeout=DEADLINE)
+    assert [p.status for p in c.pull("other", stream=True)][-1] == "success"
+    assert c.show("demo").modelinfo
+    s.control(rules=[{"n": 1, "path": "/api/pull", "cut": 4}])
+    with pytest.raises(ollama.ResponseError, match="broke off"):
+        list(c.pull("third", stream=True))
+
+
 # ---- the command, on a terminal -------------------------------------------------------------------
 
 

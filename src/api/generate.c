@@ -19,6 +19,7 @@ struct api_call {
     struct exchange_caller caller;
     struct exchange *x; /* NULL once it is over */
     bool over;
+    int64_t estimate; /* LLM_OP_COUNT: tokens, should nobody be able to count them */
 };
 
 /* ---- the sink ---- */
@@ -103,12 +104,33 @@ static void sink_abort(void *arg)
     sink_over(c);
 }
 
+/* Tokens were to be counted, and nobody can: the local servers' interfaces have no such call, or the provider
+ * is not there, or the text may not leave the house. The estimate is too high rather than too low, because
+ * its readers decide by it what still fits. */
+static bool is_uncounted(const struct api_call *c, int error)
+{
+    return c->r.op == LLM_OP_COUNT &&
+           (error == LLM_ERR_UNSUPPORTED || error == LLM_ERR_PROVIDER_FORBIDDEN ||
+            llm_error_row(error)->retry);
+}
+
+static void reply_estimate(struct api_call *c)
+{
+    char body[48];
+    int n = snprintf(body, sizeof body, "{\"input_tokens\":%lld}", (long long)c->estimate);
+    http_reply_header(c->req, "X-LLM-Estimated", STRV("input_tokens"));
+    http_reply_whole(c->req, 200, "application/json", (strv){body, (size_t)n});
+}
+
 static void sink_fail(void *arg, struct exchange *x, int error, int status, strv message,
                       strv field, uint64_t retry_after_s)
 {
     struct api_call *c = arg;
     put_route_headers(c->req, x);
-    api_error(c->req, c->r.dialect, error, status, message, field, retry_after_s);
+    if (is_uncounted(c, error))
+        reply_estimate(c);
+    else
+        api_error(c->req, c->r.dialect, error, status, message, field, retry_after_s);
     sink_over(c);
 }
 
@@ -191,6 +213,10 @@ void api_generate(struct api *api, struct http_request *req, const struct api_ro
     }
     c->r.arena = &c->request;
     c->r.stream = c->r.stream || route->stream;
+    if (route->op == LLM_OP_COUNT) {
+        c->r.needs |= LLM_NEED_COUNT;
+        c->estimate = llm_request_estimate_tokens(&c->r);
+    }
     c->caller = (struct exchange_caller){
         .request_id = api_state(req)->request_id,
         .key = api_state(req)->key,

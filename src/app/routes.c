@@ -33,6 +33,12 @@ const struct api_route app_routes[] = {
      .door = LLM_ANTHROPIC,
      .run = api_generate,
      .doc = "messages, whole or streamed"},
+    {.method = HTTP_POST,
+     .path = "/v1/messages/count_tokens",
+     .door = LLM_ANTHROPIC,
+     .op = LLM_OP_COUNT,
+     .run = api_generate,
+     .doc = "how long a prompt is; an estimate, marked so, where nobody counts"},
     /* Ollama */
     {.method = HTTP_POST,
      .path = "/api/chat",

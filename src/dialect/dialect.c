@@ -44,7 +44,8 @@ const char *dialect_loss_name(unsigned bit)
                                         "service_tier",
                                         "metadata",
                                         "dimensions",
-                                        "keep_alive"};
+                                        "keep_alive",
+                                        "tool_arguments"};
     _Static_assert(sizeof names / sizeof *names == DIALECT_LOSSES - LLM_PARAMS, "one name per bit");
     _Static_assert(DIALECT_LOSSES <= 32, "losses are bits of a uint32_t");
     assert(bit < DIALECT_LOSSES);

@@ -84,6 +84,7 @@ enum dialect_loss {
     DIALECT_LOSS_METADATA,
     DIALECT_LOSS_DIMENSIONS, /* of embeddings */
     DIALECT_LOSS_KEEP_ALIVE,
+    DIALECT_LOSS_ARGUMENTS, /* of a call, on the way back: mended, or not understood */
     DIALECT_LOSSES
 };
 const char *
@@ -153,7 +154,7 @@ struct dialect_failure {
     bool model_missing;    /* 404 of the model, not of the path */
     bool caller_fault;     /* a 5xx that is really the caller's mistake (llama-server) */
     bool loading;          /* the model is being loaded */
-    bool no_tools;         /* the model does not do tools, images, thinking: another one may */
+    bool incapable;        /* the model does not do tools, images, thinking: another one may */
     strv message; /* cut to 512 bytes of valid UTF-8, in scratch; may quote the caller's own input,
                               so it goes to the caller only, never to a log */
 };

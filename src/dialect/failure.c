@@ -140,6 +140,18 @@ static bool is_caller_fault(int status, const struct dialect_said *said)
            (strv_eq_cstr(said->type, "invalid_request_error") || HAS_ANY(said->message, phrases));
 }
 
+/* Ollama says "NAME does not support tools", vLLM that a parser is missing, llama-server that there is no
+ * projector for pictures. */
+static bool is_incapable(int status, const struct dialect_said *said)
+{
+    static const char *const phrases[] = {
+        "does not support tools",       "does not support thinking", "does not support vision",
+        "does not support image",       "is not a multimodal model", "image input is not supported",
+        "audio input is not supported", "--enable-auto-tool-choice", "does not support embeddings",
+        "does not support chat"};
+    return status >= 400 && status != 404 && HAS_ANY(said->message, phrases);
+}
+
 static bool is_loading(int status, const struct dialect_said *said, yyjson_val *root)
 {
     return status == 503 &&
@@ -238,6 +250,7 @@ void dialect_decode_failure(int status, strv body, struct arena *scratch,
     out->message = said.message = clean(said.message, scratch);
     out->context_too_long = is_context(status, &said);
     out->model_missing = !out->context_too_long && is_model_missing(status, &said);
+    out->incapable = is_incapable(status, &said);
     out->caller_fault = is_caller_fault(status, &said);
     out->loading = is_loading(status, &said, root);
     if (out->message.len > 0)

@@ -2,6 +2,22 @@
 /* account - what is told of an exchange: its row in the ledger, and its route to a caller at the native door. */
 #include "exchange/exchange_int.h"
 
+#define BYTES_PER_TOKEN 4 /* of an answer; prompts are estimated in llm/ */
+
+/* What the provider did not count is estimated where something was answered, and said to be so. */
+static bool estimate_usage(const struct exchange *x, struct llm_usage *usage)
+{
+    bool input = usage->input < 0, output = usage->output < 0 && x->r->op != LLM_OP_EMBED &&
+                                            x->r->op != LLM_OP_EMBED_1 && x->r->op != LLM_OP_COUNT;
+    if (!x->content || !(input || output))
+        return false;
+    if (input)
+        usage->input = x->out.input_estimate;
+    if (output)
+        usage->output = (x->content_bytes + BYTES_PER_TOKEN - 1) / BYTES_PER_TOKEN;
+    return true;
+}
+
 void account_close(struct exchange *x, int64_t now)
 {
     struct metrics *m = x->env->metrics;
@@ -18,6 +34,8 @@ void account_close(struct exchange *x, int64_t now)
     const struct ledger_attempt *last = x->n_attempts > 0 ? &attempts[x->n_attempts - 1] : NULL;
     bool ok = x->error == LLM_OK && !x->gone;
     int64_t total = now - x->caller->received_us;
+    struct llm_usage usage = x->usage;
+    bool estimated = estimate_usage(x, &usage);
     for (unsigned bit = 0; bit < DIALECT_LOSSES; bit++)
         if (x->losses & (1u << bit))
             metric_add(m, METRIC_TRANSLATION_LOSSY, bit, 1);
@@ -35,7 +53,8 @@ void account_close(struct exchange *x, int64_t now)
         /* A name that no provider has answered to may be any text a caller wrote. */
         .model = last != NULL && x->attempts[x->n_attempts - 1].outcome == OUTCOME_OK ? last->model
                                                                                       : STRV_NONE,
-        .usage = x->usage,
+        .usage = usage,
+        .usage_estimated = estimated,
         .error = x->error,
         .outcome = x->gone ? "caller_gone"
                    : ok    ? "ok"

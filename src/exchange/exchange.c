@@ -216,12 +216,13 @@ static void refuse_exhausted(struct exchange *x)
 
     bool callers_fault = o == OUTCOME_REJECTED || o == OUTCOME_CONTEXT_TOO_LONG ||
                          o == OUTCOME_MODEL_MISSING || o == OUTCOME_UNSUPPORTED ||
-                         o == OUTCOME_ENCODE || o == OUTCOME_DEADLINE;
+                         o == OUTCOME_ENCODE || o == OUTCOME_DEADLINE || o == OUTCOME_INCAPABLE ||
+                         o == OUTCOME_BAD_FORMAT;
     bool ours = o == OUTCOME_STOPPED;
     if (o == OUTCOME_REJECTED) {
         status = x->status >= 400 && x->status < 500 ? x->status : 0;
         message = x->upstream_message;
-    } else if (o == OUTCOME_ENCODE) {
+    } else if (o == OUTCOME_ENCODE || o == OUTCOME_BAD_FORMAT || o == OUTCOME_INCAPABLE) {
         message = x->upstream_message;
     } else if (x->is_private && !callers_fault && !ours) {
         error = LLM_ERR_PRIVACY_LOCAL_UNAVAILABLE;
@@ -491,18 +492,68 @@ static enum step backoff(struct exchange *x)
     return STEP_WAIT;
 }
 
+/* Needs that only the caller's own bytes express: the answer's form must then be the caller's, too. */
+#define OWN_BYTES                                                                                  \
+    (LLM_NEED_CHOICES | LLM_NEED_LOGPROBS | LLM_NEED_OLLAMA_RAW | LLM_NEED_ANTHROPIC |             \
+     LLM_NEED_COMPLETION)
+
+/* The same call at the provider, or what stands for it in its dialect. */
+static enum llm_op upstream_op(const struct exchange *x, const struct dialect *d)
+{
+    if (d == x->door)
+        return x->r->op;
+    return x->r->op == LLM_OP_GENERATE  ? LLM_OP_CHAT
+           : x->r->op == LLM_OP_EMBED_1 ? LLM_OP_EMBED
+                                        : x->r->op;
+}
+
+/* What a body of our own needs: a history that can be written, and the names that will come back changed.
+ * What is told of the request after its arena has gone is copied. */
+static bool prepare(struct exchange *x, const struct dialect *d)
+{
+    bool own = d == x->door && !x->up.fresh;
+    x->renames = NULL;
+    x->n_renames = 0;
+    x->form = x->r->format;
+    if (x->form == LLM_FORMAT_SCHEMA && x->schema.ptr == NULL)
+        x->schema = arena_strv(x->arena, x->r->schema);
+    if (x->arena->failed || (!own && !llm_request_mend(x->r)))
+        return false;
+    if (!own && x->up.short_names && !llm_tool_renames(x->r, x->arena, &x->renames, &x->n_renames))
+        return false;
+    x->pass = x->pass && x->n_renames == 0;
+    return true;
+}
+
+/* Configured so: what cannot be said is not left out. */
+static bool refuse_losses(struct exchange *x, struct err *err)
+{
+    unsigned bit = 0;
+    while (!(x->losses & (1u << bit)))
+        bit++;
+    return err_field(err, LLM_ERR_UNSUPPORTED, dialect_loss_name(bit),
+                     "%s: the provider's interface has no such member, and strict is configured",
+                     dialect_loss_name(bit));
+}
+
 static bool encode(struct exchange *x, struct err *err)
 {
+    const struct dialect *d = x->p->dialect;
+    bool streams = x->r->op == LLM_OP_CHAT || x->r->op == LLM_OP_GENERATE;
     x->losses = 0;
     provider_target(x->p, x->model, x->r, &x->up);
-    x->up.stream = x->r->stream || (x->p->stream_always && x->r->needs == 0);
-    x->up.op = x->p->dialect == x->door || x->r->op != LLM_OP_GENERATE ? x->r->op : LLM_OP_CHAT;
-    x->pass = x->p->dialect == x->door && x->up.stream == x->r->stream;
+    x->up.stream = x->r->stream || (streams && x->p->stream_always && !(x->r->needs & OWN_BYTES));
+    x->up.op = upstream_op(x, d);
+    x->up.fresh = x->ask != x->r;
+    x->pass = d == x->door && x->up.stream == x->r->stream;
     buf_clear(&x->body);
     buf_clear(&x->path);
-    if (!x->p->dialect->encode_request(x->r, &x->up, x->r->arena, &x->body, &x->losses, err))
+    if (!prepare(x, d) ||
+        !d->encode_request(x->ask, &x->up, x->r->arena, &x->body, &x->losses, err))
         return false;
-    buf_put_cstr(&x->path, x->p->dialect->path(x->up.op));
+    if (x->snapshot->strict && x->losses != 0)
+        return refuse_losses(x, err);
+    buf_put_cstr(&x->path, d->path(x->up.op));
     buf_put_char(&x->path, '\0');
     return !x->body.failed && !x->path.failed;
 }
@@ -643,6 +694,11 @@ static void after_failure(struct exchange *x, enum outcome o)
                 x->calls < x->snapshot->attempts_max &&
                 io_now_us(x->env->loop) + (int64_t)pause * 1000 < x->deadline_us;
     wait_hint(x, x->retry_after_ms);
+    if ((o == OUTCOME_BAD_FORMAT || o == OUTCOME_BAD_CALL) && form_ask_again(x, o)) {
+        exchange_go(x, EX_PLAN);
+        return;
+    }
+    x->ask = x->r;
     if (row->next == NEXT_TELL) {
         if (o == OUTCOME_NO_MEMORY)
             refuse(x, LLM_ERR_INTERNAL, 0, STRV_NONE, STRV_NONE, 0);
@@ -673,7 +729,8 @@ static void act_on_verdict(struct exchange *x)
     if (x->committed) {
         int error = outcome_row(o)->error;
         x->over = true;
-        bool ours = error == LLM_ERR_DEADLINE_EXCEEDED || error == LLM_ERR_DRAINING;
+        bool ours = error == LLM_ERR_DEADLINE_EXCEEDED || error == LLM_ERR_DRAINING ||
+                    error == LLM_ERR_OUTPUT_INVALID;
         relay_fail_inband(x, ours ? error : LLM_ERR_UPSTREAM_CUT);
         exchange_go(x, EX_CLOSE);
     } else if (x->state == EX_QUEUE && o == OUTCOME_BUSY) {
@@ -689,6 +746,7 @@ static void act_on_complete(struct exchange *x)
     if (x->slot)
         end_attempt(x, OUTCOME_OK);
     x->over = true;
+    check_end(x, true);
     x->sink->end(x->sink_arg);
     exchange_go(x, EX_CLOSE);
 }
@@ -753,6 +811,7 @@ struct exchange *exchange_start(struct exchange_env *env, struct arena *arena,
     x->snapshot = snapshot_ref(env->snapshot);
     x->arena = arena;
     x->r = r;
+    x->ask = r;
     x->caller = caller;
     x->sink = sink;
     x->sink_arg = arg;

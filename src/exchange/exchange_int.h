@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * exchange_int - what exchange.c (the machine), relay.c (the answer), queue.c and account.c share. Nobody else includes it.
+ * exchange_int - what exchange.c (the machine), relay.c (the way back), answer.c and form.c (what is said),
+ * queue.c and account.c share. Nobody else includes it.
  *
  * Callbacks (upstream, timer, caller) come in through enter()/leave() in exchange.c. Inside, code only takes
  * notes: `verdict` (the attempt failed thus), `complete` (the answer is whole), `gone` (the caller left).
@@ -30,12 +31,28 @@ enum step { STEP_AGAIN, STEP_WAIT };
 #define EX_HOLD_BYTES_MAX (256 * 1024)
 #define EX_ERROR_BODY_MAX (64 * 1024)
 
+#define EX_CALL_IDS 32 /* remembered, so that no id is used twice in an answer */
+
+/* The tool call that is coming in. */
+struct tool_call {
+    bool on;     /* its beginning was seen as events */
+    bool ended;  /* its end was seen and not yet told: see answer.c */
+    int index;   /* enum llm_event.call */
+    size_t sent; /* bytes of `mended` that went on */
+    struct json_mend mend;
+    struct buf raw, mended;
+};
+
+enum form { FORM_FITS, FORM_FENCED, FORM_BAD };
+
 struct exchange {
     /* what it is */
     struct exchange_env *env;
     struct snapshot *snapshot;
     struct arena *arena;
     struct llm_request *r;
+    const struct llm_request
+        *ask; /* what the upstream is asked: r, or r and a second try (form.c) */
     const struct exchange_caller *caller;
     const struct exchange_sink *sink;
     void *sink_arg;
@@ -82,6 +99,8 @@ struct exchange {
     struct buf body; /* request to the upstream; freed at commit */
     struct buf path;
     uint32_t losses;
+    struct llm_rename *renames; /* tool names that the upstream knows otherwise */
+    size_t n_renames;
     bool pass;   /* same dialect: frames go on as they came */
     bool framed; /* the upstream's answer is a stream of frames */
     int status;  /* of the upstream's answer */
@@ -100,12 +119,32 @@ struct exchange {
     bool committed, content, finished, ended, paused;
     bool frame_only_usage; /* the present frame told nothing but usage */
     unsigned frame_events;
+    struct kept_event *kept,
+        **kept_end;       /* of the present frame or body while it passes; in scratch */
+    strv up_id, up_model; /* of a passing answer, should it have to be written on here */
+    int64_t up_created;
+    struct tool_call tool;
+    uint64_t call_ids[EX_CALL_IDS];
+    int n_calls;
+    bool called;   /* it holds a call */
+    bool altered;  /* answer.c changed something */
+    bool bad_call; /* arguments that nobody understands */
+    enum llm_finish finish;
+    enum llm_format form; /* asked for; schema and text collected in order to check it */
+    strv schema, unfenced;
+    struct buf formed;
     struct llm_usage usage;
-    int64_t first_us; /* first content of the whole exchange */
-    int64_t token_us; /* last content */
-    int64_t last_us;  /* last sign of life from the upstream */
+    int64_t content_bytes; /* of text and arguments, for an estimate of their tokens */
+    int64_t first_us;      /* first content of the whole exchange */
+    int64_t token_us;      /* last content */
+    int64_t last_us;       /* last sign of life from the upstream */
     int64_t last_out_us;
     int64_t bytes_out;
+#ifdef LLM_CHECK_STREAMS
+    struct dialect_check check; /* check.c */
+    struct http_framer checker;
+    bool checked;
+#endif
     int sent_status;
     int error; /* enum llm_error told to the caller */
 };
@@ -128,7 +167,36 @@ void account_close(struct exchange *x, int64_t now_us);
 /* Native door: fills x->out.route_json, once, when the answer is about to be whole. */
 void account_describe(struct exchange *x);
 
+/* answer.c */
+void answer_begin(struct exchange *x);
+void answer_fini(struct exchange *x);
+/* An event on its way to relay_deliver(), mended. False: no memory, or too much. */
+bool answer_take(struct exchange *x, const struct llm_event *ev);
+enum llm_finish answer_finish(const struct exchange *x, enum llm_finish told);
+
+/* check.c */
+#ifdef LLM_CHECK_STREAMS
+void check_begin(struct exchange *x);
+void check_pass(struct exchange *x); /* not all of the stream is ours */
+void check_bytes(struct exchange *x, strv bytes);
+void check_end(struct exchange *x, bool complete);
+void check_fini(struct exchange *x);
+#else
+#define check_begin(x)         ((void)(x))
+#define check_pass(x)          ((void)(x))
+#define check_bytes(x, bytes)  ((void)(x))
+#define check_end(x, complete) ((void)(x))
+#define check_fini(x)          ((void)(x))
+#endif
+
+/* form.c */
+/* Looks at the whole text. BAD: x->upstream_message says why. FENCED: x->unfenced is what was inside. */
+enum form form_check(struct exchange *x);
+/* Makes x->ask the question of a second try; false = there is none. */
+bool form_ask_again(struct exchange *x, enum outcome why);
+
 /* relay.c */
+bool relay_deliver(struct exchange *x, const struct llm_event *ev);
 extern const struct http_call_ops relay_ops;
 /* Ready to take the answer of a new attempt; drops what the last one left. */
 bool relay_begin(struct exchange *x);

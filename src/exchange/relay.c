@@ -2,11 +2,13 @@
 /*
  * relay - the way back: an upstream's answer becomes the caller's.
  *
- *   bytes -> framer -> frame -> decode -> events -> (encode | as they came | collect) -> out()
+ *   bytes -> framer -> frame -> decode -> events -> answer.c -> (encode | collect) -> out()
+ *                        |_________________ as it came ____________________________^
  *
  * Four cases, by two questions. Does the upstream answer in frames (`framed`) or whole? Does the caller want
  * a stream (r->stream) or all at once? And where dialect and form are the same on both sides (`pass`) the
- * upstream's own bytes go on and the events are only looked at.
+ * upstream's own bytes go on and the events are only looked at: until the first frame that a strict client
+ * would stumble over. From there the answer is written anew, with the ids and the model it began with.
  *
  * out() holds bytes back until commit(): the first content, or the proper end of an answer without any. Until
  * then the caller has seen nothing and another provider may still answer. Nothing here ends the attempt; see
@@ -26,7 +28,12 @@ bool relay_begin(struct exchange *x)
     http_framer_init(&x->framer, x->p->dialect->framing == DIALECT_SSE ? HTTP_SSE : HTTP_NDJSON,
                      x->p->limits.frame_bytes_max);
     llm_reply_init(&x->reply, x->p->limits.reply_bytes_max);
+    buf_init(&x->formed, x->p->limits.reply_bytes_max);
+    answer_begin(x);
     x->content = x->finished = x->ended = x->framed = false;
+    x->up_id = x->up_model = x->unfenced = STRV_NONE;
+    x->up_created = 0;
+    x->content_bytes = 0;
     x->status = 0;
     x->usage = LLM_USAGE_NONE;
     x->upstream_message = STRV_NONE;
@@ -43,6 +50,9 @@ void relay_fini(struct exchange *x)
     http_framer_fini(&x->framer);
     llm_reply_fini(&x->reply);
     buf_fini(&x->out.kept);
+    buf_fini(&x->formed);
+    answer_fini(x);
+    check_fini(x);
 }
 
 /* ---- output ---- */
@@ -61,6 +71,7 @@ static void begin_out(struct exchange *x)
         .input_estimate = llm_request_estimate_tokens(x->r),
     };
     buf_init(&x->out.kept, x->p->limits.reply_bytes_max);
+    check_begin(x);
     if (x->door->make_id != NULL && id != NULL) {
         x->door->make_id(x->env->rng, id);
         x->out.id = strv_of(id);
@@ -71,6 +82,7 @@ static void send_out(struct exchange *x, strv bytes)
 {
     if (bytes.len == 0)
         return;
+    check_bytes(x, bytes);
     x->sink->body(x->sink_arg, bytes.ptr, bytes.len);
     x->bytes_out += (int64_t)bytes.len;
     x->last_out_us = x->entered_us;
@@ -110,6 +122,7 @@ static void commit(struct exchange *x)
     buf_fini(&x->body);
     buf_fini(&x->path);
     x->plan = NULL;
+    x->out.r = NULL;
     if (x->caller->committed != NULL)
         x->caller->committed(x->sink_arg);
 }
@@ -135,10 +148,11 @@ static enum outcome outcome_of_event(const struct llm_event *ev)
     }
 }
 
-static void content_event(struct exchange *x)
+static void content_event(struct exchange *x, const struct llm_event *ev)
 {
     struct metrics *m = x->env->metrics;
     unsigned provider = (unsigned)x->p->cell->index;
+    x->content_bytes += (int64_t)ev->text.len;
     if (!x->content) {
         x->content = true;
         if (x->first_us == 0)
@@ -150,12 +164,10 @@ static void content_event(struct exchange *x)
     x->token_us = x->entered_us;
 }
 
-static bool forward(struct exchange *x, const struct llm_event *ev)
+bool relay_deliver(struct exchange *x, const struct llm_event *ev)
 {
     if (!x->r->stream)
-        return x->pass || llm_reply_add(&x->reply, ev, x->arena);
-    if (x->pass)
-        return true;
+        return llm_reply_add(&x->reply, ev, x->arena);
     if (ev->kind == LLM_EV_FINISH || ev->kind == LLM_EV_END) {
         set_clock(x);
         account_describe(x);
@@ -163,9 +175,59 @@ static bool forward(struct exchange *x, const struct llm_event *ev)
     return x->door->encode_event(&x->out, ev, out_buf(x));
 }
 
+/* Text that must have a form is collected, whoever writes it to the caller. */
+static bool collect_form(struct exchange *x, const struct llm_event *ev)
+{
+    return x->form == LLM_FORMAT_TEXT || ev->choice != 0 || buf_put_strv(&x->formed, ev->text);
+}
+
+struct kept_event {
+    struct kept_event *next;
+    struct llm_event ev;
+};
+
+/* While bytes pass, events wait for the end of their frame: then it is known whether they are needed. Their
+ * texts live in the scratch arena, too. */
+static bool keep(struct exchange *x, const struct llm_event *ev)
+{
+    struct kept_event *k = ARENA_NEW(&x->env->scratch, struct kept_event);
+    if (k == NULL)
+        return false;
+    k->ev = *ev;
+    *x->kept_end = k;
+    x->kept_end = &k->next;
+    return true;
+}
+
+static bool deliver_kept(struct exchange *x)
+{
+    for (struct kept_event *k = x->kept; k != NULL; k = k->next)
+        if (!answer_take(x, &k->ev))
+            return false;
+    return true;
+}
+
+static void note_start(struct exchange *x, const struct llm_event *ev)
+{
+    if (!x->pass || x->up_id.ptr != NULL)
+        return;
+    x->up_id = arena_strv(x->arena, ev->text);
+    x->up_model = arena_strv(x->arena, ev->model);
+    x->up_created = ev->created;
+}
+
+static void note_finish(struct exchange *x, const struct llm_event *ev)
+{
+    x->finished = true;
+    x->finish = ev->finish;
+    if (x->pass && answer_finish(x, ev->finish) != ev->finish)
+        x->in.flaw = true;
+}
+
 static bool on_event(void *arg, const struct llm_event *ev)
 {
     struct exchange *x = arg;
+    bool fits = true;
     if (x->verdict >= 0)
         return false;
     x->frame_events++;
@@ -173,19 +235,27 @@ static bool on_event(void *arg, const struct llm_event *ev)
         x->frame_only_usage = false;
     switch (ev->kind) {
     case LLM_EV_START:
+        note_start(x, ev);
+        break;
     case LLM_EV_PING:
     case LLM_EV_SIGNATURE:
-    case LLM_EV_CALL:
-    case LLM_EV_ARGS:
     case LLM_EV_CALL_END:
-    case LLM_EV_VECTOR:
         break;
     case LLM_EV_TEXT:
+        fits = collect_form(x, ev);
+        content_event(x, ev);
+        break;
+    case LLM_EV_CALL:
+        x->called = true;
+        content_event(x, ev);
+        break;
     case LLM_EV_REASONING:
-        content_event(x);
+    case LLM_EV_ARGS:
+    case LLM_EV_VECTOR:
+        content_event(x, ev);
         break;
     case LLM_EV_FINISH:
-        x->finished = true;
+        note_finish(x, ev);
         break;
     case LLM_EV_USAGE:
         llm_usage_merge(&x->usage, &ev->usage);
@@ -201,11 +271,69 @@ static bool on_event(void *arg, const struct llm_event *ev)
     }
     if (x->verdict >= 0)
         return false;
-    if (!forward(x, ev)) {
+    if (!fits || !(x->pass ? keep(x, ev) : answer_take(x, ev))) {
         exchange_verdict(x, OUTCOME_TOO_LARGE);
         return false;
     }
     return true;
+}
+
+/* What passed until now came from the upstream; the caller's encoder goes on where it stands. */
+static void write_on(struct exchange *x)
+{
+    bool begun = x->committed || buf_len(&x->hold) > 0;
+    x->pass = false;
+    if (!begun)
+        return;
+    x->out.started = true;
+    x->out.id = x->up_id.len > 0 ? x->up_id : x->out.id;
+    x->out.model = x->up_model.len > 0 ? x->up_model : x->out.model;
+    if (x->up_created > 0)
+        x->out.created_us = x->up_created * 1000000;
+    x->out.calls = x->n_calls;
+    x->out.usage = LLM_USAGE_NONE;
+}
+
+/* A frame of a passing stream: on as it came, or written anew from here. */
+static void pass_frame(struct exchange *x, const struct http_frame *frame)
+{
+    bool unasked = x->frame_events > 0 && x->frame_only_usage && !x->r->include_usage &&
+                   x->r->dialect == LLM_OPENAI;
+    bool flawed = x->in.flaw && x->r->choices <= 1;
+    if (!flawed && x->p->dialect->framing == DIALECT_SSE && frame->data.len > 0)
+        flawed = strv_contains_nocase(frame->raw, STRV("data:")) &&
+                 !strv_contains_nocase(frame->raw, STRV("data: "));
+    if (flawed) {
+        write_on(x);
+        if (!deliver_kept(x))
+            exchange_verdict(x, OUTCOME_NO_MEMORY);
+        return;
+    }
+    for (struct kept_event *k = x->kept; k != NULL; k = k->next)
+        x->n_calls += k->ev.kind == LLM_EV_CALL;
+    if (unasked)
+        return;
+    check_pass(x);
+    if (!x->committed)
+        buf_put_strv(&x->hold, frame->raw);
+    else
+        send_out(x, frame->raw);
+}
+
+/* A stream that must have a form and may be asked for again is shown when it is known to be right. */
+static bool is_held_back(const struct exchange *x)
+{
+    return x->form != LLM_FORMAT_TEXT && x->snapshot->repair && !x->finished;
+}
+
+static void commit_if_due(struct exchange *x)
+{
+    if (x->r->stream && !x->committed && (x->content || x->ended) && !is_held_back(x)) {
+        if (x->content || x->finished)
+            commit(x);
+    } else if (!x->committed && !is_held_back(x) && buf_len(&x->hold) > EX_HOLD_BYTES_MAX) {
+        exchange_verdict(x, OUTCOME_TOO_LARGE);
+    }
 }
 
 static bool on_frame(void *arg, const struct http_frame *frame)
@@ -216,28 +344,20 @@ static bool on_frame(void *arg, const struct http_frame *frame)
         return true;
     x->frame_only_usage = true;
     x->frame_events = 0;
+    x->kept = NULL;
+    x->kept_end = &x->kept;
+    bool was_finished = x->finished;
     bool ok = x->p->dialect->decode_frame(&x->in, frame->name, frame->data, &err);
-    arena_reset(&x->env->scratch);
-    if (!ok || x->verdict >= 0) {
+    if (!ok || x->verdict >= 0)
         exchange_verdict(x, OUTCOME_MALFORMED);
-        return false;
-    }
-    if (x->pass && x->r->stream) {
-        bool unasked = x->frame_events > 0 && x->frame_only_usage && !x->r->include_usage &&
-                       x->r->dialect == LLM_OPENAI;
-        if (!unasked && !x->committed)
-            buf_put_strv(&x->hold, frame->raw);
-        else if (!unasked)
-            send_out(x, frame->raw);
-    }
-    if (x->r->stream && !x->committed && (x->content || x->ended)) {
-        if (x->content || x->finished)
-            commit(x);
-    } else if (!x->committed && buf_len(&x->hold) > EX_HOLD_BYTES_MAX) {
-        exchange_verdict(x, OUTCOME_TOO_LARGE);
-        return false;
-    }
-    if (x->committed && !x->pass)
+    else if (x->r->stream && x->finished && !was_finished && form_check(x) != FORM_FITS)
+        exchange_verdict(x, OUTCOME_BAD_FORMAT);
+    else if (x->pass && x->r->stream)
+        pass_frame(x, frame);
+    arena_reset(&x->env->scratch);
+    if (x->verdict < 0)
+        commit_if_due(x);
+    if (x->verdict < 0 && x->committed && !x->pass)
         flush(x);
     return x->verdict < 0;
 }
@@ -255,9 +375,24 @@ static void send_whole(struct exchange *x, strv body)
     x->complete = true;
 }
 
+/* Is the answer one that may go out? It may be asked for again. */
+static bool is_acceptable(struct exchange *x)
+{
+    enum form form = form_check(x);
+    if (form == FORM_BAD)
+        exchange_verdict(x, OUTCOME_BAD_FORMAT);
+    else if (x->bad_call && x->snapshot->repair && x->ask == x->r)
+        exchange_verdict(x, OUTCOME_BAD_CALL);
+    else if (form == FORM_FENCED && !llm_reply_set_text(&x->reply, x->unfenced))
+        exchange_verdict(x, OUTCOME_NO_MEMORY);
+    return x->verdict < 0;
+}
+
 /* Everything was collected: write the caller's reply. */
 static void send_reply(struct exchange *x)
 {
+    if (!is_acceptable(x))
+        return;
     set_clock(x);
     account_describe(x);
     buf_clear(&x->hold);
@@ -267,28 +402,42 @@ static void send_reply(struct exchange *x)
         send_whole(x, buf_view(&x->hold));
 }
 
+/* A whole body of the caller's own dialect: as it came, unless something in it must be mended. */
+static void pass_whole(struct exchange *x)
+{
+    bool look = (x->in.flaw || x->called || x->form != LLM_FORMAT_TEXT) && x->r->choices <= 1;
+    if (look && !deliver_kept(x)) {
+        exchange_verdict(x, OUTCOME_NO_MEMORY);
+        return;
+    }
+    if (look && (x->in.flaw || x->altered || form_check(x) != FORM_FITS))
+        send_reply(x);
+    else
+        send_whole(x, buf_view(&x->answer));
+}
+
 static void on_whole(struct exchange *x)
 {
     struct err err = ERR_INIT;
+    x->kept = NULL;
+    x->kept_end = &x->kept;
     bool ok = x->p->dialect->decode_reply(&x->in, buf_view(&x->answer), &err);
-    arena_reset(&x->env->scratch);
-    if (x->verdict >= 0)
-        return;
-    if (!ok || !x->finished || !x->ended)
+    if (x->verdict >= 0) {
+        /* noted already */
+    } else if (!ok || !x->finished || !x->ended)
         exchange_verdict(x, ok && !x->content ? OUTCOME_EMPTY : OUTCOME_MALFORMED);
     else if (x->pass && !x->r->stream)
-        send_whole(x, buf_view(&x->answer));
+        pass_whole(x);
     else if (!x->r->stream)
         send_reply(x);
-    else {             /* the upstream answered a wish for a stream all at once */
-        if (x->pass) { /* its bytes are no stream: written anew */
-            exchange_verdict(x, OUTCOME_CONTENT_TYPE);
-            return;
-        }
+    else if (form_check(x) != FORM_FITS)
+        exchange_verdict(x, OUTCOME_BAD_FORMAT);
+    else { /* the upstream answered a wish for a stream all at once */
         commit(x);
         flush(x);
         x->complete = true;
     }
+    arena_reset(&x->env->scratch);
 }
 
 static void on_error_answer(struct exchange *x)
@@ -421,7 +570,7 @@ static void on_clean_end(struct exchange *x)
         x->ended = true;
         if (x->pass && x->r->stream)
             buf_put_cstr(out_buf(x), x->p->dialect->terminator);
-        else if (!forward(x, &(struct llm_event){.kind = LLM_EV_END}))
+        else if (!answer_take(x, &(struct llm_event){.kind = LLM_EV_END}))
             exchange_verdict(x, OUTCOME_NO_MEMORY);
         if (x->r->stream && !x->committed)
             commit(x);
@@ -441,6 +590,7 @@ void relay_finish(struct exchange *x)
         x->complete = true;
     else
         send_reply(x);
+    arena_reset(&x->env->scratch);
 }
 
 static void on_end(void *arg, enum http_end how, enum io_end why)
@@ -490,6 +640,7 @@ void relay_fail_inband(struct exchange *x, int error)
                               &x->env->encoded);
         flush(x);
     }
+    check_end(x, false);
     x->sink->abort(x->sink_arg);
 }
 

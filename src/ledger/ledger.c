@@ -61,6 +61,24 @@ static void count_end(struct metrics *m, const struct ledger_row *row)
     metric_add(m, METRIC_REQUESTS_TASK, task_index(row->task), 1);
 }
 
+static void count_tokens(struct metrics *m, const struct ledger_row *row)
+{
+    const struct {
+        enum metric metric;
+        int64_t n;
+    } rows[] = {
+        {METRIC_INPUT_TOKENS, row->usage.input},
+        {METRIC_OUTPUT_TOKENS, row->usage.output},
+        {METRIC_CACHED_TOKENS, row->usage.cached},
+        {METRIC_CACHE_WRITE_TOKENS, row->usage.cache_write},
+        {METRIC_REASONING_TOKENS, row->usage.reasoning},
+        {METRIC_USAGE_ESTIMATED, row->usage_estimated},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (rows[i].n > 0)
+            metric_add(m, rows[i].metric, row->provider_index, rows[i].n);
+}
+
 static void count(struct metrics *m, const struct ledger_row *row)
 {
     count_end(m, row);
@@ -69,12 +87,8 @@ static void count(struct metrics *m, const struct ledger_row *row)
         assert(a->provider < LEDGER_PROVIDERS_MAX && a->outcome < LEDGER_OUTCOMES_MAX);
         metric_add(m, METRIC_ATTEMPTS, a->provider * LEDGER_OUTCOMES_MAX + a->outcome, 1);
     }
-    if (row->provider != NULL) { /* also of an answer that broke off: they were computed */
-        if (row->usage.input > 0)
-            metric_add(m, METRIC_INPUT_TOKENS, row->provider_index, row->usage.input);
-        if (row->usage.output > 0)
-            metric_add(m, METRIC_OUTPUT_TOKENS, row->provider_index, row->usage.output);
-    }
+    if (row->provider != NULL) /* also of an answer that broke off: they were computed */
+        count_tokens(m, row);
     metric_observe_us(m, METRIC_DURATION, row->door, row->total_us);
     metric_observe_us(m, METRIC_OVERHEAD, 0, own_us(row));
     if (row->queue_us > 0)
@@ -83,7 +97,7 @@ static void count(struct metrics *m, const struct ledger_row *row)
 
 static void write_line(struct log *log, const struct ledger_row *row)
 {
-    struct log_kv kv[20];
+    struct log_kv kv[26];
     size_t n = 0;
     kv[n++] = LOG_S(REQUEST_ID, row->request_id);
     kv[n++] = LOG_C(KEY, row->key);
@@ -102,6 +116,14 @@ static void write_line(struct log *log, const struct ledger_row *row)
         kv[n++] = LOG_I(INPUT_TOKENS, row->usage.input);
     if (row->usage.output >= 0)
         kv[n++] = LOG_I(OUTPUT_TOKENS, row->usage.output);
+    if (row->usage.cached > 0)
+        kv[n++] = LOG_I(CACHED_TOKENS, row->usage.cached);
+    if (row->usage.cache_write > 0)
+        kv[n++] = LOG_I(CACHE_WRITE_TOKENS, row->usage.cache_write);
+    if (row->usage.reasoning > 0)
+        kv[n++] = LOG_I(REASONING_TOKENS, row->usage.reasoning);
+    if (row->usage_estimated)
+        kv[n++] = LOG_B(USAGE_ESTIMATED, true);
     kv[n++] = LOG_I(BYTES_IN, row->bytes_in);
     kv[n++] = LOG_I(BYTES_OUT, row->bytes_out);
     kv[n++] = LOG_US(TOTAL_MS, row->total_us);

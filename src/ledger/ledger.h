@@ -71,7 +71,8 @@ struct ledger_row {
     unsigned provider_index;
     strv model;
     struct llm_usage usage;
-    int error; /* enum llm_error told to the caller; LLM_OK */
+    bool usage_estimated; /* the provider did not count them, or not all */
+    int error;            /* enum llm_error told to the caller; LLM_OK */
     const char
         *outcome; /* name of the last attempt's outcome, or the error's code, or "caller_gone" */
     bool caller_gone;

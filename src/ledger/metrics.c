@@ -336,7 +336,7 @@ static void put_labels(struct buf *out, size_t id, unsigned label)
         put_label(out, "code", llm_error_row((int)label)->code);
         break;
     case LOSS:
-        put_label(out, "member", dialect_loss_name(label));
+        put_label(out, "field", dialect_loss_name(label));
         break;
     case TASK:
         put_label(out, "task", ledger_task_name(label));

@@ -84,7 +84,7 @@ static void prints_counters_gauges_and_their_help(void **state)
     assert_true(printed("\nllm_router_errors_total{code=\"rate_limited\"} 2\n"));
     assert_true(printed("\nllm_router_requests_by_task_total{task=\"multi_step\"} "));
     assert_true(printed("\nllm_router_requests_by_task_total{task=\"none\"} "));
-    assert_true(printed("\nllm_router_translation_lossy_total{member=\"user\"} 0\n"));
+    assert_true(printed("\nllm_router_translation_lossy_total{field=\"user\"} 0\n"));
     assert_false(printed("provider=\"\""));
     metrics_free(m);
 }

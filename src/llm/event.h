@@ -70,6 +70,7 @@ struct llm_event {
     bool redacted;       /* REASONING: no text, data of redacted thinking in `text` */
     const float *vector; /* VECTOR */
     size_t n_vector;
+    int64_t created;        /* START: seconds since 1970 as the upstream says, 0 = it does not */
     strv model;             /* START: the model the upstream says it is, or STRV_NONE */
     enum llm_finish finish; /* FINISH */
     strv stop_sequence;     /* FINISH with STOP_SEQUENCE */
@@ -109,6 +110,8 @@ static inline strv llm_reply_text(const struct llm_reply *r, const struct llm_re
 {
     return p->len > 0 ? (strv){buf_view(&r->bytes).ptr + p->from, p->len} : STRV("");
 }
+/* The text becomes this one. False: no memory. */
+bool llm_reply_set_text(struct llm_reply *r, strv text);
 /* Bytes of all parts of a kind; and whether there is one. */
 size_t llm_reply_bytes(const struct llm_reply *r, enum llm_part_kind kind);
 bool llm_reply_has(const struct llm_reply *r, enum llm_part_kind kind);

@@ -79,6 +79,17 @@ static bool add_bytes(struct llm_reply *r, enum llm_part_kind kind, strv text)
     return buf_put_strv(&r->bytes, text);
 }
 
+bool llm_reply_set_text(struct llm_reply *r, strv text)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < r->n_parts; i++)
+        if (r->parts[i].kind != LLM_PART_TEXT)
+            r->parts[n++] = r->parts[i];
+    r->n_parts = n;
+    r->open = false;
+    return add_bytes(r, LLM_PART_TEXT, text);
+}
+
 static bool add_signature(struct llm_reply *r, strv text)
 {
     struct llm_reply_part *p = last_part(r);

@@ -43,6 +43,8 @@ enum outcome outcome_of_status(int status, const struct dialect_failure *failure
         return OUTCOME_REDIRECT;
     if (failure->context_too_long)
         return OUTCOME_CONTEXT_TOO_LONG;
+    if (failure->incapable)
+        return OUTCOME_INCAPABLE;
     if (status >= 500)
         return of_5xx(status, failure);
     switch (status) {

@@ -105,7 +105,7 @@ bool api_find(struct api *api, const struct http_request *req, strv name, struct
     out->p = &env->snapshot->providers[plan->targets[0].provider];
     out->model = strv_of(l.name);
     out->by_name = plan->explicit_choice;
-    out->held = provider_models_get(out->p->cell);
+    out->held = provider_models_any(out->p);
     provider_each_model(out->p, out->held, look, &l);
     out->facts = l.facts;
     provider_model_facts(out->p, out->model, arena, &out->known);

@@ -58,6 +58,8 @@ bool ollama_read(struct http_request *req, struct json *doc, strv *name, struct 
 static void show_upstream(struct api *api, struct http_request *req, const struct api_found *found,
                           bool verbose)
 {
+    struct provider_wish wish = {.model = found->model, .now_us = io_now_us(api->env->loop)};
+    int server = provider_pick(found->p, &wish, api->env->rng);
     struct buf body;
     buf_init(&body, REQUEST_MAX);
     buf_put_cstr(&body, "{\"model\":");
@@ -65,13 +67,15 @@ static void show_upstream(struct api *api, struct http_request *req, const struc
     buf_put_cstr(&body, verbose ? ",\"verbose\":true}" : "}");
     strv copy = body.failed ? STRV_NONE : arena_strv(&req->arena, buf_view(&body));
     buf_fini(&body);
-    if (copy.ptr == NULL) {
+    if (copy.ptr == NULL || server < 0) {
         api_error(req, LLM_OLLAMA, LLM_ERR_INTERNAL, 0, STRV_NONE, STRV_NONE, 0);
         return;
     }
     relay_start(api, req,
-                &(struct relay_spec){
-                    .p = found->p, .path = "/api/show", .body = copy, .silence_ms = SHOW_MS});
+                &(struct relay_spec){.p = provider_instance(found->p, (size_t)server),
+                                     .path = "/api/show",
+                                     .body = copy,
+                                     .silence_ms = SHOW_MS});
 }
 
 void ollama_put_details(struct buf *b, const char *format, int64_t context)
@@ -218,6 +222,15 @@ static void put_running(void *arg, const char *name, const struct provider_model
     buf_put_char(r->b, '}');
 }
 
+static void put_server(struct running *r, const struct provider *p)
+{
+    struct provider_models *list = is_up(p) ? provider_models_get(p->cell) : NULL;
+    r->p = p;
+    if (list != NULL)
+        provider_each_model(p, list, put_running, r);
+    provider_models_unref(list);
+}
+
 void api_ps(struct api *api, struct http_request *req, const struct api_route *route)
 {
     const struct snapshot *s = api->env->snapshot;
@@ -226,12 +239,10 @@ void api_ps(struct api *api, struct http_request *req, const struct api_route *r
     buf_init(&b, ANSWER_MAX);
     buf_put_cstr(&b, "{\"models\":[");
     for (size_t i = 0; i < s->n_providers; i++) {
-        r.p = &s->providers[i];
-        bool tells = r.p->kind == PROVIDER_OLLAMA || r.p->kind == PROVIDER_LLAMA_SERVER;
-        struct provider_models *list = tells && is_up(r.p) ? provider_models_get(r.p->cell) : NULL;
-        if (list != NULL)
-            provider_each_model(r.p, list, put_running, &r);
-        provider_models_unref(list);
+        const struct provider *p = &s->providers[i];
+        if (p->kind == PROVIDER_OLLAMA || p->kind == PROVIDER_LLAMA_SERVER)
+            for (size_t k = 0; k < provider_instance_count(p); k++)
+                put_server(&r, provider_instance(p, k));
     }
     buf_put_cstr(&b, "]}");
     if (b.failed)

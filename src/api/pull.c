@@ -5,7 +5,8 @@
  * Off by default. It is the one request of a caller that makes a server of ours open a connection to the
  * outside: to the registry, or to whatever host the model's name begins with. So it takes the operator's word
  * (allow_pull), and airgap is stronger than that word. `insecure`, which would have the server take the host's
- * word without a certificate, is never passed on.
+ * word without a certificate, is never passed on. Of several servers under one name the first is asked: a stream
+ * of progress can tell of one.
  */
 #include "api/ollama.h"
 #include "api/relay.h"
@@ -112,7 +113,7 @@ void api_pull(struct api *api, struct http_request *req, const struct api_route 
         return;
     }
     relay_start(api, req,
-                &(struct relay_spec){.p = p,
+                &(struct relay_spec){.p = provider_instance(p, 0),
                                      .path = "/api/pull",
                                      .body = body,
                                      .lines = stream,

@@ -9,7 +9,7 @@
  *
  * The download belongs to the server: this command only asks for it, and asks again. A connection that was
  * never there is not waited for. On a terminal one line is drawn again and again, else plain lines are
- * printed now and then, without any escape codes.
+ * printed now and then, without any escape codes. Several servers under one name are asked one after the other.
  */
 #include <errno.h>
 #include <signal.h>
@@ -439,9 +439,8 @@ static bool start(struct pull *pull, struct err *err)
         !io_on_signal(pull->loop, SIGTERM, on_signal, pull, err))
         return false;
     pull->client = http_client_new(pull->loop, HEAD_BYTES_MAX);
-    pull->n_headers = provider_headers(pull->p, &pull->arena, pull->headers);
     pull->started_us = io_now_us(pull->loop);
-    return (pull->client != NULL && !pull->arena.failed && ask(pull)) || err_oom(err);
+    return (pull->client != NULL && ask(pull)) || err_oom(err);
 }
 
 static int run(struct pull *pull)
@@ -461,7 +460,7 @@ static int run(struct pull *pull)
 
 /* ---- what is asked of whom ---- */
 
-static int put_body(struct pull *pull)
+static int put_request(struct pull *pull)
 {
     struct buf b;
     buf_init(&b, COMMAND_MODEL_MAX * 6 + 64);
@@ -469,10 +468,12 @@ static int put_body(struct pull *pull)
     json_put_str(&b, strv_of(pull->model));
     buf_put_cstr(&b, ",\"stream\":true}");
     pull->body = b.failed ? STRV_NONE : arena_strv(&pull->arena, buf_view(&b));
+    pull->n_headers = provider_headers(pull->p, &pull->arena, pull->headers);
     buf_fini(&b);
-    if (pull->body.ptr == NULL)
-        term_error("out of memory");
-    return pull->body.ptr != NULL ? EXIT_OK : EXIT_FAILED;
+    if (pull->body.ptr != NULL && !pull->arena.failed)
+        return EXIT_OK;
+    term_error("out of memory");
+    return EXIT_FAILED;
 }
 
 static bool has_provider(const struct snapshot *s, const char *name)
@@ -507,7 +508,7 @@ static int choose(struct pull *pull)
         term_error("%s is in the cloud, and the mode is local", pull->p->name);
         return EXIT_FAILED;
     }
-    return put_body(pull);
+    return put_request(pull);
 }
 
 static int check_word(const char *word)
@@ -527,6 +528,7 @@ static bool has_bar(void)
     return isatty(STDOUT_FILENO) == 1 && (term == NULL || strcmp(term, "dumb") != 0);
 }
 
+/* The part that is for one server. */
 static void fini(struct pull *pull)
 {
     if (pull->client != NULL)
@@ -536,8 +538,32 @@ static void fini(struct pull *pull)
     http_framer_fini(&pull->framer);
     buf_fini(&pull->refusal);
     arena_fini(&pull->scratch);
-    arena_fini(&pull->arena);
-    config_free(pull->config);
+}
+
+static void tell_server(const struct pull *pull)
+{
+    char address[256];
+    probe_address(pull->p, address, sizeof address);
+    if (pull->show != PULL_JSON)
+        printf("%s:\n", address);
+}
+
+static int each_server(const struct pull *what)
+{
+    const struct provider *p = what->p;
+    int status = EXIT_OK;
+    for (size_t i = 0; i < provider_instance_count(p) && status == EXIT_OK; i++) {
+        struct pull one = *what;
+        one.p = provider_instance(p, i);
+        arena_init(&one.scratch, 4096, 16 * LINE_BYTES_MAX);
+        http_framer_init(&one.framer, HTTP_NDJSON, LINE_BYTES_MAX);
+        buf_init(&one.refusal, REFUSAL_BYTES_MAX);
+        if (provider_instance_count(p) > 1)
+            tell_server(&one);
+        status = run(&one);
+        fini(&one);
+    }
+    return status;
 }
 
 int command_pull(struct cli *cli)
@@ -551,9 +577,6 @@ int command_pull(struct cli *cli)
         return EXIT_USAGE;
     pull.show = cli->flags[FLAG_JSON] != NULL ? PULL_JSON : has_bar() ? PULL_BAR : PULL_PLAIN;
     arena_init(&pull.arena, 1024, 65536);
-    arena_init(&pull.scratch, 4096, 16 * LINE_BYTES_MAX);
-    http_framer_init(&pull.framer, HTTP_NDJSON, LINE_BYTES_MAX);
-    buf_init(&pull.refusal, REFUSAL_BYTES_MAX);
     if (pull.config->snapshot->policy.airgap) {
         term_error("airgap is on: no server is asked to download anything");
         status = EXIT_FAILED;
@@ -561,7 +584,8 @@ int command_pull(struct cli *cli)
     if (status == EXIT_OK)
         status = choose(&pull);
     if (status == EXIT_OK)
-        status = run(&pull);
-    fini(&pull);
+        status = each_server(&pull);
+    arena_fini(&pull.arena);
+    config_free(pull.config);
     return status;
 }

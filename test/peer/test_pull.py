@@ -195,6 +195,20 @@ def test_ctrl_c_leaves_the_server_and_the_next_one_goes_on(idle, server):
     assert done.returncode == 0 and "500 kB received" in done.stdout, done
 
 
+def test_several_servers_under_one_name_are_asked_in_turn(router, fake):
+    servers = [fake(), fake()]
+    r = router({"providers": {"oll": {"kind": "ollama", "urls": [s.url for s in servers]}}}, start=False)
+    done = pull(r, "oll/newmodel")
+    assert done.returncode == 0, done
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if line.startswith("http")] == [s.url + ":" for s in servers]
+    assert len([line for line in lines if "is there: 1.0 MB" in line]) == 2
+    assert all(s.received == [("/api/pull", {"model": "newmodel", "stream": True})] for s in servers)
+    servers[0].plan = ["missing"]
+    done = pull(r, "oll/other")
+    assert done.returncode == 1 and len(servers[1].received) == 1
+
+
 def test_the_stand_in_is_pulled_from_as_well(router, standin):
     s = standin("--models", "demo")
     r = router({"providers": {"oll": {"kind": "ollama", "url": s.url}}, "allow_pull": True}).wait_up("oll")

@@ -351,6 +351,33 @@ static void error_local(int64_t status, enum error_form form, size_t row, const 
     text_str(t, form == FORM_VLLM ? "\",\"param\":null}}" : "\"}}");
 }
 
+static void error_worded(enum dialect d, int64_t status, enum error_form form, size_t i,
+                         const char *message, struct text *t)
+{
+    if (is_openai(d)) {
+        text_lit(t, "{\"error\":{\"message\":\"");
+        text_json(t, message, strlen(message));
+        text_lit(t, "\",\"type\":\"");
+        text_str(t, errors[i].openai);
+        text_lit(t, "\",\"param\":null,\"code\":");
+        if (form == FORM_INT)
+            text_int(t, status);
+        else
+            text_str(t, errors[i].code);
+        text_lit(t, "}}");
+    } else if (d == ANTHROPIC) {
+        text_lit(t, "{\"type\":\"error\",\"error\":{\"type\":\"");
+        text_str(t, errors[i].anthropic);
+        text_lit(t, "\",\"message\":\"");
+        text_json(t, message, strlen(message));
+        text_lit(t, "\"},\"request_id\":\"req_standin\"}");
+    } else {
+        text_lit(t, "{\"error\":\"");
+        text_json(t, message, strlen(message));
+        text_lit(t, "\"}");
+    }
+}
+
 void dialect_error(enum dialect d, int64_t status, enum error_form form, const char *message,
                    struct text *t)
 {
@@ -392,28 +419,7 @@ void dialect_error(enum dialect d, int64_t status, enum error_form form, const c
     default:
         break;
     }
-    if (is_openai(d)) {
-        text_lit(t, "{\"error\":{\"message\":\"");
-        text_json(t, message, strlen(message));
-        text_lit(t, "\",\"type\":\"");
-        text_str(t, errors[i].openai);
-        text_lit(t, "\",\"param\":null,\"code\":");
-        if (form == FORM_INT)
-            text_int(t, status);
-        else
-            text_str(t, errors[i].code);
-        text_lit(t, "}}");
-    } else if (d == ANTHROPIC) {
-        text_lit(t, "{\"type\":\"error\",\"error\":{\"type\":\"");
-        text_str(t, errors[i].anthropic);
-        text_lit(t, "\",\"message\":\"");
-        text_json(t, message, strlen(message));
-        text_lit(t, "\"},\"request_id\":\"req_standin\"}");
-    } else {
-        text_lit(t, "{\"error\":\"");
-        text_json(t, message, strlen(message));
-        text_lit(t, "\"}");
-    }
+    error_worded(d, status, form, i, message, t);
 }
 
 void dialect_context_error(const struct conn *c, int64_t prompt, int64_t window, struct text *t)

@@ -202,8 +202,10 @@ static void add_call_head(const struct conn *c, struct text *t, const struct cal
     text_lit(t, ",\"arguments\":");
 }
 
-static void add_arguments(const struct conn *c, struct text *t, const char *p, size_t n)
+static void add_arguments(const struct conn *c, struct text *t, const struct call *call,
+                          size_t from, size_t n)
 {
+    const char *p = n > 0 ? call->args.data + from : "";
     if (c->k.call_args_object && c->k.call_args_bad == ARGS_FINE) {
         text_add(t, p, n);
         return;
@@ -231,7 +233,7 @@ void openai_call(struct conn *c, struct text *t, const struct call_step *step)
             add_call_head(c, t, call);
         else
             text_lit(t, "\"function\":{\"arguments\":");
-        add_arguments(c, t, call->args.data + step->from, step->n);
+        add_arguments(c, t, call, step->from, step->n);
         text_lit(t, "}}]");
         chunk_close(c, t, "null");
     }
@@ -250,7 +252,7 @@ static void add_calls(const struct conn *c, struct text *t)
         const struct call *call = &p->calls[i];
         text_str(t, i ? ",{" : "{");
         add_call_head(c, t, call);
-        add_arguments(c, t, call->args.data, call->args.len);
+        add_arguments(c, t, call, 0, call->args.len);
         text_lit(t, "}}");
     }
     text_lit(t, "]");

@@ -119,9 +119,9 @@ def ask(port, request, no_body=False):
 def body_for(dialect, model="demo", stream=None, **more):
     body = {"model": model, **more}
     if dialect == "generate":
-        body["prompt"] = "hi"
+        body.setdefault("prompt", "hi")
     else:
-        body["messages"] = [{"role": "user", "content": "hi"}]
+        body.setdefault("messages", [{"role": "user", "content": "hi"}])
     if dialect == "anthropic":
         body.setdefault("max_tokens", 100)
     if stream is not None:

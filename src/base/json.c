@@ -31,7 +31,6 @@ static size_t skip_blank(strv text, size_t at);
 static size_t closing_quote(strv text, size_t first, size_t from);
 static size_t skip_value(strv text, size_t at);
 static bool has_escape(uint64_t eight);
-static bool put_escaped(struct buf *b, unsigned char c);
 
 bool json_read(struct json *doc, strv text, struct arena *arena, int code, struct err *err)
 {
@@ -82,6 +81,8 @@ bool json_raw_member(const struct json *doc, yyjson_val *obj, const char *key, s
 {
     size_t i, max;
     yyjson_val *name, *value;
+    if (!yyjson_is_obj(obj))
+        return false;
     yyjson_obj_foreach(obj, i, max, name, value)
     {
         if (strv_eq_cstr(json_str(name), key))
@@ -185,7 +186,8 @@ bool json_put_esc(struct buf *b, strv text)
         unsigned char c = (unsigned char)text.ptr[at];
         if (c < 0x20 || c == '"' || c == '\\') {
             buf_put(b, text.ptr + done, at - done);
-            put_escaped(b, c);
+            char escape[6];
+            buf_put(b, escape, json_escape((char)c, escape));
             done = at + 1;
         }
         at++;
@@ -193,6 +195,22 @@ bool json_put_esc(struct buf *b, strv text)
     if (done == at)
         return !b->failed; /* also without a text at all */
     return buf_put(b, text.ptr + done, at - done);
+}
+
+size_t json_escape(char c, char out[6])
+{
+    static const char hex[] = "0123456789abcdef";
+    static const char letters[0x20] = {
+        ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
+    unsigned char u = (unsigned char)c;
+    out[0] = '\\';
+    out[1] = u >= 0x20 ? c : letters[u];
+    if (out[1] != 0)
+        return 2;
+    memcpy(out + 1, "u00", 3);
+    out[4] = hex[u >> 4];
+    out[5] = hex[u & 15];
+    return 6;
 }
 
 bool json_put_key(struct buf *b, bool *first, const char *key)
@@ -330,8 +348,7 @@ static size_t deep_offset(strv text)
 
 static size_t skip_blank(strv text, size_t at)
 {
-    while (at < text.len && (text.ptr[at] == ' ' || text.ptr[at] == '\t' || text.ptr[at] == '\n' ||
-                             text.ptr[at] == '\r'))
+    while (at < text.len && strv_is_blank(text.ptr[at]))
         at++;
     return at;
 }
@@ -371,7 +388,7 @@ static size_t skip_value(strv text, size_t at)
                 return at;
             if (--depth == 0)
                 return at + 1;
-        } else if (depth == 0 && (c == ',' || c == ' ' || c == '\t' || c == '\n' || c == '\r')) {
+        } else if (depth == 0 && (c == ',' || strv_is_blank(c))) {
             return at;
         }
         at++;
@@ -388,16 +405,4 @@ static bool has_escape(uint64_t eight)
     uint64_t hit =
         ((eight - ones * 0x20) & ~eight) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash);
     return (hit & tops) != 0;
-}
-
-static bool put_escaped(struct buf *b, unsigned char c)
-{
-    static const char hex[] = "0123456789abcdef";
-    static const char letters[0x20] = {
-        ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
-    if (c >= 0x20)
-        return buf_put(b, (char[]){'\\', (char)c}, 2);
-    if (letters[c] != 0)
-        return buf_put(b, (char[]){'\\', letters[c]}, 2);
-    return buf_put(b, (char[]){'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]}, 6);
 }

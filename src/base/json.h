@@ -65,6 +65,8 @@ int64_t json_get_int(yyjson_val *obj, const char *key, int64_t otherwise);
 
 bool json_put_str(struct buf *b, strv text); /* "..." with quotes */
 bool json_put_esc(struct buf *b, strv text); /* the inside of a string, without quotes */
+/* A quote, a backslash or a byte below 0x20 as it stands in a string; returns the length, 2 or 6. */
+size_t json_escape(char c, char out[6]);
 /* "key": with a comma before it if `*first` is false; sets *first to false. */
 bool json_put_key(struct buf *b, bool *first, const char *key);
 /* A finite number with the fewest digits that read back the same ("0.7", "1", "1e-9"). */

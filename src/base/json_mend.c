@@ -131,11 +131,6 @@ enum json_mend_result json_mend_end(struct json_mend *m, struct buf *out)
 
 /* ---- letters ---- */
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
 static bool is_digit(char c)
 {
     return c >= '0' && c <= '9';
@@ -150,14 +145,6 @@ static bool is_name(char c)
 static bool is_word(char c)
 {
     return is_name(c) || c == '+' || c == '-' || c == '.';
-}
-
-static int hex(char c)
-{
-    return is_digit(c)            ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
 }
 
 /* How many bytes of text pass as they are because a string is open. Only to be quick. */
@@ -366,7 +353,7 @@ static void wrap(struct json_mend *m, struct buf *out)
 
 static bool in_start(struct json_mend *m, char c, struct buf *out)
 {
-    if (is_blank(c))
+    if (strv_is_blank(c))
         return m->held == 0 ? put_blank(m, c, out) : note_blank(m, c);
     if (c == '/')
         return start_comment(m);
@@ -408,7 +395,7 @@ static bool in_fence(struct json_mend *m, char c, struct buf *out)
 
 static bool in_info(struct json_mend *m, char c, struct buf *out)
 {
-    if (is_blank(c) || c == '{' || c == '[') {
+    if (strv_is_blank(c) || c == '{' || c == '[') {
         m->state = START;
         return false;
     }
@@ -420,7 +407,7 @@ static bool in_info(struct json_mend *m, char c, struct buf *out)
 
 static bool in_top_after(struct json_mend *m, char c, struct buf *out)
 {
-    if (is_blank(c))
+    if (strv_is_blank(c))
         return note_blank(m, c);
     if (c == '`' && m->fenced) {
         end_top(m, out);
@@ -464,7 +451,7 @@ static void end_string(struct json_mend *m, struct buf *out)
 
 static bool in_key(struct json_mend *m, char c, struct buf *out)
 {
-    if (is_blank(c))
+    if (strv_is_blank(c))
         return put_blank(m, c, out);
     if (c == '}' || c == ']')
         return close_container(m, c, out);
@@ -497,7 +484,7 @@ static bool in_bare_key(struct json_mend *m, char c, struct buf *out)
 
 static bool in_colon(struct json_mend *m, char c, struct buf *out)
 {
-    if (is_blank(c))
+    if (strv_is_blank(c))
         return put_blank(m, c, out);
     if (c == '/')
         return start_comment(m);
@@ -527,7 +514,7 @@ static bool comma_for_value(struct json_mend *m, struct buf *out)
 
 static bool in_value(struct json_mend *m, char c, struct buf *out)
 {
-    if (is_blank(c))
+    if (strv_is_blank(c))
         return put_blank(m, c, out);
     switch (c) {
     case '"':
@@ -563,7 +550,7 @@ static bool in_value(struct json_mend *m, char c, struct buf *out)
 
 static bool in_after(struct json_mend *m, char c, struct buf *out)
 {
-    if (is_blank(c))
+    if (strv_is_blank(c))
         return put_blank(m, c, out);
     if (c == '}' || c == ']')
         return close_container(m, c, out);
@@ -584,9 +571,9 @@ static bool in_after(struct json_mend *m, char c, struct buf *out)
 
 static bool in_done(struct json_mend *m, char c, struct buf *out)
 {
-    if (is_blank(c) && !m->ended)
+    if (strv_is_blank(c) && !m->ended)
         return put_blank(m, c, out);
-    if (is_blank(c))
+    if (strv_is_blank(c))
         return true;
     m->changed = m->ended = true;
     /* What was a bold reading by itself is a wrong one if more was meant. */
@@ -663,24 +650,16 @@ static void end_part(struct json_mend *m, struct buf *out)
 
 static void put_escaped(struct json_mend *m, char c, struct buf *out)
 {
-    static const char digits[] = "0123456789abcdef";
-    static const char letters[0x20] = {
-        ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
-    unsigned char u = (unsigned char)c;
+    char escape[6];
     m->changed = true;
-    if (u >= 0x20)
-        put(m, (char[]){'\\', c}, 2, out);
-    else if (letters[u] != 0)
-        put(m, (char[]){'\\', letters[u]}, 2, out);
-    else
-        put(m, (char[]){'\\', 'u', '0', '0', digits[u >> 4], digits[u & 15]}, 6, out);
+    put(m, escape, json_escape(c, escape), out);
 }
 
 static unsigned escape_unit(const char *escape)
 {
     unsigned u = 0;
     for (int i = 2; i < 6; i++)
-        u = u << 4 | (unsigned)hex(escape[i]);
+        u = u << 4 | (unsigned)strv_hex(escape[i]);
     return u;
 }
 
@@ -736,7 +715,7 @@ static bool in_escape(struct json_mend *m, char c, struct buf *out)
         return true;
     }
     size_t at = m->escape_len % 6;
-    if (at == 0 ? c != '\\' : at == 1 ? c != 'u' : hex(c) < 0)
+    if (at == 0 ? c != '\\' : at == 1 ? c != 'u' : strv_hex(c) < 0)
         return break_escape(m, out);
     m->escape[m->escape_len++] = c;
     if (at == 5)
@@ -769,7 +748,7 @@ static bool in_string(struct json_mend *m, char c, struct buf *out)
 /* 'it's': an apostrophe, since nothing that may follow a string follows. */
 static bool in_quote(struct json_mend *m, char c, struct buf *out)
 {
-    if (is_blank(c) || c == ',' || c == ':' || c == '}' || c == ']' || c == '/' || c == '`') {
+    if (strv_is_blank(c) || c == ',' || c == ':' || c == '}' || c == ']' || c == '/' || c == '`') {
         end_string(m, out);
     } else {
         put_char(m, '\'', out);

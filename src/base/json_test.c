@@ -576,6 +576,22 @@ static void a_written_string_reads_back_the_same(void **state)
     buf_fini(&b);
 }
 
+static void one_letter_is_escaped_as_in_a_text(void **state)
+{
+    (void)state;
+    struct buf b;
+    buf_init(&b, 100);
+    for (int c = 0; c < 0x60; c++) {
+        char letter = (char)c, escape[6];
+        if (c >= 0x20 && c != '"' && c != '\\')
+            continue;
+        buf_clear(&b);
+        assert_true(json_put_esc(&b, (strv){&letter, 1}));
+        assert_true(strv_eq(buf_view(&b), (strv){escape, json_escape(letter, escape)}));
+    }
+    buf_fini(&b);
+}
+
 static void keys_get_their_commas(void **state)
 {
     (void)state;
@@ -709,6 +725,7 @@ int main(void)
         TEST(integers_are_whole_numbers_in_range),
         TEST(escapes_are_what_json_needs),
         TEST(a_written_string_reads_back_the_same),
+        TEST(one_letter_is_escaped_as_in_a_text),
         TEST(keys_get_their_commas),
         TEST(numbers_have_the_fewest_digits),
         TEST(values_are_written_as_read),

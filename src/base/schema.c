@@ -143,6 +143,8 @@ bool schema_check(yyjson_val *schema, yyjson_val *value, struct err *err)
 {
     struct err why = ERR_INIT;
     struct walk w = {.root = schema, .steps = STEPS_MAX, .err = &why};
+    if (value == NULL)
+        return err_field(err, 0, "", "there is no value");
     bool ok = fits(&w, schema, value, NULL);
     if (w.stopped)
         return err_field(err, 0, "", "the schema is too complex to check this value");
@@ -266,14 +268,6 @@ static bool is_schema(yyjson_val *v)
 
 /* ---- $ref ---- */
 
-static int hex(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 /* One part of a pointer: %XX as in an address, then ~0 and ~1. A name too long is none of ours. */
 static bool decode_part(strv part, char *out, size_t room, size_t *len)
 {
@@ -283,9 +277,9 @@ static bool decode_part(strv part, char *out, size_t room, size_t *len)
         if (n == room)
             return false;
         if (c == '%') {
-            if (i + 2 >= part.len || hex(part.ptr[i + 1]) < 0 || hex(part.ptr[i + 2]) < 0)
+            if (i + 2 >= part.len || strv_hex(part.ptr[i + 1]) < 0 || strv_hex(part.ptr[i + 2]) < 0)
                 return false;
-            c = (char)(hex(part.ptr[i + 1]) << 4 | hex(part.ptr[i + 2]));
+            c = (char)(strv_hex(part.ptr[i + 1]) << 4 | strv_hex(part.ptr[i + 2]));
             i += 2;
         }
         if (n > 0 && out[n - 1] == '~' && (c == '0' || c == '1'))

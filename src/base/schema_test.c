@@ -342,7 +342,8 @@ static void what_is_no_schema(void **state)
     }
     struct err err = ERR_INIT;
     assert_false(schema_valid(NULL, &err));
-    assert_false(schema_check(NULL, NULL, &err));
+    assert_false(schema_check(NULL, parse("1"), &err));
+    assert_false(schema_check(parse("{\"properties\":{\"a\":{}}}"), NULL, &err));
 }
 
 /* n times `open`, then `middle`, then n times `close`. */

@@ -50,16 +50,11 @@ bool strv_contains_nocase(strv v, strv part)
     return false;
 }
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
 strv strv_trim(strv v)
 {
-    while (v.len > 0 && is_blank(v.ptr[0]))
+    while (v.len > 0 && strv_is_blank(v.ptr[0]))
         v = strv_from(v, 1);
-    while (v.len > 0 && is_blank(v.ptr[v.len - 1]))
+    while (v.len > 0 && strv_is_blank(v.ptr[v.len - 1]))
         v.len--;
     return v;
 }

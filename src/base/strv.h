@@ -36,6 +36,19 @@ static inline strv strv_from(strv v, size_t at) /* at <= len */
     return at != 0 ? (strv){v.ptr + at, v.len - at} : v; /* NULL + 0 is undefined in C17 */
 }
 
+static inline bool strv_is_blank(char c) /* as in strv_trim() and in JSON */
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+static inline int strv_hex(char c) /* value of a hexadecimal digit, or -1 */
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
 bool strv_eq_cstr(strv a, const char *b);
 bool strv_eq_nocase(strv a, strv b); /* ASCII letters only */
 bool strv_starts(strv v, strv prefix);

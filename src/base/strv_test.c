@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <float.h>
 #include <math.h>
+#include <stdlib.h>
 
 #include "base/strv.h"
 
@@ -303,9 +304,21 @@ static void order_is_by_bytes_then_length(void **state)
     assert_int_equal(strv_cmp(STRV_NONE, STRV("")), 0);
 }
 
+static void letters_have_their_classes(void **state)
+{
+    (void)state;
+    for (int c = 0; c < 256; c++) {
+        const char *at = c != 0 ? strchr("0123456789abcdefABCDEF", c) : NULL;
+        int digit = at == NULL ? -1 : (int)strtol((char[]){(char)c, '\0'}, NULL, 16);
+        assert_int_equal(strv_hex((char)c), digit);
+        assert_int_equal(strv_is_blank((char)c), c == ' ' || c == '\t' || c == '\r' || c == '\n');
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(letters_have_their_classes),
         cmocka_unit_test(comparing),
         cmocka_unit_test(starts_ends_contains),
         cmocka_unit_test(trimming),

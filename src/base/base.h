@@ -21,6 +21,7 @@
 #include "base/json_mend.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/media.h"
 #include "base/rng.h"
 #include "base/schema.h"
 #include "base/strv.h"

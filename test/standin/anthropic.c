@@ -208,6 +208,24 @@ void anthropic_start(struct conn *c, struct text *t)
     dialect_ping(c, t);
 }
 
+/* An event, a delta and a member from the future; and a citation, which text blocks may have. */
+void anthropic_strange(struct conn *c, struct text *t)
+{
+    sse_open(c, t, "future_event");
+    text_lit(t, ",\"index\":0,\"future\":[1,{}]");
+    sse_close(c, t);
+    if (c->block.kind != BLOCK_TEXT)
+        return;
+    block_event(c, t, "content_block_delta", c->block.index,
+                ",\"delta\":{\"type\":\"future_delta\",\"text\":\"not this\"},\"future\":1");
+    sse_close(c, t);
+    block_event(c, t, "content_block_delta", c->block.index,
+                ",\"delta\":{\"type\":\"citations_delta\",\"citation\":{\"type\":\"char_location\","
+                "\"cited_text\":\"x\",\"document_index\":0,\"document_title\":null,"
+                "\"start_char_index\":0,\"end_char_index\":1}}");
+    sse_close(c, t);
+}
+
 void anthropic_event(struct conn *c, struct text *t, const struct text *words, bool reasoning)
 {
     block_open(c, t, reasoning ? BLOCK_THINKING : BLOCK_TEXT);
@@ -268,7 +286,12 @@ void anthropic_call(struct conn *c, struct text *t, const struct call_step *step
 static void add_stop_reason(struct conn *c, struct text *t)
 {
     text_lit(t, "\"stop_reason\":");
-    text_str(t, c->stop[0] ? "\"stop_sequence\"" : finishes[c->finish]);
+    text_str(t, c->stop[0]     ? "\"stop_sequence\""
+                : c->k.refusal ? "\"refusal\""
+                               : finishes[c->finish]);
+    if (c->k.refusal)
+        text_lit(t, ",\"stop_details\":{\"type\":\"refusal\",\"category\":\"cyber\","
+                    "\"explanation\":\"not that\"}");
     if (c->stop[0]) {
         text_lit(t, ",\"stop_sequence\":\"");
         text_json(t, c->stop, strlen(c->stop));

@@ -198,6 +198,14 @@ void dialect_start(struct conn *c, struct text *t)
         else if (c->dialect != OLLAMA_PULL)
             ollama_event(c, t, &nothing, false);
     }
+    if (!c->k.strange)
+        return;
+    if (is_openai(c->dialect))
+        openai_strange(c, t);
+    else if (c->dialect == ANTHROPIC)
+        anthropic_strange(c, t);
+    else
+        ollama_strange(c, t);
 }
 
 void dialect_event(struct conn *c, struct text *t, const struct text *words, bool reasoning)

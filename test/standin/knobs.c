@@ -81,6 +81,11 @@ static const struct row {
     ROW(finish, -1, FINISH_LENGTH, finishes,
         "the finish reason; null: none, as a broken server says it; calls: also without a call; "
         "pause, context: Anthropic's pause_turn and model_context_window_exceeded"),
+    ROW(refusal, 0, 1, NULL,
+        "the sentence is a refusal: in `refusal` (OpenAI), with stop_details (Anthropic)"),
+    ROW(strange, 0, 1, NULL,
+        "what readers must skip comes first: unknown events, deltas and members, choices that are "
+        "empty"),
     GROUP("Reasoning"),
     ROW(reasoning_field, FIELD_CONTENT, FIELD_REASONING, fields,
         "where OpenAI-like servers put it; both: the same text in two members"),
@@ -428,7 +433,7 @@ static bool rule_add(struct span object, struct text *why)
     struct span key, value;
     bool good = true;
     while (good && scan_next(&s, &key, &value)) {
-        char word[1024];
+        char word[2048];
         size_t n = scan_string(value, word, sizeof word);
         struct knobs trial = knobs_default;
         if (span_is(key, "n")) {

@@ -11,6 +11,8 @@
  */
 #include "standin.h"
 
+#include <stdlib.h>
+
 /* ---- names ---- */
 
 bool next_model(const char **at, struct span *name)
@@ -429,10 +431,13 @@ static int64_t one(const struct conn *c, const struct request *r, struct span id
     size_t n = 0;
     struct span name;
     for (size_t i = 0; i < id.n && n + 1 < sizeof word; i++) {
-        unsigned code = (unsigned char)id.p[i];
-        if (id.p[i] == '%' && id.n - i > 2 && sscanf(id.p + i + 1, "%2x", &code) == 1)
-            i += 2;
-        word[n++] = (char)code;
+        char hex[3] = {0};
+        word[n++] = id.p[i];
+        if (id.p[i] != '%' || id.n - i < 3)
+            continue;
+        memcpy(hex, id.p + i + 1, 2);
+        word[n - 1] = (char)strtoul(hex, NULL, 16);
+        i += 2;
     }
     while (next_model(&at, &name)) {
         if (name.n != n || memcmp(name.p, word, n) != 0)

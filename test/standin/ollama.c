@@ -119,6 +119,13 @@ void ollama_event(struct conn *c, struct text *t, const struct text *words, bool
     end_line(c, t);
 }
 
+void ollama_strange(struct conn *c, struct text *t)
+{
+    add_line(c, t, NULL, NULL, 0, 0);
+    text_lit(t, ",\"future\":[{\"done\":true}]");
+    end_line(c, t);
+}
+
 void ollama_call(struct conn *c, struct text *t, const struct call_step *step)
 {
     add_line(c, t, NULL, NULL, step->call, c->k.call_joined ? c->plan->calls_used : step->call + 1);

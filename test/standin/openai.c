@@ -169,11 +169,27 @@ void openai_empty(struct conn *c, struct text *t)
         chunk(c, t, i, c->dialect == OPENAI ? "\"content\":\"\"" : "\"text\":\"\"", NULL, "null");
 }
 
+/* Some servers send a chunk without choices, and without usage, before the first real one. */
+void openai_strange(struct conn *c, struct text *t)
+{
+    sse_open(c, t, NULL);
+    add_id(c, t, "chat.completion.chunk");
+    text_lit(t, "\"choices\":[],\"prompt_filter_results\":[{\"prompt_index\":0}],\"x\":{}");
+    sse_close(c, t);
+}
+
+static const char *content_name(const struct conn *c)
+{
+    return c->dialect == OPENAI_TEXT ? "\"text\":\""
+           : c->k.refusal            ? "\"refusal\":\""
+                                     : "\"content\":\"";
+}
+
 void openai_event(struct conn *c, struct text *t, const struct text *words, bool reasoning)
 {
     for (int64_t i = 0; i < c->choices; i++) {
         if (!reasoning) {
-            chunk(c, t, i, c->dialect == OPENAI ? "\"content\":\"" : "\"text\":\"", words, "null");
+            chunk(c, t, i, content_name(c), words, "null");
         } else if (c->k.reasoning_field != FIELD_BOTH) {
             chunk(c, t, i,
                   c->k.reasoning_field == FIELD_CONTENT ? "\"reasoning_content\":\""
@@ -278,11 +294,12 @@ static void whole_message(struct conn *c, struct text *t, const struct text *wor
                           const struct text *thoughts)
 {
     bool only_calls = c->plan && c->plan->calls_used > 0 && words->len == 0;
+    bool content = (!only_calls || c->k.call_content == CONTENT_EMPTY) && !c->k.refusal;
     text_lit(t, ",\"message\":{\"role\":\"assistant\"");
-    if (!only_calls || c->k.call_content == CONTENT_EMPTY) {
+    if (content) {
         text_lit(t, ",");
         word_string(t, "content", words);
-    } else if (c->k.call_content == CONTENT_NULL) {
+    } else if (c->k.call_content == CONTENT_NULL || c->k.refusal) {
         text_lit(t, ",\"content\":null");
     }
     if (thoughts->len && c->k.reasoning_field != FIELD_REASONING) {
@@ -294,7 +311,13 @@ static void whole_message(struct conn *c, struct text *t, const struct text *wor
         word_string(t, "reasoning", thoughts);
     }
     add_calls(c, t);
-    text_lit(t, ",\"refusal\":null}");
+    if (c->k.refusal) {
+        text_lit(t, ",");
+        word_string(t, "refusal", words);
+        text_lit(t, "}");
+    } else {
+        text_lit(t, ",\"refusal\":null}");
+    }
 }
 
 void openai_whole(struct conn *c, struct text *t, const struct text *words,

@@ -15,6 +15,7 @@
 
 #define DEEP    12
 #define MEMBERS 64
+#define LONG    (256u << 10) /* a schema that names itself often would else grow for ever */
 
 struct maker {
     struct span root;
@@ -198,7 +199,7 @@ static void make(struct maker *m, struct span schema)
 {
     static const char *const choices[] = {"anyOf", "oneOf", "allOf"};
     struct span value;
-    if (m->depth == DEEP) {
+    if (m->depth == DEEP || m->t->len > LONG) {
         text_lit(m->t, "null");
         return;
     }

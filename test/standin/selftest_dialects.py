@@ -384,6 +384,20 @@ def test_generations_and_abilities(s):
     refused(s, "chat", '"demo" does not support thinking', think=True)
 
 
+def test_refusals_and_strange_things(s):
+    message = whole(s, "openai", "demo+refusal")["choices"][0]["message"]
+    assert message["content"] is None and message["refusal"] == SENTENCE
+    body = infer(s.port, "openai", "demo+refusal", True)[2]
+    assert "".join(c["choices"][0]["delta"].get("refusal", "") for c in chunks(body)) == SENTENCE
+    reply = whole(s, "anthropic", "demo+refusal")
+    assert reply["stop_reason"] == "refusal" and reply["stop_details"]["category"]
+    assert b'"stop_reason":"refusal","stop_details":{' in infer(s.port, "anthropic", "demo+refusal", True)[2]
+    for d in PATHS:
+        body = infer(s.port, d, "demo+strange", True)[2]
+        assert text_of(d, body.replace(b'"text":"not this"', b'"a":1')) == SENTENCE and (
+            b"future" in body or b'"choices":[],"prompt_filter' in body)
+
+
 # ---- JSON ----
 
 def test_answers_in_json(s):

@@ -144,7 +144,7 @@ struct knobs {
     /* size and time */
     int64_t events, size, tokens, prompt_tokens, cached, reasoning, words, stamp;
     int64_t head_ms, first_ms, gap_ms;
-    int64_t reasoning_field, redacted, no_signature;
+    int64_t reasoning_field, redacted, no_signature, refusal, strange;
     /* tools and answers in JSON */
     int64_t call, call_name, call_args, call_text, call_fragments, call_first, call_index, call_id;
     int64_t call_args_object, call_args_bad, call_empty_args, call_repeat_name, call_content;
@@ -418,12 +418,14 @@ bool path_ends(struct span path, const char *suffix);
 
 void openai_start(struct conn *c, struct text *t);
 void openai_empty(struct conn *c, struct text *t);
+void openai_strange(struct conn *c, struct text *t);
 void openai_event(struct conn *c, struct text *t, const struct text *words, bool reasoning);
 void openai_call(struct conn *c, struct text *t, const struct call_step *step);
 void openai_finish(struct conn *c, struct text *t);
 void openai_whole(struct conn *c, struct text *t, const struct text *words,
                   const struct text *thoughts);
 void anthropic_start(struct conn *c, struct text *t);
+void anthropic_strange(struct conn *c, struct text *t);
 void anthropic_event(struct conn *c, struct text *t, const struct text *words, bool reasoning);
 void anthropic_call(struct conn *c, struct text *t, const struct call_step *step);
 void anthropic_finish(struct conn *c, struct text *t);
@@ -431,6 +433,7 @@ void anthropic_whole(struct conn *c, struct text *t, const struct text *words,
                      const struct text *thoughts);
 bool anthropic_signed(struct span signature, const struct text *thinking); /* by us, for this? */
 bool anthropic_redacted(struct span data);
+void ollama_strange(struct conn *c, struct text *t);
 void ollama_event(struct conn *c, struct text *t, const struct text *words, bool reasoning);
 void ollama_call(struct conn *c, struct text *t, const struct call_step *step);
 void ollama_last(struct conn *c, struct text *t);

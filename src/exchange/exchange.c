@@ -171,6 +171,7 @@ static void end_attempt(struct exchange *x, enum outcome o)
                         .wall_us = io_wall_us(x->env->loop),
                         .latency_us = now - x->attempt_us,
                         .retry_after_ms = x->retry_after_ms,
+                        .model = x->model,
                     },
                     x->env->rng);
 }
@@ -448,6 +449,7 @@ static enum step plan(struct exchange *x)
     switch (admit_somewhere(x, &wait_ms)) {
     case ADMIT_GO:
         x->slot = true;
+        x->cold = provider_is_cold(x->p, x->model, x->attempt_us);
         exchange_go(x, EX_SEND);
         return STEP_AGAIN;
     case ADMIT_BUSY:
@@ -605,8 +607,7 @@ static enum step send_request(struct exchange *x)
 
 static uint64_t first_token_limit(const struct exchange *x)
 {
-    return provider_is_cold(x->p, x->attempt_us) ? x->p->limits.cold_ms
-                                                 : x->p->limits.first_token_ms;
+    return x->cold ? x->p->limits.cold_ms : x->p->limits.first_token_ms;
 }
 
 static enum step await_head(struct exchange *x)

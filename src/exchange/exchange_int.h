@@ -89,12 +89,14 @@ struct exchange {
     size_t n_attempts; /* those that were only looked at, too */
     size_t calls;      /* those that were not */
     struct list queue_node;
+    unsigned overtaken;    /* times, in the queue: see queue.c */
     struct list live_node; /* env->live */
 
     /* the attempt */
     const struct provider *p;
     struct dialect_target up;
     bool slot; /* a slot of p is ours */
+    bool cold; /* the model had to be loaded, as far as was known when the attempt began */
     struct http_call *call;
     struct buf body; /* request to the upstream; freed at commit */
     struct buf path;

@@ -317,6 +317,17 @@ static void tell_health(struct provider_cell *c, const struct provider_report *r
         c->available = false;
 }
 
+/* What Ollama has in memory after a good call. A change means that something may have left it. */
+static void tell_memory(const struct provider *p, strv model)
+{
+    uint64_t hash = strv_hash(model, 0) | 1;
+    if (p->kind != PROVIDER_OLLAMA || model.len == 0)
+        return;
+    if (p->cell->last_model != hash)
+        p->cell->ask_loaded = true;
+    p->cell->last_model = hash;
+}
+
 void provider_report(const struct provider *p, const struct provider_report *r, struct rng *rng)
 {
     struct provider_cell *c = p->cell;
@@ -338,19 +349,51 @@ void provider_report(const struct provider *p, const struct provider_report *r, 
     }
     tell_breaker(p, r, failed, rng);
     tell_health(c, r, failed);
+    if (r->outcome == OUTCOME_OK)
+        tell_memory(p, r->model);
     wake_all(c);
     pthread_mutex_unlock(&c->lock);
 }
 
-bool provider_is_cold(const struct provider *p, int64_t now_us)
+/* What the server says of the model; of one that it does not list, nothing. */
+static enum provider_warmth told_warmth(const struct provider *p, strv model)
+{
+    enum provider_warmth warmth = PROVIDER_WARMTH_UNKNOWN;
+    struct provider_models *m = provider_models_get(p->cell);
+    for (size_t i = 0; m != NULL && m->loaded_known && i < m->n; i++)
+        if (strv_eq_cstr(model, m->items[i].name)) /* the plan has the provider's own spelling */
+            warmth = m->items[i].loaded ? PROVIDER_WARM : PROVIDER_COLD;
+    provider_models_unref(m);
+    return warmth;
+}
+
+bool provider_has_loaded(const struct provider *p, strv model, bool *told)
+{
+    *told = false;
+    if (p->kind != PROVIDER_OLLAMA)
+        return true;
+    pthread_mutex_lock(&p->cell->lock);
+    bool last = p->cell->last_model == (strv_hash(model, 0) | 1);
+    pthread_mutex_unlock(&p->cell->lock);
+    *told = told_warmth(p, model) == PROVIDER_WARM;
+    return last;
+}
+
+bool provider_is_cold(const struct provider *p, strv model, int64_t now_us)
 {
     struct provider_cell *c = p->cell;
-    if (p->kind == PROVIDER_LLAMA_SERVER || p->kind == PROVIDER_ANTHROPIC)
-        return false; /* up means loaded */
+    bool told;
+    if (p->kind == PROVIDER_ANTHROPIC)
+        return false;
     pthread_mutex_lock(&c->lock);
-    bool cold = c->last_success_us == 0 || now_us - c->last_success_us > WARM_US;
+    bool recent = c->last_success_us != 0 && now_us - c->last_success_us <= WARM_US;
     pthread_mutex_unlock(&c->lock);
-    return cold;
+    if (p->kind == PROVIDER_OLLAMA && recent && provider_has_loaded(p, model, &told))
+        return false;
+    enum provider_warmth warmth = told_warmth(p, model);
+    if (warmth != PROVIDER_WARMTH_UNKNOWN)
+        return warmth == PROVIDER_COLD;
+    return p->kind != PROVIDER_LLAMA_SERVER && !recent; /* of the engine, up means loaded */
 }
 
 void provider_set_state(struct provider_cell *c, enum provider_state state, const char *problem)

@@ -384,12 +384,12 @@ static void health_learns_from_calls(void **state)
 static void cold_and_warm(void **state)
 {
     struct world *w = *state;
-    assert_true(provider_is_cold(&w->p, w->now));
+    assert_true(provider_is_cold(&w->p, STRV("m"), w->now));
     call(w, OUTCOME_OK);
-    assert_false(provider_is_cold(&w->p, w->now + 300 * S));
-    assert_true(provider_is_cold(&w->p, w->now + 300 * S + 1));
+    assert_false(provider_is_cold(&w->p, STRV("m"), w->now + 300 * S));
+    assert_true(provider_is_cold(&w->p, STRV("m"), w->now + 300 * S + 1));
     w->p.kind = PROVIDER_LLAMA_SERVER;
-    assert_false(provider_is_cold(&w->p, w->now + 9999 * S));
+    assert_false(provider_is_cold(&w->p, STRV("m"), w->now + 9999 * S));
 }
 
 /* ---- the registry ---- */
@@ -460,7 +460,7 @@ static void *many_calls(void *arg)
         if (trial)
             note_most(&crowd->trials_most, atomic_fetch_add(&crowd->trials, 1) + 1);
         note_most(&crowd->most, atomic_fetch_add(&crowd->inside, 1) + 1);
-        (void)provider_is_cold(&crowd->p, now);
+        (void)provider_is_cold(&crowd->p, STRV("m"), now);
         atomic_fetch_sub(&crowd->inside, 1);
         if (trial)
             atomic_fetch_sub(&crowd->trials, 1);

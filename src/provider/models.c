@@ -281,7 +281,8 @@ static void inherit(struct provider_models *m, const struct provider_models *old
         }
         if (then == NULL || strcmp(then->digest, now->digest) != 0)
             continue;
-        now->loaded = now->loaded || then->loaded;
+        if (old->loaded_known)
+            now->loaded = then->loaded;
         if (!then->shown)
             continue;
         uint32_t said = now->has | now->lacks;
@@ -408,12 +409,16 @@ static int64_t context_of(const struct provider *p, const struct provider_model 
     return context;
 }
 
-static enum provider_warmth warmth_of(const struct provider_models *m,
+static enum provider_warmth warmth_of(const struct provider *p, const struct provider_models *m,
                                       const struct provider_model *known)
 {
-    if (known != NULL && known->loaded)
+    bool told;
+    if (known == NULL)
+        return PROVIDER_WARMTH_UNKNOWN;
+    if (known->loaded ||
+        (p->kind == PROVIDER_OLLAMA && provider_has_loaded(p, strv_of(known->name), &told)))
         return PROVIDER_WARM;
-    return known != NULL && m->loaded_known ? PROVIDER_COLD : PROVIDER_WARMTH_UNKNOWN;
+    return m->loaded_known ? PROVIDER_COLD : PROVIDER_WARMTH_UNKNOWN;
 }
 
 static bool facts_of_one(const struct provider *p, strv model, struct arena *arena,
@@ -430,7 +435,7 @@ static bool facts_of_one(const struct provider *p, strv model, struct arena *are
         .exact = has ? arena_strv(arena, name != NULL ? strv_of(name) : model) : STRV_NONE,
         .remote = is_remote(p, model, known),
         .context = context_of(p, known),
-        .warmth = warmth_of(m, known),
+        .warmth = warmth_of(p, m, known),
         .full = glance.full,
         .calls = glance.calls,
     };

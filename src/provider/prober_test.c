@@ -22,7 +22,37 @@ struct server {         /* one per provider: answers every request with the same
     const char *answer; /* NULL = nothing */
     unsigned asked;
     char head[512]; /* the last request */
+    char log[1024]; /* "GET /api/tags" of all of them, with bodies */
+    struct {
+        const char *path,
+            *body; /* what is answered at other paths; NULL = 404, "" = nothing at all */
+    } routes[4];
 };
+
+static bool is_whole(strv got)
+{
+    if (strv_starts(got, STRV("POST ")))
+        return strv_ends(got, STRV("}"));
+    return got.len >= 4 && strv_ends(got, STRV("\r\n\r\n"));
+}
+
+/* What a server with routes answers: its own body, or 404. */
+static const char *find_route(const struct server *s, char out[2048])
+{
+    for (size_t i = 0; i < 4 && s->routes[i].path != NULL; i++) {
+        size_t n = strlen(s->routes[i].path);
+        if (strncmp(s->head, s->routes[i].path, n) != 0 || s->head[n] != ' ')
+            continue;
+        if (s->routes[i].body == NULL)
+            return ERROR_404;
+        if (s->routes[i].body[0] == '\0')
+            return NULL;
+        snprintf(out, 2048, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n%s",
+                 strlen(s->routes[i].body), s->routes[i].body);
+        return out;
+    }
+    return s->answer;
+}
 
 struct world {
     struct io_loop *loop;
@@ -37,13 +67,21 @@ static void answer(void *arg, struct fake_peer *peer)
 {
     struct server *s = arg;
     strv got = fake_peer_received(peer);
-    if (got.len < 4 || !strv_ends(got, STRV("\r\n\r\n")))
+    char text[2048];
+    if (!is_whole(got))
         return;
     s->asked++;
     snprintf(s->head, sizeof s->head, STRV_FMT, STRV_ARG(got));
+    size_t at = strlen(s->log);
+    const char *body = strstr(s->head, "\r\n\r\n");
+    snprintf(s->log + at, sizeof s->log - at, "%s%.*s%s", at > 0 ? ", " : "",
+             (int)strcspn(strchr(s->head, ' ') + 1, " ") + (int)(strchr(s->head, ' ') - s->head) +
+                 1,
+             s->head, body != NULL ? body + 4 : "");
     fake_peer_eat(peer, got.len);
-    if (s->answer != NULL)
-        fake_peer_send_cstr(peer, s->answer);
+    const char *answer = find_route(s, text);
+    if (answer != NULL)
+        fake_peer_send_cstr(peer, answer);
 }
 
 static void on_peer(void *arg, struct fake_peer *peer)
@@ -283,6 +321,170 @@ static void refused_memory_is_a_failed_probe(void **state)
     }
 }
 
+/* ---- further questions ---- */
+
+static const char two_models[] =
+    "{\"models\":[{\"name\":\"a\",\"digest\":\"1\"},{\"name\":\"b:7b\",\"digest\":\"2\"},"
+    "{\"name\":\"c\",\"capabilities\":[\"completion\"]},{\"name\":\"d-cloud\"}]}";
+
+static void be_ollama(struct world *w)
+{
+    struct server *s = &w->servers[0];
+    w->p[0].kind = PROVIDER_OLLAMA;
+    w->p[0].dialect = dialect_get(LLM_OLLAMA);
+    s->routes[0].path = "GET /api/tags";
+    s->routes[0].body = two_models;
+    s->routes[1].path = "GET /api/ps";
+    s->routes[1].body = "{\"models\":[{\"name\":\"a:latest\"}]}";
+    s->routes[2].path = "POST /api/show";
+    s->routes[2].body = "{\"capabilities\":[\"completion\",\"tools\"]}";
+}
+
+static void an_ollama_tells_what_is_loaded_and_what_each_can(void **state)
+{
+    struct world *w = *state;
+    struct arena arena;
+    struct provider_facts f;
+    arena_init(&arena, 256, 4096);
+    be_ollama(w);
+    set(w, 1, true);
+    expect(w, 0, true, "");
+    assert_string_equal(w->servers[0].log, "GET /api/tags, GET /api/ps, POST /api/show{\"model\":"
+                                           "\"a\"}, POST /api/show{\"model\":\"b:7b\"}");
+    assert_true(provider_model_facts(&w->p[0], STRV("b:7b"), &arena, &f));
+    assert_int_equal(f.has, LLM_NEED_TOOLS);
+    assert_int_equal(f.warmth, PROVIDER_COLD);
+    assert_true(provider_model_facts(&w->p[0], STRV("a"), &arena, &f));
+    assert_int_equal(f.warmth, PROVIDER_WARM);
+    w->servers[0].log[0] = '\0';
+    fake_advance(w->loop, INTERVAL_MS); /* what is known is not asked again */
+    assert_string_equal(w->servers[0].log, "GET /api/tags, GET /api/ps");
+    arena_fini(&arena);
+}
+
+static void a_list_of_many_silent_models_is_asked_bit_by_bit(void **state)
+{
+    struct world *w = *state;
+    static char many[2000];
+    size_t at = (size_t)snprintf(many, sizeof many, "{\"models\":[");
+    for (int i = 0; i < 20; i++)
+        at += (size_t)snprintf(many + at, sizeof many - at, "%s{\"name\":\"m%d\"}",
+                               i > 0 ? "," : "", i);
+    snprintf(many + at, sizeof many - at, "]}");
+    be_ollama(w);
+    w->servers[0].routes[0].body = many;
+    set(w, 1, true);
+    assert_int_equal(w->servers[0].asked, 2 + 8);
+    fake_advance(w->loop, INTERVAL_MS);
+    assert_int_equal(w->servers[0].asked, 2 * (2 + 8));
+    fake_advance(w->loop, INTERVAL_MS);
+    assert_int_equal(w->servers[0].asked, 3 * 2 + 20);
+    fake_advance(w->loop, INTERVAL_MS);
+    assert_int_equal(w->servers[0].asked, 4 * 2 + 20);
+}
+
+static void what_is_refused_is_not_asked_again(void **state)
+{
+    struct world *w = *state;
+    be_ollama(w);
+    w->servers[0].routes[1].body = NULL;
+    w->servers[0].routes[2].body = NULL;
+    set(w, 1, true);
+    expect(w, 0, true, ""); /* the list decides */
+    assert_int_equal(w->servers[0].asked, 4);
+    w->servers[0].log[0] = '\0';
+    fake_advance(w->loop, INTERVAL_MS);
+    assert_string_equal(w->servers[0].log, "GET /api/tags");
+}
+
+static void a_further_question_without_an_answer_does_no_harm(void **state)
+{
+    struct world *w = *state;
+    be_ollama(w);
+    w->servers[0].routes[1].body = "";
+    set(w, 1, true);
+    expect(w, 0, true, "");
+    fake_advance(w->loop, 5000);
+    expect(w, 0, true, "");
+    w->servers[0].log[0] = '\0';
+    fake_advance(w->loop, INTERVAL_MS - 5000); /* the next list is not late */
+    assert_string_equal(w->servers[0].log, "GET /api/tags, GET /api/ps");
+}
+
+static void memory_is_asked_for_after_a_call_that_changed_it(void **state)
+{
+    struct world *w = *state;
+    uint64_t ms;
+    be_ollama(w);
+    set(w, 1, true);
+    w->servers[0].log[0] = '\0';
+    assert_int_equal(provider_admit(&w->p[0], 5, &ms), ADMIT_GO);
+    provider_report(&w->p[0],
+                    &(struct provider_report){
+                        .outcome = OUTCOME_OK, .now_us = 9, .latency_us = 4, .model = STRV("b:7b")},
+                    NULL);
+    w->servers[0].routes[1].body = "{\"models\":[{\"name\":\"b:7b\"}]}";
+    fake_advance(w->loop, 500);
+    assert_string_equal(w->servers[0].log, "GET /api/ps");
+    assert_false(provider_is_cold(&w->p[0], STRV("b:7b"), 10));
+    assert_true(provider_is_cold(&w->p[0], STRV("a"), 10));
+    fake_advance(w->loop, 500);
+    assert_string_equal(w->servers[0].log, "GET /api/ps"); /* once */
+    fake_advance(w->loop, INTERVAL_MS - 1000);             /* and the list comes when it was due */
+    assert_string_equal(w->servers[0].log, "GET /api/ps, GET /api/tags, GET /api/ps");
+}
+
+static void openai_s_kin_beside_its_base_path(void **state)
+{
+    struct world *w = *state;
+    struct server *s = &w->servers[0];
+    w->p[0].upstream.url.path = "/v1";
+    s->routes[0].path = "GET /v1/models";
+    s->routes[0].body = "{\"data\":[{\"id\":\"m\",\"owned_by\":\"llamacpp\"}]}";
+    s->routes[1].path = "GET /props";
+    s->routes[1].body = "{\"total_slots\":3}";
+    s->routes[2].path = "GET /slots";
+    s->routes[2].body = "[{\"is_processing\":true}]";
+    set(w, 1, true);
+    expect(w, 0, true, "");
+    assert_string_equal(s->log, "GET /v1/models, GET /props, GET /slots");
+    assert_int_equal(w->p[0].cell->slots_seen, 3);
+    assert_int_equal(w->p[0].cell->busy, 1);
+    s->routes[0].body = "{\"data\":[{\"id\":\"m\",\"owned_by\":\"vllm\"}]}";
+    s->routes[1].path = "GET /metrics";
+    s->routes[1].body = "vllm:num_requests_running 5\nvllm:num_requests_waiting 6\n";
+    s->log[0] = '\0';
+    fake_advance(w->loop, INTERVAL_MS);
+    assert_string_equal(s->log, "GET /v1/models, GET /metrics");
+    assert_int_equal(w->p[0].cell->busy, 5);
+    assert_int_equal(w->p[0].cell->queued, 6);
+}
+
+static void every_server_under_a_name_is_asked(void **state)
+{
+    struct world *w = *state;
+    struct provider row = w->p[0];
+    row.instances = w->p;
+    row.n_instances = 3;
+    provider_prober_set(w->prober, &row, 1, true, keep, w);
+    fake_run(w->loop);
+    for (size_t i = 0; i < 3; i++)
+        expect(w, i, true, "");
+}
+
+static void refused_memory_in_further_questions(void **state)
+{
+    struct world *w = *state;
+    be_ollama(w);
+    for (uint64_t nth = 1; nth < 80; nth++) {
+        mem_fail_at(nth, false);
+        set(w, 1, true);
+        mem_fail_at(0, false);
+        fake_advance(w->loop, INTERVAL_MS);
+        expect(w, 0, true, "");
+    }
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_world, close_world)
 
 int main(void)
@@ -299,6 +501,14 @@ int main(void)
         TEST(after_a_failure_it_asks_sooner),
         TEST(a_new_set_takes_over_at_once),
         TEST(refused_memory_is_a_failed_probe),
+        TEST(an_ollama_tells_what_is_loaded_and_what_each_can),
+        TEST(a_list_of_many_silent_models_is_asked_bit_by_bit),
+        TEST(what_is_refused_is_not_asked_again),
+        TEST(a_further_question_without_an_answer_does_no_harm),
+        TEST(memory_is_asked_for_after_a_call_that_changed_it),
+        TEST(openai_s_kin_beside_its_base_path),
+        TEST(every_server_under_a_name_is_asked),
+        TEST(refused_memory_in_further_questions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

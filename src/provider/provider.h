@@ -214,6 +214,11 @@ struct provider_cell {
         int64_t num_ctx;
     } asked[PROVIDER_ASKED_MAX];
     unsigned asked_n; /* next to be overwritten when all are taken */
+    /* Ollama: the model of the last good call, a hash; it is in memory whatever the last list said. 0 = the
+     * server has told itself since */
+    uint64_t last_model;
+    bool
+        ask_loaded; /* the last call was for another model than the one before: memory has changed */
 };
 
 /* Find or make. NULL: memory refused, or PROVIDERS_MAX cells exist. Cells live until the program's end. */
@@ -239,6 +244,7 @@ struct provider_report {
         latency_us; /* since provider_admit(): now_us - latency_us is the now_us it was given, and
                                    tells a trial call from one that was under way before the breaker opened */
     uint64_t retry_after_ms; /* told by the provider; 0 = not */
+    strv model;              /* that was asked */
 };
 /* Gives the slot back and lets breaker and health learn. `rng` jitters the open time. */
 void provider_report(const struct provider *p, const struct provider_report *r, struct rng *rng);
@@ -256,8 +262,12 @@ struct provider_glance {
     int64_t calls; /* in progress there, ours and others', and waiting */
 };
 void provider_look(const struct provider *p, int64_t now_us, struct provider_glance *out);
-/* No success in the last five minutes (Ollama's keep_alive): the model may have to be loaded first. */
-bool provider_is_cold(const struct provider *p, int64_t now_us);
+/* The model may have to be loaded first: the server says so, or else there was no success in the last five
+ * minutes (Ollama's keep_alive). */
+bool provider_is_cold(const struct provider *p, strv model, int64_t now_us);
+/* A call for this model makes no other one leave the memory: it was the last one called, or (`told`) is in
+ * memory by the server's own words. Always true where one model is all there is. */
+bool provider_has_loaded(const struct provider *p, strv model, bool *told);
 /* problem: constant text or NULL. A process that has just come up starts with a clean sheet: the breaker is
  * closed. */
 void provider_set_state(struct provider_cell *cell, enum provider_state state, const char *problem);
@@ -299,6 +309,13 @@ void provider_each_model(const struct provider *p, const struct provider_models 
 bool provider_models_take(struct provider_cell *cell, enum provider_kind kind, strv body,
                           struct err *err);
 const char *provider_models_path(enum provider_kind kind); /* "/v1/models", "/api/tags" */
+/* What else servers tell; false = the body teaches nothing. See learn.c. */
+bool provider_learn_loaded(struct provider_cell *cell, strv body);            /* /api/ps */
+bool provider_learn_shown(struct provider_cell *cell, strv model, strv body); /* /api/show */
+bool provider_learn_silent(struct provider_cell *cell, strv model); /* ... has nothing to say */
+bool provider_learn_props(struct provider_cell *cell, strv body);   /* llama-server's /props */
+bool provider_learn_slots(struct provider_cell *cell, strv body);   /* and /slots */
+bool provider_learn_metrics(struct provider_cell *cell, strv body); /* vLLM's /metrics */
 /* Is `model` the provider's: in its static list or its known list? Ollama names compare without case and
  * with ":latest" implied. *exact (may be NULL) gets the spelling the provider knows; it lives as long as the
  * arena. *remote (may be NULL): the model is really served elsewhere, or an Ollama has not told yet where

@@ -19,6 +19,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/json_mend.h"
+#include "base/json_word.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/media.h"

@@ -129,24 +129,6 @@ enum json_mend_result json_mend_end(struct json_mend *m, struct buf *out)
     return m->failed ? JSON_MEND_FAILED : m->changed ? JSON_MEND_FIXED : JSON_MEND_OK;
 }
 
-/* ---- letters ---- */
-
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static bool is_name(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || is_digit(c);
-}
-
-/* Of a number, true, a word without quotes. */
-static bool is_word(char c)
-{
-    return is_name(c) || c == '+' || c == '-' || c == '.';
-}
-
 /* How many bytes of text pass as they are because a string is open. Only to be quick. */
 static size_t plain_run(const struct json_mend *m, strv text)
 {
@@ -366,7 +348,7 @@ static bool in_start(struct json_mend *m, char c, struct buf *out)
         wrap(m, out);
         return false;
     }
-    if (is_word(c)) {
+    if (json_word_letter(c)) {
         m->state = TOKEN;
         return false;
     }
@@ -400,7 +382,7 @@ static bool in_info(struct json_mend *m, char c, struct buf *out)
         return false;
     }
     note(m, c);
-    if (!is_word(c) || m->held > 32)
+    if (!json_word_letter(c) || m->held > 32)
         start_raw(m, out);
     return true;
 }
@@ -462,7 +444,7 @@ static bool in_key(struct json_mend *m, char c, struct buf *out)
     m->changed |= c != '"';
     if (c == ',')
         return true; /* one too many */
-    if (c != '"' && c != '\'' && c != '$' && !is_name(c))
+    if (c != '"' && c != '\'' && c != '$' && !json_name_letter(c))
         return fail(m, out);
     m->in_key = m->staged = true;
     begin_string(m, c == '\'' ? c : '"', out);
@@ -474,7 +456,7 @@ static bool in_key(struct json_mend *m, char c, struct buf *out)
 
 static bool in_bare_key(struct json_mend *m, char c, struct buf *out)
 {
-    if (is_name(c) || c == '$' || c == '-' || c == '.') {
+    if (json_name_letter(c) || c == '$' || c == '-' || c == '.') {
         put_char(m, c, out);
         return true;
     }
@@ -541,7 +523,7 @@ static bool in_value(struct json_mend *m, char c, struct buf *out)
     case '`':
         return close_fence(m, out);
     default:
-        if (!is_word(c))
+        if (!json_word_letter(c))
             return fail(m, out);
         m->state = TOKEN;
         return false;
@@ -559,7 +541,7 @@ static bool in_after(struct json_mend *m, char c, struct buf *out)
     if (c == '`')
         return close_fence(m, out);
     bool quoted = c == '"' || c == '\'';
-    bool another = quoted || (!in_object(m) && (c == '{' || c == '[' || is_digit(c)));
+    bool another = quoted || (!in_object(m) && (c == '{' || c == '[' || (c >= '0' && c <= '9')));
     if (m->mismatched || (c != ',' && (m->worded || !another)))
         return fail(m, out);
     m->worded = false;
@@ -780,7 +762,7 @@ static bool in_finished(struct json_mend *m, char c, struct buf *out)
 
 static bool in_token(struct json_mend *m, char c, struct buf *out)
 {
-    if (!is_word(c)) {
+    if (!json_word_letter(c)) {
         end_token(m, false, out);
         return false;
     }
@@ -795,108 +777,11 @@ static bool in_token(struct json_mend *m, char c, struct buf *out)
     return true;
 }
 
-/* `cut`: the text ends here, the word may lack its end. */
-static strv read_name(strv word, bool cut)
-{
-    static const struct {
-        const char *name, *json;
-        bool number;
-    } names[] = {
-        {"true", "true", false},      {"True", "true", false}, {"false", "false", false},
-        {"False", "false", false},    {"null", "null", false}, {"None", "null", false},
-        {"undefined", "null", false}, {"NaN", "null", true},   {"Infinity", "null", true},
-        {"inf", "null", true},
-    };
-    bool sign = word.len > 1 && (word.ptr[0] == '-' || word.ptr[0] == '+');
-    strv bare = strv_from(word, sign ? 1 : 0);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        strv name = strv_of(names[i].name);
-        if ((names[i].number || !sign) &&
-            (strv_eq_nocase(bare, name) || (cut && strv_starts(name, bare))))
-            return strv_of(names[i].json);
-    }
-    return STRV_NONE;
-}
-
-static size_t digits(strv v, size_t at)
-{
-    size_t n = 0;
-    while (at + n < v.len && is_digit(v.ptr[at + n]))
-        n++;
-    return n;
-}
-
-static strv join(char *text, size_t *n, strv part)
-{
-    if (part.len > 0)
-        memcpy(text + *n, part.ptr, part.len);
-    *n += part.len;
-    return (strv){text, *n};
-}
-
-/* text has room for the word and one more. A zero in front stays a riddle: octal, a postcode, a date? */
-static strv read_number(strv word, bool cut, char *text)
-{
-    size_t at = 0, n = 0;
-    double value;
-    if (word.ptr[0] == '-')
-        join(text, &n, STRV("-"));
-    at += word.ptr[0] == '-' || word.ptr[0] == '+';
-    size_t whole = digits(word, at);
-    if (whole > 1 && word.ptr[at] == '0')
-        return STRV_NONE;
-    join(text, &n, whole > 0 ? (strv){word.ptr + at, whole} : STRV("0"));
-    at += whole;
-    if (at < word.len && word.ptr[at] == '.') {
-        size_t part = digits(word, at + 1);
-        if (part > 0)
-            join(text, &n, (strv){word.ptr + at, part + 1});
-        whole += part;
-        at += part + 1;
-    }
-    if (at < word.len && (word.ptr[at] == 'e' || word.ptr[at] == 'E')) {
-        size_t sign = at + 1 < word.len && (word.ptr[at + 1] == '-' || word.ptr[at + 1] == '+');
-        size_t part = digits(word, at + 1 + sign);
-        if (part > 0)
-            join(text, &n, (strv){word.ptr + at, part + 1 + sign});
-        else if (!cut)
-            return STRV_NONE;
-        at += part + 1 + sign;
-    }
-    if (whole == 0 || at != word.len)
-        return STRV_NONE;
-    return strv_double((strv){text, n}, &value) ? (strv){text, n} : STRV("null");
-}
-
-/* A string without quotes, of one word. */
-static strv read_bare(strv word, char *text)
-{
-    size_t n = 0;
-    if (is_digit(word.ptr[0]))
-        return STRV_NONE;
-    for (size_t i = 0; i < word.len; i++)
-        if (!is_name(word.ptr[i]))
-            return STRV_NONE;
-    join(text, &n, STRV("\""));
-    join(text, &n, word);
-    return join(text, &n, STRV("\""));
-}
-
-/* The word as JSON; ptr NULL if it is not understood. */
-static strv read_token(const struct json_mend *m, bool cut, char *text)
-{
-    strv word = {m->word, m->word_len};
-    strv json = read_name(word, cut);
-    if (json.ptr == NULL)
-        json = read_number(word, cut, text);
-    return json;
-}
-
 static void end_token(struct json_mend *m, bool at_end, struct buf *out)
 {
-    char text[sizeof m->word + 2];
+    char room[JSON_WORD_ROOM];
     strv word = {m->word, m->word_len};
-    strv json = read_token(m, at_end && m->depth > 0, text);
+    strv json = json_word_value(word, at_end && m->depth > 0, room);
     if (m->depth == 0) {
         m->state = TOP_AFTER;
         if (json.ptr == NULL)
@@ -904,7 +789,7 @@ static void end_token(struct json_mend *m, bool at_end, struct buf *out)
         return;
     }
     if (json.ptr == NULL) {
-        json = read_bare(word, text);
+        json = json_word_quoted(word, room);
         m->worded = true;
     }
     if (json.ptr == NULL) {
@@ -923,7 +808,7 @@ static void end_token(struct json_mend *m, bool at_end, struct buf *out)
 /* The end of a text of which no container is open. */
 static void end_top(struct json_mend *m, struct buf *out)
 {
-    char text[sizeof m->word + 2];
+    char room[JSON_WORD_ROOM];
     if (m->state == DONE || m->state == FINISHED)
         return;
     m->changed = true;
@@ -938,7 +823,7 @@ static void end_top(struct json_mend *m, struct buf *out)
         buf_put_cstr(out, "\"}");
     } else if (m->word_len > 0) {
         wrap(m, out);
-        buf_put_strv(out, read_token(m, false, text));
+        buf_put_strv(out, json_word_value((strv){m->word, m->word_len}, false, room));
         pop(m, out);
     } else {
         buf_put_cstr(out, "{}");

@@ -39,6 +39,7 @@
 
 #include "base/buf.h"
 #include "base/json.h"
+#include "base/json_word.h"
 #include "base/strv.h"
 
 enum json_mend_result {
@@ -67,11 +68,11 @@ struct json_mend {
 
     uint16_t held; /* bytes in hold */
     uint8_t word_len, escape_len, part_len;
-    size_t repeat;   /* the last byte of hold, a blank, came that many times more */
-    char hold[256];  /* output not surely right yet; before the object: the text so far */
-    char word[120];  /* a number, true, ... until its end */
-    char escape[12]; /* \uD83D\uDE00 */
-    char part[4];    /* of a character */
+    size_t repeat;            /* the last byte of hold, a blank, came that many times more */
+    char hold[256];           /* output not surely right yet; before the object: the text so far */
+    char word[JSON_WORD_MAX]; /* a number, true, ... until its end */
+    char escape[12];          /* \uD83D\uDE00 */
+    char part[4];             /* of a character */
 };
 
 void json_mend_init(struct json_mend *m);

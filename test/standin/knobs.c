@@ -39,7 +39,7 @@ static const char *const usage_places[] = {"start", "delta", "both", "nulls", NU
 static const char *const usage_forms[] = {"full", "null_details", "no_details", "null", NULL};
 static const char *const owners[] = {"standin", "openai", "llamacpp", "vllm",
                                      "localai", "docker", NULL};
-static const char *const claudes[] = {"any", "4_5", "4_7", "5_5", NULL};
+static const char *const claudes[] = {"any", "4_5", "4_6", "4_7", "5_5", NULL};
 static const char *const id_kinds[] = {"any", "mistral", NULL};
 static const char *const any_text[] = {NULL}; /* the value is text; percent signs hide + : and % */
 

@@ -217,9 +217,9 @@ static enum claude claude_named(struct span name)
     static const struct {
         const char *part;
         enum claude claude;
-    } parts[] = {{"-5-5", CLAUDE_5_5}, {"-5-2", CLAUDE_5_5}, {"-5-1", CLAUDE_4_7},
-                 {"-4-8", CLAUDE_4_7}, {"-4-7", CLAUDE_4_7}, {"-4-6", CLAUDE_4_5},
-                 {"-4-5", CLAUDE_4_5}, {"-5", CLAUDE_4_7}};
+    } parts[] = {{"opus-5-5", CLAUDE_5_5}, {"sonnet-5-5", CLAUDE_5_5}, {"-4-8", CLAUDE_4_7},
+                 {"-4-7", CLAUDE_4_7},     {"-4-6", CLAUDE_4_6},       {"-4-5", CLAUDE_4_5},
+                 {"-5", CLAUDE_4_7}};
     if (!span_begins(name, "claude-"))
         return CLAUDE_ANY;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)

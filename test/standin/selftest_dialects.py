@@ -369,13 +369,14 @@ def test_signatures_are_judged(s):
 
 def test_generations_and_abilities(s):
     for claude, more, wanted in (
-            ("5_5", {"temperature": 1}, "deprecated"), ("5_5", {"thinking": {"type": "enabled", "budget_tokens": 1024},
+            ("5_5", {"temperature": 0.5}, "deprecated"), ("4_7", {"top_k": 3}, "deprecated"), ("5_5", {"thinking": {"type": "enabled", "budget_tokens": 1024},
                                                                "max_tokens": 2000}, "not supported"),
             ("5_5", {"tools": tools("anthropic"), "tool_choice": {"type": "any"}}, "forced"),
-            ("4_7", {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}, "prefill"),
+            ("4_6", {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}, "prefill"),
             ("4_5", {"thinking": {"type": "adaptive"}}, "adaptive")):
         refused(s, "anthropic", wanted, model="demo+claude=" + claude, **more)
-    fine(s, "anthropic", model="demo+claude=5_5", thinking={"type": "adaptive"})
+    fine(s, "anthropic", model="demo+claude=5_5", thinking={"type": "adaptive"}, temperature=1)
+    fine(s, "anthropic", model="demo+claude=4_6", thinking={"type": "adaptive"}, temperature=0.5)
     refused(s, "chat", '"demo" does not support thinking', model="demo+caps=completion", think=True)
     refused(s, "chat", "old-notools does not support tools", model="old-notools", tools=tools("chat"))
     fine(s, "chat", model="qwen-think", think="low", tools=tools("chat"))
@@ -687,6 +688,8 @@ def test_probes_of_local_servers(s):
     control(s, b"", "DELETE")
     assert 'waiting{engine="0",model_name="demo"} 0.0\n' in get(s, "/metrics", vllm)
     get(s, "/metrics", status=404)
+    assert get(s, "/health", vllm) == "" and get(s, "/health", llama) == {"status": "ok"}
+    assert get(s, "/readyz", "X-Standin: owner=localai\r\n") == "" and get(s, "/version", vllm)["version"]
     assert post(s, "/tokenize", {"content": "hi"})["tokens"] == [104, 105]
     assert post(s, "/tokenize", {"content": "hi", "with_pieces": True})["tokens"][0] == {"id": 104, "piece": "h"}
     assert post(s, "/tokenize", {"model": "demo", "prompt": "hi"})["count"] == 2

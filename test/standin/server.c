@@ -256,7 +256,13 @@ int64_t server_other(const struct conn *c, const struct request *r, struct text 
         return 200;
     }
     if (span_is(path, "/health") || span_is(path, "/v1/health")) {
-        text_lit(t, "{\"status\":\"ok\"}");
+        text_str(t, c->k.owner == OWNER_VLLM ? "" : "{\"status\":\"ok\"}");
+        return 200;
+    }
+    if (c->k.owner == OWNER_LOCALAI && (span_is(path, "/healthz") || span_is(path, "/readyz")))
+        return 200;
+    if (c->k.owner == OWNER_VLLM && span_is(path, "/version")) {
+        text_lit(t, "{\"version\":\"0.14.0\"}");
         return 200;
     }
     if (span_is(path, "/api/version")) {

@@ -12,6 +12,7 @@
 #include "standin.h"
 
 #include <stdarg.h>
+#include <stdlib.h>
 
 bool strict_say(struct strict *s, const char *form, ...)
 {
@@ -94,30 +95,38 @@ static bool ends_with_assistant(const struct strict *s)
     return span_is_string(scan_member(last, "role"), "assistant");
 }
 
-static bool sampling(struct strict *s, const char *name, struct span value)
+/* Defaults are let through: only the newer version's header refuses those, see strict_anthropic.c. */
+static bool sampling(struct strict *s, const char *name, struct span value, double usual)
 {
-    return value.p == NULL || strict_say(s, "`%s` is deprecated for this model.", name);
+    return span_null(value) || strtod(value.p, NULL) == usual ||
+           strict_say(s, "`%s` is deprecated for this model.", name);
 }
 
+/* What each generation took away. */
 static bool claude(struct strict *s, enum claude generation)
 {
     struct span type = scan_member(s->a->thinking, "type");
     if (generation == CLAUDE_4_5)
         return !span_is_string(type, "adaptive") ||
                strict_say(s, "adaptive thinking is not supported on this model");
-    if (span_is_string(type, "enabled") && generation == CLAUDE_5_5)
-        return strict_say(s, "\"thinking.type.enabled\" is not supported for this model. Use "
-                             "\"thinking.type.adaptive\" and \"output_config.effort\" to control "
-                             "thinking behavior.");
-    if (span_is_string(type, "disabled") && generation == CLAUDE_5_5)
-        return strict_say(s, "\"thinking.type.disabled\" is not supported for this model.");
-    if (forced_choice(s) && generation == CLAUDE_5_5)
-        return strict_say(s, "tool_choice: forced tool use is not supported on this model.");
     if (ends_with_assistant(s))
         return strict_say(s, "This model does not support assistant message prefill. The "
                              "conversation must end with a user message.");
-    return sampling(s, "temperature", s->a->temperature) && sampling(s, "top_p", s->a->top_p) &&
-           sampling(s, "top_k", s->a->top_k);
+    if (generation == CLAUDE_4_6)
+        return true;
+    if (!sampling(s, "temperature", s->a->temperature, 1) ||
+        !sampling(s, "top_p", s->a->top_p, 1) || !sampling(s, "top_k", s->a->top_k, -1))
+        return false;
+    if (generation == CLAUDE_4_7)
+        return true;
+    if (span_is_string(type, "enabled"))
+        return strict_say(s, "\"thinking.type.enabled\" is not supported for this model. Use "
+                             "\"thinking.type.adaptive\" and \"output_config.effort\" to control "
+                             "thinking behavior.");
+    if (span_is_string(type, "disabled"))
+        return strict_say(s, "\"thinking.type.disabled\" is not supported for this model.");
+    return !forced_choice(s) ||
+           strict_say(s, "tool_choice: forced tool use is not supported on this model.");
 }
 
 /* ---- */

@@ -184,6 +184,7 @@ static void block_open(struct conn *c, struct text *t, enum block kind)
     if (kind != BLOCK_THINKING)
         redacted_blocks(c, t);
     c->block.kind = kind;
+    c->thought = HASH_START; /* each block of thinking is signed for itself */
     if (kind == BLOCK_CALL)
         return; /* its start has the call's name, see anthropic_call() */
     block_event(

@@ -37,6 +37,7 @@ static const char *const bad_args[] = {"fine",  "truncated", "quotes", "comma",
 static const char *const bad_json[] = {"fine", "fence", "truncated", "prose", "mismatch", NULL};
 static const char *const usage_places[] = {"start", "delta", "both", "nulls", NULL};
 static const char *const usage_forms[] = {"full", "null_details", "no_details", "null", NULL};
+static const char *const usage_chunks[] = {"asked", "unasked", "bare", NULL};
 static const char *const owners[] = {"standin", "openai", "llamacpp", "vllm",
                                      "localai", "docker", NULL};
 static const char *const claudes[] = {"any", "4_5", "4_6", "4_7", "5_5", NULL};
@@ -86,9 +87,13 @@ static const struct row {
     ROW(strange, 0, 1, NULL,
         "what readers must skip comes first: unknown events, deltas and members, choices that are "
         "empty"),
+    ROW(nulls, 0, 1, NULL,
+        "members that are not used are there as null: refusal, tool_calls, reasoning_content .. "
+        "(OpenAI streams)"),
     GROUP("Reasoning"),
     ROW(reasoning_field, FIELD_CONTENT, FIELD_REASONING, fields,
         "where OpenAI-like servers put it; both: the same text in two members"),
+    ROW(reasoning_mixed, 0, 1, NULL, "reasoning and content take turns in a stream"),
     ROW(redacted, 0, 1, NULL, "this many redacted_thinking blocks behind the thinking (Anthropic)"),
     ROW(no_signature, 0, 1, NULL,
         "thinking blocks have an empty signature, and no signature_delta (Anthropic)"),
@@ -140,6 +145,8 @@ static const struct row {
         "in the latter"),
     ROW(usage_each, 0, 1, NULL,
         "usage on every chunk (OpenAI), as stream_options.continuous_usage_stats has it"),
+    ROW(usage_chunk, CHUNK_ASKED, CHUNK_UNASKED, usage_chunks,
+        "the chunk with usage comes unasked; bare: it has no choices member"),
     ROW(usage_form, USAGE_FULL, USAGE_NULL_DETAILS, usage_forms,
         "details null or absent, usage null (OpenAI)"),
     GROUP("Which server this is"),

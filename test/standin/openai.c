@@ -140,6 +140,20 @@ static void chunk_close(struct conn *c, struct text *t, const char *finish)
     sse_close(c, t);
 }
 
+/* What the delta has not is null beside it, as some servers serialise their whole class. */
+static void add_nulls(struct text *t, const char *delta)
+{
+    static const char *const names[] = {"content", "reasoning_content", "refusal", "function_call",
+                                        "tool_calls"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strncmp(delta + 1, names[i], strlen(names[i])) == 0)
+            continue;
+        text_lit(t, ",\"");
+        text_str(t, names[i]);
+        text_lit(t, "\":null");
+    }
+}
+
 static void chunk(struct conn *c, struct text *t, int64_t choice, const char *delta,
                   const struct text *words, const char *finish)
 {
@@ -148,6 +162,8 @@ static void chunk(struct conn *c, struct text *t, int64_t choice, const char *de
     if (words) {
         text_json(t, words->data, words->len);
         text_lit(t, "\"");
+        if (c->k.nulls && c->dialect == OPENAI)
+            add_nulls(t, delta);
         if (c->k.empty_calls && c->dialect == OPENAI)
             text_str(t, c->k.empty_calls == 1 ? ",\"tool_calls\":[]" : ",\"tool_calls\":null");
     }
@@ -280,11 +296,11 @@ void openai_finish(struct conn *c, struct text *t)
 {
     for (int64_t i = 0; i < c->choices && c->finish != FINISH_NULL; i++)
         chunk(c, t, i, c->dialect == OPENAI ? "" : "\"text\":\"\"", NULL, finishes[c->finish]);
-    if (!c->usage || c->k.no_usage)
+    if ((!c->usage && c->k.usage_chunk == CHUNK_ASKED) || c->k.no_usage)
         return;
     sse_open(c, t, NULL);
     add_id(c, t, "chat.completion.chunk");
-    text_lit(t, "\"choices\":[],");
+    text_str(t, c->k.usage_chunk == CHUNK_BARE ? "" : "\"choices\":[],");
     add_usage(c, t, output_tokens(c));
     add_timings(c, t);
     sse_close(c, t);

@@ -634,6 +634,18 @@ static bool fault_in_stream(struct conn *c)
     return false;
 }
 
+/* Reasoning and content in turns: r t r t t t. Below 0 it is reasoning, as elsewhere. */
+static int64_t mixed_event(const struct conn *c)
+{
+    int64_t place = c->event + c->k.reasoning;
+    int64_t pairs = c->k.reasoning < c->events ? c->k.reasoning : c->events;
+    if (place >= 2 * pairs)
+        return c->k.reasoning > pairs && place < c->k.reasoning + pairs
+                   ? place - pairs - c->k.reasoning
+                   : c->event;
+    return place % 2 == 0 ? place / 2 - c->k.reasoning : place / 2;
+}
+
 /* Reasoning, then text and the steps of calls, in this order or the other. */
 static void next_event(struct conn *c)
 {
@@ -642,8 +654,9 @@ static void next_event(struct conn *c)
         dialect_call(c, &payload, step);
         return;
     }
-    int64_t text = c->event;
-    if (text >= 0 && c->plan && c->plan->calls_first)
+    bool calls_first = c->plan && c->plan->calls_first;
+    int64_t text = c->k.reasoning_mixed && !calls_first ? mixed_event(c) : c->event;
+    if (text >= 0 && calls_first)
         text -= (int64_t)c->plan->steps_used;
     words.len = 0;
     event_text(c, text, &words);

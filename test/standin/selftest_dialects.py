@@ -385,6 +385,25 @@ def test_generations_and_abilities(s):
     refused(s, "chat", '"demo" does not support thinking', think=True)
 
 
+def test_reasoning_in_turns_and_nulls(s):
+    kinds = lambda k: ["r" if "reasoning_content" in c["choices"][0]["delta"] else "t" for c in chunks(
+        infer(s.port, "openai", "demo+reasoning_mixed+" + k, True)[2])[1:-1]]
+    assert kinds("reasoning=2+events=4") == list("rtrttt") and kinds("reasoning=3+events=1") == list("rtrr")
+    for d in PATHS:
+        assert text_of(d, infer(s.port, d, "demo+reasoning_mixed+reasoning=3", True)[2]) == SENTENCE
+    body = infer(s.port, "anthropic", "demo+reasoning_mixed+reasoning=3+call+call_text", True, tools=tools("anthropic"))[2]
+    assert len(calls_streamed("anthropic", body)[0]) == 1
+    opened = [c["content_block"]["type"] for c in chunks(body) if c["type"] == "content_block_start"]
+    assert opened == ["thinking", "text"] * 3 + ["tool_use"], opened
+    signatures = [c["delta"]["signature"] for c in chunks(body) if b"signature_delta" in json.dumps(c).encode()]
+    assert len(set(signatures)) == 3
+    delta = chunks(infer(s.port, "openai", "demo+nulls", True)[2])[1]["choices"][0]["delta"]
+    assert delta == {"content": "Hello", "reasoning_content": None, "refusal": None, "function_call": None,
+                     "tool_calls": None}
+    assert chunks(infer(s.port, "openai", "demo+usage_chunk", True)[2])[-1]["choices"] == []
+    assert "choices" not in chunks(infer(s.port, "openai", "demo+usage_chunk=bare", True)[2])[-1]
+
+
 def test_refusals_and_strange_things(s):
     message = whole(s, "openai", "demo+refusal")["choices"][0]["message"]
     assert message["content"] is None and message["refusal"] == SENTENCE

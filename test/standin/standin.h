@@ -135,6 +135,7 @@ enum args_bad { ARGS_FINE, ARGS_TRUNCATED, ARGS_QUOTES, ARGS_COMMA, ARGS_WORDS, 
 enum json_bad { JSON_FINE, JSON_FENCE, JSON_TRUNCATED, JSON_PROSE, JSON_MISMATCH };
 enum usage_at { USAGE_START, USAGE_DELTA, USAGE_BOTH, USAGE_NULLS };
 enum usage_form { USAGE_FULL, USAGE_NULL_DETAILS, USAGE_NO_DETAILS, USAGE_NULL };
+enum usage_chunk { CHUNK_ASKED, CHUNK_UNASKED, CHUNK_BARE };
 enum owner { OWNER_STANDIN, OWNER_OPENAI, OWNER_LLAMACPP, OWNER_VLLM, OWNER_LOCALAI, OWNER_DOCKER };
 enum claude { CLAUDE_ANY, CLAUDE_4_5, CLAUDE_4_6, CLAUDE_4_7, CLAUDE_5_5 };
 enum ids { IDS_ANY, IDS_MISTRAL };
@@ -144,13 +145,13 @@ struct knobs {
     /* size and time */
     int64_t events, size, tokens, prompt_tokens, cached, reasoning, words, stamp;
     int64_t head_ms, first_ms, gap_ms;
-    int64_t reasoning_field, redacted, no_signature, refusal, strange;
+    int64_t reasoning_field, reasoning_mixed, redacted, no_signature, refusal, strange, nulls;
     /* tools and answers in JSON */
     int64_t call, call_name, call_args, call_text, call_fragments, call_first, call_index, call_id;
     int64_t call_args_object, call_args_bad, call_empty_args, call_repeat_name, call_content;
     int64_t empty_calls, call_interleave, call_joined, call_again, json_bad;
     /* usage */
-    int64_t cache_write, reasoning_tokens, usage_at, usage_each, usage_form;
+    int64_t cache_write, reasoning_tokens, usage_at, usage_each, usage_form, usage_chunk;
     /* which server this is */
     int64_t owner, caps, claude, ids, window, load_ms, dims, pull_size, pull_step, pull_missing;
     /* faults before the head */

@@ -156,8 +156,17 @@ static bool unique(yyjson_val *v, struct err *err)
 
 /* ---- what is written in more than one dialect ---- */
 
+/* Outside of strings JSON may hold line ends, which would end a line or an event of a stream. */
+static void one_line(struct buf *out, size_t from)
+{
+    for (size_t i = out->start + from; i < out->end; i++)
+        if (out->data[i] == '\n' || out->data[i] == '\r')
+            out->data[i] = ' ';
+}
+
 bool dialect_put_arguments(struct buf *out, strv text)
 {
+    size_t from = buf_len(out);
     struct arena arena;
     struct json doc;
     struct err err = ERR_INIT;
@@ -181,6 +190,7 @@ bool dialect_put_arguments(struct buf *out, strv text)
         buf_put_char(out, '}');
     }
     arena_fini(&arena);
+    one_line(out, from);
     return !out->failed;
 }
 
@@ -316,8 +326,10 @@ static bool is_disguised(strv name)
                                         "text",
                                         "think",
                                         "thinking",
+                                        "tool_call_id",
                                         "tool_calls",
                                         "tool_choice",
+                                        "tool_name",
                                         "tools",
                                         "top_logprobs",
                                         "truncate",
@@ -364,6 +376,8 @@ static bool undisguised(yyjson_val *v, int levels, struct err *err)
                            STRV_ARG(name));
         if (levels > 0 && yyjson_is_arr(value) && !undisguised(value, levels - 1, err))
             return false;
+        if (yyjson_is_obj(value) && strv_eq_cstr(name, "function") && !undisguised(value, 0, err))
+            return false; /* of a tool or a call; what is in its schema or arguments is free */
     }
     return true;
 }

@@ -121,7 +121,8 @@ struct dialect_out {
     int64_t sequence;          /* Responses: sequence_number */
     char fixed[224];           /* the part that all pieces of a stream have in common, if it fits */
     size_t fixed_len;
-    struct buf kept; /* what must wait or be told again; bounded and freed by the owner */
+    struct buf kept;  /* what must wait or be told again; bounded and freed by the owner */
+    size_t kept_head; /* of `kept`: what stands before the pieces that are still to come */
 };
 
 /* State of decoding one upstream answer. Zero-initialise, fill the first part. Once `emit` has returned
@@ -270,8 +271,8 @@ bool dialect_decode_stops(struct llm_request *r, yyjson_val *v, const char *fiel
 /* Booleans as JSON booleans; null = absent. */
 bool dialect_decode_bool(yyjson_val *obj, const char *key, bool *out, struct err *err);
 
-/* A call's arguments as a JSON object, whatever text stands in their place: the object as it is written; {}
- * for none; {"value":...} around another value; {"_raw":"..."} around what is no JSON, or an object with a
+/* A call's arguments as a JSON object, whatever text stands in their place: the object as it is written, but
+ * on one line; {} for none; {"value":...} around another value; {"_raw":"..."} around what is no JSON, or an object with a
  * member twice, of which two readers could take different ones. */
 bool dialect_put_arguments(struct buf *out, strv text);
 /* Numbers in brackets, with so many digits that they read back as the same floats. False also when one of

@@ -137,7 +137,13 @@ static void a_known_member_in_other_letters_is_refused(void **state)
          "the member \"Content\" must be written in lower case"},
         {"{\"messages\":[{\"content\":[{\"Text\":1}]}]}",
          "the member \"Text\" must be written in lower case"},
+        {"{\"messages\":[{\"tool_calls\":[{\"function\":{\"Arguments\":{}}}]}]}",
+         "the member \"Arguments\" must be written in lower case"},
+        {"{\"tools\":[{\"function\":{\"Name\":\"f\"}}]}",
+         "the member \"Name\" must be written in lower case"},
+        {"{\"Input\":\"x\"}", "the member \"Input\" must be written in lower case"},
         /* not known, or where members mean nothing to a server */
+        {"{\"tools\":[{\"function\":{\"parameters\":{\"Name\":1}}}]}", NULL},
         {"{\"fooBar\":1,\"Modell\":1,\"mod\\u00c9l\":1,\"Model\\u0000\":1}", NULL},
         {"{\"metadata\":{\"Model\":1}}", NULL},
         {"{\"ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLMNOP\":1}", NULL},

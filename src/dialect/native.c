@@ -4,15 +4,19 @@
  *
  * The request is that of the scheduler's own language model layer (a prompt or messages, flat
  * parameters, a free object of metadata), and so is its tolerance: numbers and booleans may come as
- * text, unknown members are ignored, null is refused where its schema refuses it. The answer adds what a
- * router knows: who answered, how long it took, and why (metadata.route).
+ * text, unknown members are ignored, null is refused where its schema refuses it. Tools come in OpenAI's
+ * shape or in Anthropic's; a call goes out in the schema's own, flat and whole. The answer adds what a router
+ * knows: who answered, how long it took, and why (metadata.route).
  *
  *   data: {"delta":"Hel","provider":"ollama","model":"llama3.2","finish_reason":null,"tool_calls":null}
+ *   data: {"delta":"",...,"tool_calls":[{"id":"call_0","name":"f","arguments":{...}}]}    one for each call
  *   data: {"delta":"","provider":...,"finish_reason":"stop","tool_calls":null,"usage":{...},"metadata":{...}}
  *   data: [DONE]                      or, when it fails:   event: error
  *                                                          data: {"detail":...,"code":...,"request_id":...}
  */
-#include "dialect/dialect.h"
+#include <stdio.h>
+
+#include "dialect/reading.h"
 
 #define MAX_TOKENS_DEFAULT 4096
 #define MAX_TOKENS_MAX     100000
@@ -50,7 +54,7 @@ static bool bool_of(yyjson_val *v, bool *out)
     return false;
 }
 
-static bool invalid(struct err *err, const char *field, const char *what)
+static bool refuse(struct err *err, const char *field, const char *what)
 {
     return dialect_bad(err, LLM_ERR_INVALID_REQUEST, field, what);
 }
@@ -92,7 +96,7 @@ static bool decode_model(struct llm_request *r, yyjson_val *root, struct err *er
 {
     yyjson_val *model = json_get(root, "model"), *provider = yyjson_obj_get(root, "provider");
     if (model != NULL && !yyjson_is_str(model))
-        return invalid(err, "model", "must be a string");
+        return refuse(err, "model", "must be a string");
     r->model = model != NULL ? json_str(model) : STRV("");
     if (provider == NULL)
         return true;
@@ -101,28 +105,48 @@ static bool decode_model(struct llm_request *r, yyjson_val *root, struct err *er
     for (size_t i = 0; fits && i < name.len; i++)
         fits = name.ptr[i] > ' ' && name.ptr[i] < 0x7f && (name.ptr[i] < 'A' || name.ptr[i] > 'Z');
     if (!fits)
-        return invalid(err, "provider", "must be \"auto\" or a provider's name in lower case");
+        return refuse(err, "provider", "must be \"auto\" or a provider's name in lower case");
     if (!strv_eq_cstr(name, "auto"))
         r->provider = name;
     return true;
 }
 
-static bool decode_tools(yyjson_val *root, struct err *err)
+/* {"name","description","input_schema"}, the shape of Anthropic's; the name alone is enough. */
+static bool decode_flat_tool(struct reading *rd, yyjson_val *v, const char *field)
 {
-    yyjson_val *tools = json_get(root, "tools");
+    yyjson_val *schema = json_get(v, "input_schema");
+    struct llm_tool *tool = &rd->r->tools[rd->r->n_tools];
+    if (!dialect_read_tool(rd, v, field)) /* "parameters" in it is read as well */
+        return false;
+    if (schema == NULL)
+        return true;
+    if (!yyjson_is_obj(schema))
+        return invalid(rd, "tools", "input_schema must be an object");
+    return json_raw_member(&rd->r->body, v, "input_schema", &tool->schema);
+}
+
+static bool decode_tools(struct reading *rd, yyjson_val *root)
+{
+    yyjson_val *tools = json_get(root, "tools"), *tool;
+    size_t i, max;
     if (tools == NULL)
         return true;
     if (!yyjson_is_arr(tools))
-        return invalid(err, "tools", "must be an array of objects");
-    size_t i, max;
-    yyjson_val *tool;
+        return invalid(rd, "tools", "must be an array of objects");
+    if (!dialect_read_tools_room(rd, tools, "tools"))
+        return false;
     yyjson_arr_foreach(tools, i, max, tool)
     {
+        char field[64];
+        yyjson_val *function = json_get(tool, "function");
         if (!yyjson_is_obj(tool))
-            return invalid(err, "tools", "must be an array of objects");
+            return invalid(rd, "tools", "must be an array of objects");
+        snprintf(field, sizeof field, "tools[%zu]%s", i, function != NULL ? ".function" : "");
+        if (function != NULL ? !dialect_read_tool(rd, function, field)
+                             : !decode_flat_tool(rd, tool, field))
+            return false;
+        rd->r->needs |= LLM_NEED_TOOLS;
     }
-    if (yyjson_arr_size(tools) > 0)
-        return dialect_bad(err, LLM_ERR_UNSUPPORTED, "tools", "tools are not supported");
     return true;
 }
 
@@ -132,7 +156,7 @@ static bool decode_metadata(struct llm_request *r, yyjson_val *root, struct err 
     if (metadata == NULL)
         return true;
     if (!yyjson_is_obj(metadata))
-        return invalid(err, "metadata", "must be an object");
+        return refuse(err, "metadata", "must be an object");
     yyjson_val *sensitivity = json_get(metadata, "sensitivity");
     strv word = strv_trim(json_str(sensitivity));
     /* A hint only tightens: a word that we do not know is taken for the strictest. */
@@ -158,15 +182,15 @@ static bool decode_conversation(struct llm_request *r, yyjson_val *root, struct 
     yyjson_val *messages = json_get(root, "messages");
     bool blank = strv_trim(json_str(prompt)).len == 0;
     if (prompt != NULL && !yyjson_is_str(prompt))
-        return invalid(err, "prompt", "must be a string");
+        return refuse(err, "prompt", "must be a string");
     if (system != NULL && !yyjson_is_str(system))
-        return invalid(err, "system", "must be a string");
+        return refuse(err, "system", "must be a string");
     if (messages != NULL && !yyjson_is_arr(messages))
-        return invalid(err, "messages", "must be an array");
+        return refuse(err, "messages", "must be an array");
     if (yyjson_arr_size(messages) == 0 && blank)
-        return invalid(err, "prompt", "is required and must not be blank");
+        return refuse(err, "prompt", "is required and must not be blank");
     if (yyjson_arr_size(messages) > 0 && !blank)
-        return invalid(err, "prompt", "must be left out when messages are given");
+        return refuse(err, "prompt", "must be left out when messages are given");
 
     struct llm_part *parts = ARENA_ARRAY(arena, struct llm_part, 2);
     r->messages = ARENA_ARRAY(arena, struct llm_message, yyjson_arr_size(messages) + 2);
@@ -183,14 +207,15 @@ static bool decode_conversation(struct llm_request *r, yyjson_val *root, struct 
 static bool decode_request(strv body, enum llm_op op, struct arena *arena, struct llm_request *out,
                            struct err *err)
 {
-    *out = (struct llm_request){.dialect = LLM_NATIVE, .op = op, .choices = 1};
+    struct reading rd = {out, arena, err};
+    *out = (struct llm_request){.arena = arena, .dialect = LLM_NATIVE, .op = op, .choices = 1};
     if (!dialect_root(&out->body, body, arena, err))
         return false;
     yyjson_val *root = out->body.root, *stream = yyjson_obj_get(root, "stream");
     if (stream != NULL && !bool_of(stream, &out->stream))
-        return invalid(err, "stream", "must be true or false");
+        return refuse(err, "stream", "must be true or false");
     return decode_conversation(out, root, arena, err) && decode_model(out, root, err) &&
-           decode_numbers(out, root, err) && decode_tools(root, err) &&
+           decode_numbers(out, root, err) && decode_tools(&rd, root) &&
            decode_metadata(out, root, err) &&
            dialect_decode_stops(out, json_get(root, "stop"), "stop", STOPS_MAX, arena, err);
 }
@@ -210,7 +235,38 @@ static void put_ms(struct buf *out, int64_t us)
 
 static const char *finish_word(enum llm_finish finish)
 {
-    return finish == LLM_FINISH_LENGTH ? "length" : "stop";
+    return finish == LLM_FINISH_LENGTH  ? "length"
+           : finish == LLM_FINISH_CALLS ? "tool_calls"
+                                        : "stop";
+}
+
+/* An id is always there, and the arguments are an object. */
+static void put_call_head(strv id, strv name, int number, struct buf *out)
+{
+    buf_put_cstr(out, "{\"id\":");
+    if (id.len > 0)
+        json_put_str(out, id);
+    else
+        buf_printf(out, "\"call_%d\"", number);
+    buf_put_cstr(out, ",\"name\":");
+    json_put_str(out, name);
+    buf_put_cstr(out, ",\"arguments\":");
+}
+
+static void put_calls(const struct llm_reply *reply, struct buf *out)
+{
+    int n = 0;
+    buf_put_cstr(out, ",\"tool_calls\":");
+    for (size_t i = 0; i < reply->n_parts; i++) {
+        const struct llm_reply_part *p = &reply->parts[i];
+        if (p->kind != LLM_PART_CALL)
+            continue;
+        buf_put_char(out, n > 0 ? ',' : '[');
+        put_call_head(p->id, p->name, n++, out);
+        dialect_put_arguments(out, llm_reply_text(reply, p));
+        buf_put_char(out, '}');
+    }
+    buf_put_cstr(out, n > 0 ? "]" : "null");
 }
 
 static void put_usage(const struct llm_usage *u, struct buf *out)
@@ -291,6 +347,37 @@ static void put_end(struct dialect_out *st, struct buf *out)
     buf_put_cstr(out, "}\n\ndata: [DONE]\n\n");
 }
 
+static void begin_call(struct dialect_out *st, const struct llm_event *ev)
+{
+    buf_clear(&st->kept);
+    put_call_head(ev->id, ev->name, st->calls++, &st->kept);
+    st->kept_head = buf_len(&st->kept);
+}
+
+/* A piece of its own, without text. */
+static bool put_call(struct dialect_out *st, struct buf *out)
+{
+    strv kept = buf_view(&st->kept);
+    if (st->kept.failed)
+        return false;
+    buf_put_cstr(out, "data: {\"delta\":\"\"");
+    put_who(st, out);
+    buf_put_cstr(out, ",\"finish_reason\":null,\"tool_calls\":[");
+    buf_put(out, kept.ptr, st->kept_head);
+    dialect_put_arguments(out, strv_from(kept, st->kept_head));
+    buf_clear(&st->kept);
+    return buf_put_cstr(out, "}]}\n\n");
+}
+
+static void remember_finish(struct dialect_out *st, const struct llm_event *ev)
+{
+    strv raw = utf8_cut(ev->raw_finish, sizeof st->raw_finish - 1);
+    st->finish = ev->finish;
+    if (raw.len > 0)
+        memcpy(st->raw_finish, raw.ptr, raw.len);
+    st->raw_finish[raw.len] = '\0';
+}
+
 static bool encode_event(struct dialect_out *st, const struct llm_event *ev, struct buf *out)
 {
     if (st->finished)
@@ -308,16 +395,10 @@ static bool encode_event(struct dialect_out *st, const struct llm_event *ev, str
         buf_put_char(out, '"');
         put_rest(st, out);
         break;
-    case LLM_EV_FINISH: {
-        strv raw = utf8_cut(ev->raw_finish, sizeof st->raw_finish - 1);
-        if (ev->choice != 0)
-            break;
-        st->finish = ev->finish;
-        if (raw.len > 0)
-            memcpy(st->raw_finish, raw.ptr, raw.len);
-        st->raw_finish[raw.len] = '\0';
+    case LLM_EV_FINISH:
+        if (ev->choice == 0)
+            remember_finish(st, ev);
         break;
-    }
     case LLM_EV_USAGE:
         llm_usage_merge(&st->usage, &ev->usage);
         break;
@@ -325,10 +406,17 @@ static bool encode_event(struct dialect_out *st, const struct llm_event *ev, str
         put_end(st, out);
         st->finished = true;
         break;
-    case LLM_EV_SIGNATURE:
     case LLM_EV_CALL:
+        if (ev->choice == 0)
+            begin_call(st, ev);
+        break;
     case LLM_EV_ARGS:
+        if (ev->choice == 0)
+            buf_put_strv(&st->kept, ev->text);
+        break;
     case LLM_EV_CALL_END:
+        return ev->choice != 0 || put_call(st, out);
+    case LLM_EV_SIGNATURE:
     case LLM_EV_VECTOR:
     case LLM_EV_REASONING: /* the chunk has no place for it */
     case LLM_EV_START:
@@ -346,7 +434,7 @@ static bool encode_reply(struct dialect_out *st, const struct llm_reply *reply, 
     buf_put_cstr(out, "{\"content\":");
     dialect_put_text(out, reply, LLM_PART_TEXT);
     put_who(st, out);
-    buf_put_cstr(out, ",\"tool_calls\":null");
+    put_calls(reply, out);
     put_usage(&reply->usage, out);
     buf_put_cstr(out, ",\"finish_reason\":\"");
     buf_put_cstr(out, finish_word(reply->finish));

@@ -142,7 +142,10 @@ static void what_the_schema_refuses_is_refused(void **state)
         {"{\"prompt\":\"x\",\"stream\":2}", "stream"},
         {"{\"prompt\":\"x\",\"tools\":{}}", "tools"},
         {"{\"prompt\":\"x\",\"tools\":[7]}", "tools"},
-        {"{\"prompt\":\"x\",\"tools\":[{\"name\":\"f\"}]}", "tools"},
+        {"{\"prompt\":\"x\",\"tools\":[{}]}", "tools[0].name"},
+        {"{\"prompt\":\"x\",\"tools\":[{\"name\":\"f\",\"input_schema\":7}]}", "tools"},
+        {"{\"prompt\":\"x\",\"tools\":[{\"type\":\"function\",\"function\":{}}]}",
+         "tools[0].function.name"},
         {"{\"prompt\":\"x\",\"metadata\":null}", "metadata"},
         {"{\"prompt\":\"x\",\"metadata\":[]}", "metadata"},
     };
@@ -154,6 +157,25 @@ static void what_the_schema_refuses_is_refused(void **state)
         assert_string_equal(err.field, cases[i].field);
         assert_true(strncmp(err.text, cases[i].field, strlen(cases[i].field)) == 0);
     }
+}
+
+static void tools_come_in_two_shapes(void **state)
+{
+    (void)state;
+    struct llm_request r = decoded(
+        "{\"prompt\":\"x\",\"tools\":[{\"name\":\"a\",\"description\":\"d\",\"input_schema\":"
+        "{\"type\": \"object\",\"n\":9007199254740993}},{\"type\":\"function\",\"function\":"
+        "{\"name\":\"b\",\"parameters\":{\"x\":1.0}}},{\"name\":\"c\"}]}");
+    assert_int_equal(r.n_tools, 3);
+    assert_true(r.needs == LLM_NEED_TOOLS && r.choose == LLM_CHOOSE_AUTO);
+    assert_true(strv_eq_cstr(r.tools[0].name, "a"));
+    assert_true(strv_eq_cstr(r.tools[0].description, "d"));
+    assert_true(strv_eq_cstr(r.tools[0].schema, "{\"type\": \"object\",\"n\":9007199254740993}"));
+    assert_true(strv_eq_cstr(r.tools[1].name, "b"));
+    assert_true(strv_eq_cstr(r.tools[1].schema, "{\"x\":1.0}"));
+    assert_true(strv_eq_cstr(r.tools[2].name, "c"));
+    assert_int_equal(r.tools[2].schema.len, 0);
+    assert_int_equal(decoded("{\"prompt\":\"x\",\"tools\":[]}").needs, 0);
 }
 
 /* Promise 1: hints tighten, never loosen; a word we do not know is taken for the strictest. */
@@ -208,8 +230,8 @@ static void a_stream_tells_the_route_at_its_end(void **state)
     put(&st, (struct llm_event){.kind = LLM_EV_TEXT, .text = STRV("lo")});
     put(&st, (struct llm_event){
                  .kind = LLM_EV_FINISH, .finish = LLM_FINISH_OTHER, .raw_finish = STRV("sunset")});
-    put(&st,
-        (struct llm_event){.kind = LLM_EV_USAGE, .usage = {21, 58, -1, -1, -1, 0, -1, -1, 900}});
+    put(&st, (struct llm_event){.kind = LLM_EV_USAGE,
+                                .usage = {21, 58, -1, -1, -1, -1, 0, -1, -1, 900}});
     put(&st, (struct llm_event){.kind = LLM_EV_END});
     put(&st, (struct llm_event){.kind = LLM_EV_END});
     assert_string_equal(
@@ -249,6 +271,57 @@ static void a_reply_has_every_field(void **state)
     llm_reply_fini(&r);
 }
 
+#define CALL_A "{\"id\":\"a\",\"name\":\"f\",\"arguments\":{\"k\":  9007199254740993}}"
+#define CALL_B "{\"id\":\"call_1\",\"name\":\"g\",\"arguments\":{}}"
+
+static void a_call_is_a_piece_of_its_own(void **state)
+{
+    (void)state;
+    static const struct llm_event events[] = {
+        {.kind = LLM_EV_START},
+        {.kind = LLM_EV_TEXT, .text = STRV("I look.")},
+        {.kind = LLM_EV_CALL, .id = STRV("a"), .name = STRV("f")},
+        {.kind = LLM_EV_ARGS, .text = STRV("{\"k\":\r\n9007")},
+        {.kind = LLM_EV_ARGS, .text = STRV("199254740993}")},
+        {.kind = LLM_EV_CALL_END},
+        {.kind = LLM_EV_CALL, .call = 1, .name = STRV("g")},
+        {.kind = LLM_EV_CALL_END, .call = 1},
+        {.kind = LLM_EV_FINISH, .finish = LLM_FINISH_CALLS},
+        {.kind = LLM_EV_END},
+    };
+    struct dialect_out st = new_out(), whole = st;
+    struct dialect_check check;
+    struct llm_reply reply;
+    strv name, data;
+    llm_reply_init(&reply, 1 << 16);
+    buf_init(&st.kept, 1 << 16);
+    arena_reset(&arena);
+    for (size_t i = 0; i < COUNT(events); i++) {
+        put(&st, events[i]);
+        assert_true(llm_reply_add(&reply, &events[i], &arena));
+    }
+    assert_non_null(strstr(text_of(&out),
+                           "\"delta\":\"\",\"provider\":\"ollama\",\"model\":"
+                           "\"llama3.2\",\"finish_reason\":null,\"tool_calls\":[" CALL_A "]}\n\n"));
+    assert_non_null(strstr(text_of(&out), "\"tool_calls\":[" CALL_B "]}\n\n"));
+    assert_non_null(
+        strstr(text_of(&out), "\"finish_reason\":\"tool_calls\",\"tool_calls\":null,\"usage\""));
+    strv stream = buf_view(&out);
+    dialect_check_init(&check, LLM_NATIVE, LLM_OP_CHAT);
+    while (data_event(&stream, &name, &data))
+        (void)dialect_check_frame(&check, name, data, &arena);
+    if (!dialect_check_end(&check, true))
+        fail_msg("not legal: %s", check.broken);
+
+    buf_clear(&out);
+    assert_true(dialect_native.encode_reply(&whole, &reply, &out));
+    assert_non_null(strstr(text_of(&out), "{\"content\":\"I look.\","));
+    assert_non_null(strstr(text_of(&out), "\"tool_calls\":[" CALL_A "," CALL_B "]"));
+    assert_non_null(strstr(text_of(&out), "\"finish_reason\":\"tool_calls\""));
+    buf_fini(&st.kept);
+    llm_reply_fini(&reply);
+}
+
 static void errors_carry_code_and_request_id(void **state)
 {
     (void)state;
@@ -280,9 +353,11 @@ int main(void)
         cmocka_unit_test(everything_is_read),
         cmocka_unit_test(numbers_and_booleans_may_be_text),
         cmocka_unit_test(what_the_schema_refuses_is_refused),
+        cmocka_unit_test(tools_come_in_two_shapes),
         cmocka_unit_test(an_unknown_sensitivity_is_private),
         cmocka_unit_test(a_stream_tells_the_route_at_its_end),
         cmocka_unit_test(a_reply_has_every_field),
+        cmocka_unit_test(a_call_is_a_piece_of_its_own),
         cmocka_unit_test(errors_carry_code_and_request_id),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ollama - POST /api/chat and POST /api/generate, the answer: towards callers and from upstreams.
+ * ollama - what a caller of /api/chat, /api/generate, /api/embed and /api/embeddings is answered.
  *
  *   {"model":"m","created_at":"...","message":{"role":"assistant","content":"Hel"},"done":false}
  *   {"model":"m","created_at":"...","message":{"role":"assistant","content":""},"done":true,
@@ -12,7 +12,9 @@
  * upstream's own, else from the router's clock, counts else estimated. An error after the first line is a
  * line {"error":"..."} and nothing behind it.
  *
- * A stream that ends with neither done:true nor error was cut.
+ * A call of a tool waits in st->kept until it is complete and is a line of its own then, its arguments an
+ * object. Clients read members without looking whether they are null, so none ever is: content is a text,
+ * tool_calls and thinking are there only when there are some.
  */
 #include "dialect/ollama.h"
 
@@ -22,11 +24,12 @@
 
 static void begin(struct dialect_out *st)
 {
+    if (st->created[0] == '\0') /* also behind a beginning that was the upstream's own */
+        timefmt_rfc3339(st->created, st->created_us, 6);
     if (st->started)
         return;
     st->started = true;
     st->usage = LLM_USAGE_NONE;
-    timefmt_rfc3339(st->created, st->created_us, 6);
 }
 
 /* A letter that str.splitlines() takes for the end of a line; its length, and its escape. */
@@ -45,46 +48,117 @@ static size_t line_end(strv text, const char **escape)
 }
 
 /* The Python client cuts a stream into lines that way, also in the middle of a JSON text: those letters
- * stay escaped. (Ollama itself escapes the last two.) */
-static void put_text(struct buf *out, strv text)
+ * stay escaped. (Ollama itself escapes the last two.) `raw` is JSON already, which holds them in strings
+ * only. */
+static void put_line_text(struct buf *out, strv text, bool raw)
 {
     size_t done = 0, n;
     const char *escape;
-    PUT(out, "\"");
+    bool (*put)(struct buf *, strv) = raw ? buf_put_strv : json_put_esc;
     bool may_hold = text.len > 0 && (memchr(text.ptr, 0xc2, text.len) != NULL ||
                                      memchr(text.ptr, 0xe2, text.len) != NULL);
     for (size_t i = 0; may_hold && i<text.len; i += n> 0 ? n : 1) {
         n = line_end(strv_from(text, i), &escape);
         if (n == 0)
             continue;
-        json_put_esc(out, (strv){text.ptr + done, i - done});
+        put(out, (strv){text.ptr + done, i - done});
         buf_put_cstr(out, escape);
         done = i + n;
     }
-    json_put_esc(out, strv_from(text, done));
+    put(out, strv_from(text, done));
+}
+
+static void put_text(struct buf *out, strv text)
+{
+    PUT(out, "\"");
+    put_line_text(out, text, false);
     PUT(out, "\"");
 }
 
-/* Up to and with the text; `key` is NULL or the name of the member for `thinking`. */
-static void put_line_head(const struct dialect_out *st, strv text, strv thinking, struct buf *out)
+/* Up to the text. */
+static void put_open(const struct dialect_out *st, struct buf *out)
 {
-    bool generate = st->op == LLM_OP_GENERATE;
     PUT(out, "{\"model\":");
     json_put_str(out, st->model);
     PUT(out, ",\"created_at\":\"");
     buf_put_cstr(out, st->created);
-    if (generate)
+    if (st->op == LLM_OP_GENERATE)
         PUT(out, "\",\"response\":");
     else
         PUT(out, "\",\"message\":{\"role\":\"assistant\",\"content\":");
+}
+
+static void put_close(const struct dialect_out *st, struct buf *out)
+{
+    if (st->op != LLM_OP_GENERATE)
+        PUT(out, "}");
+}
+
+/* Up to and with the message. */
+static void put_line_head(const struct dialect_out *st, strv text, strv thinking, struct buf *out)
+{
+    put_open(st, out);
     put_text(out, text);
     if (thinking.len > 0) {
         PUT(out, ",\"thinking\":");
         put_text(out, thinking);
     }
-    if (!generate)
-        PUT(out, "}");
+    put_close(st, out);
 }
+
+/* ---- calls ---- */
+
+static void put_call_head(struct buf *out, strv id, strv name, int index)
+{
+    PUT(out, "{");
+    if (id.len > 0) {
+        PUT(out, "\"id\":");
+        put_text(out, id);
+        PUT(out, ",");
+    }
+    PUT(out, "\"function\":{\"index\":");
+    buf_put_i64(out, index);
+    PUT(out, ",\"name\":");
+    put_text(out, name);
+    PUT(out, ",\"arguments\":");
+}
+
+static bool put_call_rest(struct buf *out, strv arguments)
+{
+    struct buf object;
+    buf_init(&object, 6 * arguments.len + 32);
+    if (dialect_put_arguments(&object, arguments))
+        put_line_text(out, buf_view(&object), true);
+    else
+        out->failed = true;
+    buf_fini(&object);
+    return PUT(out, "}}");
+}
+
+static void begin_call(struct dialect_out *st, const struct llm_event *ev)
+{
+    buf_clear(&st->kept);
+    put_call_head(&st->kept, ev->id, ev->name, st->calls++);
+    st->kept_head = buf_len(&st->kept);
+}
+
+static bool put_call(struct dialect_out *st, struct buf *out)
+{
+    strv kept = buf_view(&st->kept);
+    if (st->kept.failed)
+        return false;
+    st->output_bytes += kept.len - st->kept_head;
+    put_open(st, out);
+    PUT(out, "\"\",\"tool_calls\":[");
+    buf_put(out, kept.ptr, st->kept_head);
+    put_call_rest(out, strv_from(kept, st->kept_head));
+    PUT(out, "]");
+    put_close(st, out);
+    buf_clear(&st->kept);
+    return PUT(out, ",\"done\":false}\n");
+}
+
+/* ---- lines ---- */
 
 static void put_piece(struct dialect_out *st, strv text, strv thinking, struct buf *out)
 {
@@ -161,9 +235,19 @@ static bool encode_event(struct dialect_out *st, const struct llm_event *ev, str
             put_piece(st, ev->text, STRV_NONE, out);
         break;
     case LLM_EV_REASONING:
-        if (ev->choice == 0)
+        if (ev->choice == 0 && !ev->redacted)
             put_piece(st, STRV(""), ev->text, out);
         break;
+    case LLM_EV_CALL:
+        if (ev->choice == 0)
+            begin_call(st, ev);
+        break;
+    case LLM_EV_ARGS:
+        if (ev->choice == 0)
+            buf_put_strv(&st->kept, ev->text);
+        break;
+    case LLM_EV_CALL_END:
+        return ev->choice != 0 || put_call(st, out);
     case LLM_EV_FINISH:
         if (ev->choice == 0)
             remember_finish(st, ev);
@@ -174,34 +258,62 @@ static bool encode_event(struct dialect_out *st, const struct llm_event *ev, str
     case LLM_EV_END:
         return put_end(st, out) && !out->failed;
     case LLM_EV_SIGNATURE:
-    case LLM_EV_CALL:
-    case LLM_EV_ARGS:
-    case LLM_EV_CALL_END:
-    case LLM_EV_VECTOR:
-    case LLM_EV_START: /* the first line comes with the first text */
-    case LLM_EV_PING:  /* a blank line breaks some readers */
-    case LLM_EV_ERROR: /* stream_error() writes it, with the router's code and text */
+    case LLM_EV_VECTOR: /* embeddings are no stream */
+    case LLM_EV_START:  /* the first line comes with the first text */
+    case LLM_EV_PING:   /* a blank line breaks some readers */
+    case LLM_EV_ERROR:  /* stream_error() writes it, with the router's code and text */
         break;
     }
     return !out->failed;
 }
 
-/* The usual answer has one part of a kind. */
-static strv joined(struct dialect_out *st, const struct llm_reply *reply, enum llm_part_kind kind)
+static void put_parts(const struct llm_reply *reply, enum llm_part_kind kind, struct buf *out)
 {
-    const struct llm_reply_part *only = NULL;
-    size_t n = 0, from = buf_len(&st->kept);
-    for (size_t i = 0; i < reply->n_parts; i++)
-        if (reply->parts[i].kind == kind) {
-            only = &reply->parts[i];
-            n++;
-        }
-    if (n <= 1)
-        return only != NULL ? llm_reply_text(reply, only) : STRV("");
+    PUT(out, "\"");
     for (size_t i = 0; i < reply->n_parts; i++)
         if (reply->parts[i].kind == kind)
-            buf_put_strv(&st->kept, llm_reply_text(reply, &reply->parts[i]));
-    return strv_from(buf_view(&st->kept), from);
+            put_line_text(out, llm_reply_text(reply, &reply->parts[i]), false);
+    PUT(out, "\"");
+}
+
+static void put_calls(const struct llm_reply *reply, struct buf *out)
+{
+    int index = 0;
+    for (size_t i = 0; i < reply->n_parts; i++) {
+        const struct llm_reply_part *p = &reply->parts[i];
+        if (p->kind != LLM_PART_CALL)
+            continue;
+        buf_put_cstr(out, index > 0 ? "," : ",\"tool_calls\":[");
+        put_call_head(out, p->id, p->name, index++);
+        put_call_rest(out, llm_reply_text(reply, p));
+    }
+    if (index > 0)
+        PUT(out, "]");
+}
+
+/* {"embeddings":[[...]]} with figures, or {"embedding":[...]} and nothing else, as Ollama does. */
+static bool put_vectors(struct dialect_out *st, const struct llm_reply *reply, struct buf *out)
+{
+    const float *vectors = (const float *)(const void *)buf_view(&reply->vectors).ptr;
+    const struct llm_usage *u = &reply->usage;
+    if (st->op == LLM_OP_EMBED_1) {
+        PUT(out, "{\"embedding\":");
+        dialect_put_vector(out, vectors, reply->n_vectors > 0 ? reply->dimensions : 0);
+        return PUT(out, "}");
+    }
+    PUT(out, "{\"model\":");
+    json_put_str(out, st->model);
+    PUT(out, ",\"embeddings\":[");
+    for (size_t i = 0; i < reply->n_vectors; i++) {
+        if (i > 0)
+            PUT(out, ",");
+        dialect_put_vector(out, vectors + i * reply->dimensions, reply->dimensions);
+    }
+    put_figure(out,
+               "],\"total_duration\":", u->total_ns >= 0 ? u->total_ns : st->total_us * NS_PER_US);
+    put_figure(out, ",\"load_duration\":", u->load_ns);
+    put_figure(out, ",\"prompt_eval_count\":", u->input >= 0 ? u->input : st->input_estimate);
+    return PUT(out, "}");
 }
 
 static bool encode_reply(struct dialect_out *st, const struct llm_reply *reply, struct buf *out)
@@ -209,9 +321,19 @@ static bool encode_reply(struct dialect_out *st, const struct llm_reply *reply, 
     if (reply->finish == LLM_FINISH_NONE)
         return false;
     begin(st);
+    if (ollama_is_embed(st->op))
+        return put_vectors(st, reply, out);
+    size_t thinking = llm_reply_bytes(reply, LLM_PART_REASONING);
     st->output_bytes =
-        llm_reply_bytes(reply, LLM_PART_TEXT) + llm_reply_bytes(reply, LLM_PART_REASONING);
-    put_line_head(st, joined(st, reply, LLM_PART_TEXT), joined(st, reply, LLM_PART_REASONING), out);
+        llm_reply_bytes(reply, LLM_PART_TEXT) + thinking + llm_reply_bytes(reply, LLM_PART_CALL);
+    put_open(st, out);
+    put_parts(reply, LLM_PART_TEXT, out);
+    if (thinking > 0) {
+        PUT(out, ",\"thinking\":");
+        put_parts(reply, LLM_PART_REASONING, out);
+    }
+    put_calls(reply, out);
+    put_close(st, out);
     put_done(st, reply->finish, reply->raw_finish, &reply->usage, out);
     return !out->failed;
 }
@@ -238,125 +360,13 @@ static void stream_error(struct dialect_out *st, int code, strv message, strv re
     PUT(out, "\n");
 }
 
-/* ---- the answer of an upstream ---- */
-
-static bool malformed(struct err *err, const char *what)
-{
-    return err_set(err, LLM_ERR_ALL_PROVIDERS_FAILED, "the provider's answer is malformed: %s",
-                   what);
-}
-
-static void emit(struct dialect_in *st, const struct llm_event *ev)
-{
-    if (!st->ended && !st->emit(st->arg, ev))
-        st->ended = true;
-}
-
-static void emit_text(struct dialect_in *st, enum llm_event_kind kind, strv text)
-{
-    if (text.len > 0)
-        emit(st, &(struct llm_event){.kind = kind, .text = text});
-}
-
-/* Ollama's own errors are a text and nothing else; the one worth telling apart is a full queue. */
-static void take_error(struct dialect_in *st, const struct dialect_said *said)
-{
-    bool busy = strv_contains_nocase(said->message, STRV("server busy"));
-    int status = said->status != 0 ? said->status : busy ? 503 : 500;
-    emit(st, &(struct llm_event){.kind = LLM_EV_ERROR, .text = said->message, .error = status});
-    st->ended = true;
-}
-
-/* Absent when the runner went away after its last token. */
-static void take_finish(struct dialect_in *st, yyjson_val *root)
-{
-    strv reason = json_get_str(root, "done_reason");
-    enum llm_finish finish = LLM_FINISH_OTHER;
-    if (reason.len == 0 || strv_eq_cstr(reason, "stop"))
-        finish = LLM_FINISH_STOP;
-    else if (strv_eq_cstr(reason, "length"))
-        finish = LLM_FINISH_LENGTH;
-    st->finished = true;
-    emit(st, &(struct llm_event){.kind = LLM_EV_FINISH, .finish = finish, .raw_finish = reason});
-}
-
-/* Ollama leaves out what is zero, so an absent figure is unknown, not 0. */
-static void take_usage(struct dialect_in *st, yyjson_val *root)
-{
-    struct llm_event ev = {.kind = LLM_EV_USAGE, .usage = LLM_USAGE_NONE};
-    const struct {
-        const char *key;
-        int64_t *into;
-    } rows[] = {
-        {"prompt_eval_count", &ev.usage.input}, {"eval_count", &ev.usage.output},
-        {"load_duration", &ev.usage.load_ns},   {"prompt_eval_duration", &ev.usage.input_ns},
-        {"eval_duration", &ev.usage.output_ns}, {"total_duration", &ev.usage.total_ns},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        int64_t n = json_get_int(root, rows[i].key, -1);
-        if (n >= 0)
-            *rows[i].into = n;
-    }
-    emit(st, &ev);
-}
-
-static bool take_object(struct dialect_in *st, yyjson_val *root, struct err *err)
-{
-    struct dialect_said said;
-    yyjson_val *message = json_get(root, "message");
-    if (dialect_read_error(root, &said)) {
-        take_error(st, &said);
-        return true;
-    }
-    if (!st->started) {
-        st->started = true;
-        emit(st, &(struct llm_event){.kind = LLM_EV_START, .model = json_get_str(root, "model")});
-    }
-    if (yyjson_arr_size(json_get(message, "tool_calls")) > 0)
-        return malformed(err, "a call of a tool that nobody offered");
-    yyjson_val *from = message != NULL ? message : root;
-    yyjson_val *text = json_get(from, message != NULL ? "content" : "response");
-    if (text != NULL && !yyjson_is_str(text))
-        return malformed(err, "the text is not a string");
-    emit_text(st, LLM_EV_REASONING, json_get_str(from, "thinking"));
-    emit_text(st, LLM_EV_TEXT, json_str(text));
-    if (!yyjson_is_true(json_get(root, "done")))
-        return true;
-    take_finish(st, root);
-    take_usage(st, root);
-    emit(st, &(struct llm_event){.kind = LLM_EV_END});
-    st->ended = true;
-    return true;
-}
-
-static bool decode_frame(struct dialect_in *st, strv name, strv data, struct err *err)
-{
-    struct json doc;
-    (void)name;
-    if (st->ended || strv_trim(data).len == 0)
-        return true;
-    if (!json_read(&doc, data, st->scratch, LLM_ERR_ALL_PROVIDERS_FAILED, err))
-        return false;
-    if (!yyjson_is_obj(doc.root))
-        return malformed(err, "a line is not a JSON object");
-    return take_object(st, doc.root, err);
-}
-
-static bool decode_reply(struct dialect_in *st, strv body, struct err *err)
-{
-    struct json doc;
-    if (!json_read(&doc, body, st->scratch, LLM_ERR_ALL_PROVIDERS_FAILED, err))
-        return false;
-    if (!yyjson_is_obj(doc.root))
-        return malformed(err, "not a JSON object");
-    if (!take_object(st, doc.root, err))
-        return false;
-    return st->ended || malformed(err, "done is not true");
-}
-
 static const char *path(enum llm_op op)
 {
-    return op == LLM_OP_GENERATE ? "/api/generate" : "/api/chat";
+    static const char *const paths[LLM_OPS] = {[LLM_OP_CHAT] = "/api/chat",
+                                               [LLM_OP_GENERATE] = "/api/generate",
+                                               [LLM_OP_EMBED] = "/api/embed",
+                                               [LLM_OP_EMBED_1] = "/api/embeddings"};
+    return paths[op];
 }
 
 const struct dialect dialect_ollama = {
@@ -365,7 +375,7 @@ const struct dialect dialect_ollama = {
     .stream_type = "application/x-ndjson",
     .json_type = "application/json; charset=utf-8",
     .keepalive = "",
-    .can = LLM_NEED_OLLAMA_RAW,
+    .can = OLLAMA_CAN,
     .decode_request = ollama_decode_request,
     .make_id = NULL,
     .encode_event = encode_event,
@@ -374,7 +384,7 @@ const struct dialect dialect_ollama = {
     .stream_error = stream_error,
     .path = path,
     .encode_request = ollama_encode_request,
-    .decode_frame = decode_frame,
-    .decode_reply = decode_reply,
+    .decode_frame = ollama_decode_frame,
+    .decode_reply = ollama_decode_reply,
     .decode_error = dialect_decode_failure,
 };

@@ -70,11 +70,13 @@ static inline void fuzz_encode(const struct llm_request *r, const struct dialect
     struct llm_request again;
     uint32_t losses;
     enum llm_op op = to->id == r->dialect ? r->op : LLM_OP_CHAT;
+    struct dialect_target target = *t;
+    target.op = op;
     if ((r->needs & ~to->can) != 0) /* never a candidate */
         return;
     arena_init(&arena, 4096, BYTES_MAX);
     buf_init(&out, BYTES_MAX);
-    if (to->encode_request(r, t, &arena, &out, &losses, &err)) {
+    if (to->encode_request(r, &target, &arena, &out, &losses, &err)) {
         MUST(to->decode_request(buf_view(&out), op, &arena, &again, &err));
         MUST(strv_eq(again.model, t->model));
         MUST(again.stream == t->stream);
@@ -106,9 +108,13 @@ static inline void fuzz_request(const struct dialect *d, strv body, unsigned bit
         fuzz_texts(&r);
         MUST(r.choices == 1 && r.needs == (r.needs & d->can));
         fuzz_encode(&r, d, &t, NULL);
+        r.arena = &arena;
+        MUST(llm_request_mend(&r));
         fuzz_encode(&r, &dialect_openai, &t, d->id == LLM_OPENAI ? check : NULL);
-        fuzz_encode(&r, &dialect_anthropic, &t, NULL);
-        fuzz_encode(&r, &dialect_ollama, &t, NULL);
+        if (d->id != LLM_ANTHROPIC)
+            fuzz_encode(&r, &dialect_anthropic, &t, NULL);
+        if (d->id != LLM_OLLAMA)
+            fuzz_encode(&r, &dialect_ollama, &t, NULL);
         /* The same conversation as if another dialect had brought it. */
         r.dialect = LLM_OPENAI;
         r.op = LLM_OP_CHAT;
@@ -157,6 +163,7 @@ static inline void answer_init(struct answer *a, const struct dialect *d, bool e
     a->st = (struct dialect_out){
         .op = bits & 1 ? LLM_OP_GENERATE : LLM_OP_CHAT, .id = STRV("id-1"), .model = STRV("m\"x")};
     buf_init(&a->bytes, 64 << 20);
+    buf_init(&a->st.kept, 64 << 20);
     arena_init(&a->keep, 4096, 64 << 20);
     llm_reply_init(&a->reply, 64 << 20);
 }
@@ -164,6 +171,7 @@ static inline void answer_init(struct answer *a, const struct dialect *d, bool e
 static inline void answer_fini(struct answer *a)
 {
     buf_fini(&a->bytes);
+    buf_fini(&a->st.kept);
     arena_fini(&a->keep);
     llm_reply_fini(&a->reply);
 }
@@ -213,11 +221,65 @@ static inline void fuzz_same_parts(const struct llm_reply *a, const struct llm_r
     buf_fini(&other);
 }
 
+/* Calls in order: id, name, and arguments as an object, in the parser's own spelling. */
+static inline void fuzz_put_calls(const struct llm_reply *reply, struct buf *out)
+{
+    for (size_t i = 0; i < reply->n_parts; i++) {
+        const struct llm_reply_part *p = &reply->parts[i];
+        struct arena arena;
+        struct buf object;
+        struct json doc;
+        struct err err = ERR_INIT;
+        if (p->kind != LLM_PART_CALL)
+            continue;
+        arena_init(&arena, 4096, 64 << 20);
+        buf_init(&object, 64 << 20);
+        buf_printf(out, "%.*s %.*s ", STRV_ARG(p->id), STRV_ARG(p->name));
+        MUST(dialect_put_arguments(&object, llm_reply_text(reply, p)));
+        MUST(json_read(&doc, buf_view(&object), &arena, LLM_ERR_INTERNAL, &err));
+        MUST(json_put_val(out, doc.root, &arena));
+        buf_fini(&object);
+        arena_fini(&arena);
+    }
+}
+
+static inline void fuzz_same_calls(const struct llm_reply *a, const struct llm_reply *b)
+{
+    struct buf one, other;
+    buf_init(&one, 64 << 20);
+    buf_init(&other, 64 << 20);
+    fuzz_put_calls(a, &one);
+    fuzz_put_calls(b, &other);
+    MUST(strv_eq(buf_view(&one), buf_view(&other)));
+    buf_fini(&one);
+    buf_fini(&other);
+}
+
+/* Lines of a stream for a caller keep the dialect's rules. */
+static inline void fuzz_legal(const struct answer *a)
+{
+    struct dialect_check check;
+    struct arena scratch;
+    strv rest = buf_view(&a->bytes), line;
+    if (a->d->framing != DIALECT_NDJSON)
+        return;
+    dialect_check_init(&check, a->d->id, a->st.op);
+    arena_init(&scratch, 4096, 64 << 20);
+    while (strv_cut(&rest, '\n', &line)) {
+        MUST(line.len == 0 || dialect_check_frame(&check, STRV_NONE, line, &scratch));
+        arena_reset(&scratch);
+    }
+    MUST(dialect_check_end(&check, true));
+    arena_fini(&scratch);
+}
+
 /* What a caller gets is itself an answer, which says the same. */
 static inline void fuzz_same(const struct answer *a, const struct answer *again)
 {
     MUST(again->reply.ended);
     fuzz_same_parts(&a->reply, &again->reply, LLM_PART_TEXT);
+    if (a->d->id == LLM_OLLAMA)
+        fuzz_same_calls(&a->reply, &again->reply);
     if (a->d->id != LLM_ANTHROPIC) /* which shows its callers no reasoning */
         fuzz_same_parts(&a->reply, &again->reply, LLM_PART_REASONING);
     MUST(again->reply.usage.input >= 0 && again->reply.usage.output >= 0);
@@ -235,6 +297,7 @@ static inline void fuzz_again(struct answer *a, unsigned bits)
     answer_init(&stream, a->d, false, bits);
     answer_init(&whole, a->d, false, bits);
     buf_init(&body, 64 << 20);
+    fuzz_legal(a);
     MUST(fuzz_feed(&stream, buf_view(&a->bytes),
                    a->d->framing == DIALECT_SSE ? STRV("data: ") : STRV("")));
     fuzz_same(a, &stream);

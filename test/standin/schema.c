@@ -69,7 +69,7 @@ static void make_object(struct maker *m, struct span schema)
     struct span keys[MEMBERS], values[MEMBERS];
     struct scan s = scan_open(scan_member(schema, "properties"));
     size_t n = 0;
-    while (n < MEMBERS && scan_next(&s, &key, &value)) {
+    while (n < MEMBERS && !s.array && scan_next(&s, &key, &value)) {
         if (m->odd && required.p && !listed(required, key))
             continue;
         keys[n] = key;

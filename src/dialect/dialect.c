@@ -271,10 +271,16 @@ static bool is_disguised(strv name)
                                         "content",
                                         "context",
                                         "conversation",
+                                        "description",
+                                        "detail",
                                         "dimensions",
                                         "echo",
                                         "encoding_format",
+                                        "file",
+                                        "file_data",
+                                        "filename",
                                         "format",
+                                        "function",
                                         "function_call",
                                         "functions",
                                         "image_url",
@@ -282,6 +288,7 @@ static bool is_disguised(strv name)
                                         "include",
                                         "input",
                                         "input_audio",
+                                        "input_schema",
                                         "instructions",
                                         "keep_alive",
                                         "logit_bias",
@@ -301,6 +308,7 @@ static bool is_disguised(strv name)
                                         "output_config",
                                         "output_format",
                                         "parallel_tool_calls",
+                                        "parameters",
                                         "prediction",
                                         "previous_response_id",
                                         "prompt",
@@ -330,11 +338,13 @@ static bool is_disguised(strv name)
                                         "tool_calls",
                                         "tool_choice",
                                         "tool_name",
+                                        "tool_use_id",
                                         "tools",
                                         "top_logprobs",
                                         "truncate",
                                         "truncation",
                                         "type",
+                                        "url",
                                         "user",
                                         "web_search_options"};
     char room[32];
@@ -351,6 +361,18 @@ static bool is_disguised(strv name)
         for (int d = 0; d < LLM_DIALECTS; d++)
             if (llm_params[p].name[d] != NULL && strv_eq_cstr(folded, llm_params[p].name[d]))
                 return true;
+    return false;
+}
+
+/* Objects that are read member by member; a schema or arguments have names of the caller's own. */
+static bool is_nested(strv name)
+{
+    static const char *const names[] = {
+        "file",        "function",        "function_call", "image_url",  "input_audio",
+        "json_schema", "response_format", "source",        "tool_choice"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strv_eq_cstr(name, names[i]))
+            return true;
     return false;
 }
 
@@ -376,8 +398,8 @@ static bool undisguised(yyjson_val *v, int levels, struct err *err)
                            STRV_ARG(name));
         if (levels > 0 && yyjson_is_arr(value) && !undisguised(value, levels - 1, err))
             return false;
-        if (yyjson_is_obj(value) && strv_eq_cstr(name, "function") && !undisguised(value, 0, err))
-            return false; /* of a tool or a call; what is in its schema or arguments is free */
+        if (yyjson_is_obj(value) && is_nested(name) && !undisguised(value, 0, err))
+            return false;
     }
     return true;
 }

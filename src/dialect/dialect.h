@@ -112,6 +112,10 @@ struct dialect_out {
     int blocks;     /* begun */
     int block_kind; /* of the open one: enum llm_part_kind */
     int calls;      /* begun */
+    uint64_t told[2],
+        bare[2];    /* OpenAI: a bit per choice whose role was told, whose open call has no
+                                  arguments yet */
+    bool old_calls; /* OpenAI: the caller asked with `functions` and reads function_call */
     enum llm_finish finish;
     struct llm_usage usage;
     char stop_sequence[128];

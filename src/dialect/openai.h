@@ -3,6 +3,7 @@
  * openai - what the files of this dialect share.
  *
  *   openai_request.c     requests of chat completions    openai.c            answers
+ *   openai_upstream.c    requests for an upstream        openai_calls.c      calls in an upstream's
  *   openai_completion.c  /v1/completions
  */
 #ifndef DIALECT_OPENAI_H
@@ -45,5 +46,43 @@ bool openai_decode_completion(strv body, struct arena *arena, struct llm_request
 bool openai_completion_event(struct dialect_out *st, const struct llm_event *ev, struct buf *out);
 bool openai_completion_reply(struct dialect_out *st, const struct llm_reply *reply,
                              struct buf *out);
+
+/* ---- an upstream's answer on its way through the decoder ---- */
+
+#define OPENAI_CHOICES_MAX 128
+
+/* What is remembered from frame to frame, in dialect_in.own. */
+struct openai_heard {
+    uint64_t id; /* hash of the first chunk\'s */
+    int64_t created;
+    uint64_t refused[OPENAI_CHOICES_MAX / 64]; /* a bit per choice that told a refusal */
+    struct openai_choice *choices;             /* those with calls */
+    size_t held;                               /* bytes held back, of all choices */
+};
+
+/* One frame or body. */
+struct hearing {
+    struct dialect_in *in;
+    struct openai_heard *heard;
+    struct err *err;
+    struct json doc;
+    bool whole;
+    bool stopped; /* the receiver wants no more of this */
+    bool
+        precious; /* it says what our encoder cannot write (logprobs, several choices in a whole body):
+                      better its bytes with their flaws */
+};
+
+bool openai_malformed(struct hearing *h, const char *what);
+void openai_emit(struct hearing *h, const struct llm_event *ev);
+void openai_flaw(struct hearing *h);
+
+/* Text of a choice: told at once, or after the call that is open. */
+bool openai_hear_text(struct hearing *h, int choice, enum llm_event_kind kind, strv text);
+/* tool_calls and function_call of a delta or message; *any: there were some. */
+bool openai_hear_calls(struct hearing *h, int choice, yyjson_val *delta, bool *any);
+/* The choice is over: whatever is open or held back ends. Returns false if that cannot be; *calls says
+ * how many there were. */
+bool openai_end_calls(struct hearing *h, int choice, size_t *calls);
 
 #endif

@@ -143,17 +143,6 @@ static bool is_own(strv name)
     return false;
 }
 
-void openai_note_others(struct llm_request *r, bool (*own)(strv name))
-{
-    size_t i, max;
-    yyjson_val *key, *value;
-    yyjson_obj_foreach(r->body.root, i, max, key, value)
-    {
-        if (!yyjson_is_null(value) && !own(json_str(key)) && !openai_is_known(json_str(key)))
-            r->untranslated |= 1u << DIALECT_LOSS_OTHER;
-    }
-}
-
 bool openai_decode_completion(strv body, struct arena *arena, struct llm_request *out,
                               struct err *err)
 {

@@ -1,174 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * openai_request - chat completions, the question: bytes to llm_request and back.
+ * openai_request - chat completions, the question: a caller's bytes to llm_request.
  *
- *   caller's body --> members we know ----> llm_request --> a fresh body      (from another dialect)
- *        |            members we refuse       |
- *        |            members we ignore       +-----------> the caller's body with model, stream and
- *        +---------------------------------------------->   limits replaced   (from this dialect)
+ *   members we know     -> the request; those of an older interface (functions, function_call) as the new ones
+ *   members we refuse   -> an error with their name: they change what is answered, and nobody could serve them
+ *   all other members   -> nothing here: an upstream of this dialect gets them in the caller's own bytes, any
+ *                          other loses them, and that is told (untranslated)
  *
- * What changes the meaning of the answer and cannot be served is refused by name; what is only a hint
- * (metadata, service_tier, reasoning_effort, ...) goes on to an OpenAI upstream and is counted as lost on
- * the way to any other.
+ * The conversation is read by shared_messages.c, tools by shared_tools.c.
  */
 #include "dialect/openai.h"
 
 #include <stdio.h>
 
-#define CHOICES_MAX    128 /* OpenAI's own limit */
-#define USER_BYTES_MAX 64  /* OpenAI refuses a longer `user`; Claude Code's id is a page of JSON */
+#include "dialect/reading.h"
 
-/* ---- messages ---- */
+#define CHOICES_MAX 128 /* OpenAI's own limit */
 
-/* "messages[3].content[1].type" */
-struct place {
-    char text[96];
-};
-
-static struct place place(size_t message, const char *member)
-{
-    struct place p;
-    snprintf(p.text, sizeof p.text, "messages[%zu]%s", message, member);
-    return p;
-}
-
-static struct place place_part(size_t message, size_t part, const char *member)
-{
-    struct place p;
-    snprintf(p.text, sizeof p.text, "messages[%zu].content[%zu]%s", message, part, member);
-    return p;
-}
-
-static bool invalid(struct err *err, struct place at, const char *what)
-{
-    return dialect_bad(err, LLM_ERR_INVALID_REQUEST, at.text, what);
-}
-
-static bool unsupported(struct err *err, struct place at, const char *what)
-{
-    return dialect_bad(err, LLM_ERR_UNSUPPORTED, at.text, what);
-}
-
-static bool decode_role(yyjson_val *message, size_t i, enum llm_role *role, struct err *err)
-{
-    yyjson_val *v = json_get(message, "role");
-    if (v == NULL)
-        return invalid(err, place(i, ".role"), "is required");
-    strv name = json_str(v);
-    if (strv_eq_cstr(name, "user"))
-        *role = LLM_USER;
-    else if (strv_eq_cstr(name, "assistant"))
-        *role = LLM_ASSISTANT;
-    else if (strv_eq_cstr(name, "system") || strv_eq_cstr(name, "developer"))
-        *role = LLM_SYSTEM;
-    else if (strv_eq_cstr(name, "tool") || strv_eq_cstr(name, "function"))
-        return unsupported(err, place(i, ".role"), "results of tools are not supported");
-    else
-        return invalid(err, place(i, ".role"),
-                       "must be one of system, developer, user, assistant, tool");
-    return true;
-}
-
-static bool decode_part(yyjson_val *v, size_t i, size_t k, enum llm_role role,
-                        struct llm_part *part, struct err *err)
-{
-    if (!yyjson_is_obj(v))
-        return invalid(err, place_part(i, k, ""), "must be an object");
-    strv type = json_get_str(v, "type");
-    const char *member = "text";
-    if (type.ptr == NULL)
-        return invalid(err, place_part(i, k, ".type"), "must be a string");
-    if (role == LLM_ASSISTANT && strv_eq_cstr(type, "refusal"))
-        member = "refusal";
-    else if (strv_eq_cstr(type, "image_url"))
-        return unsupported(err, place_part(i, k, ".type"), "images are not supported");
-    else if (strv_eq_cstr(type, "input_audio"))
-        return unsupported(err, place_part(i, k, ".type"), "audio is not supported");
-    else if (strv_eq_cstr(type, "file"))
-        return unsupported(err, place_part(i, k, ".type"), "files are not supported");
-    else if (!strv_eq_cstr(type, "text"))
-        return invalid(err, place_part(i, k, ".type"), "is not a known kind of part");
-    *part = (struct llm_part){.kind = LLM_PART_TEXT, .text = json_get_str(v, member)};
-    if (part->text.ptr == NULL)
-        return invalid(err, place_part(i, k, member[0] == 't' ? ".text" : ".refusal"),
-                       "must be a string");
-    return true;
-}
-
-static bool decode_content(yyjson_val *message, size_t i, struct llm_message *m,
-                           struct arena *arena, struct err *err)
-{
-    yyjson_val *content = json_get(message, "content");
-    /* An assistant that refused has its words beside an empty content. */
-    if (content == NULL && m->role == LLM_ASSISTANT)
-        content = yyjson_is_str(json_get(message, "refusal")) ? json_get(message, "refusal") : NULL;
-    size_t n = yyjson_is_arr(content) ? yyjson_arr_size(content) : content != NULL ? 1 : 0;
-    if (content != NULL && !yyjson_is_str(content) && !yyjson_is_arr(content))
-        return invalid(err, place(i, ".content"), "must be a string or an array of parts");
-    if (n == 0 && m->role != LLM_ASSISTANT)
-        return invalid(err, place(i, ".content"),
-                       content == NULL ? "must be a string or an array of parts"
-                                       : "must not be an empty array");
-    m->parts = ARENA_ARRAY(arena, struct llm_part, n + 1);
-    if (m->parts == NULL)
-        return err_oom(err);
-    m->n_parts = n;
-    if (yyjson_is_str(content))
-        m->parts[0] = (struct llm_part){.kind = LLM_PART_TEXT, .text = json_str(content)};
-    if (!yyjson_is_arr(content))
-        return true;
-    size_t k, max;
-    yyjson_val *part;
-    yyjson_arr_foreach(content, k, max, part)
-    {
-        if (!decode_part(part, i, k, m->role, &m->parts[k], err))
-            return false;
-    }
-    return true;
-}
-
-/* Present and not just an empty list: `tools: []` is what some clients send for "none". */
+/* Present and not just an empty list: `logit_bias: {}` is what some clients send for "none". */
 static bool filled(yyjson_val *v)
 {
     return v != NULL && !(yyjson_is_ctn(v) && unsafe_yyjson_get_len(v) == 0);
 }
 
-static bool decode_message(struct llm_request *r, yyjson_val *v, size_t i, struct arena *arena,
-                           struct err *err)
-{
-    struct llm_message *m = &r->messages[r->n_messages];
-    if (!yyjson_is_obj(v))
-        return invalid(err, place(i, ""), "must be an object");
-    if (!decode_role(v, i, &m->role, err))
-        return false;
-    if (filled(json_get(v, "tool_calls")))
-        return unsupported(err, place(i, ".tool_calls"), "tool calls are not supported");
-    if (filled(json_get(v, "function_call")))
-        return unsupported(err, place(i, ".function_call"), "tool calls are not supported");
-    if (filled(json_get(v, "audio")))
-        return unsupported(err, place(i, ".audio"), "audio is not supported");
-    if (!decode_content(v, i, m, arena, err))
-        return false;
-    if (json_get(v, "name") != NULL)
-        r->untranslated |= 1u << DIALECT_LOSS_NAME;
-    if (filled(json_get(v, "reasoning_content")) || filled(json_get(v, "reasoning")))
-        r->untranslated |= 1u << DIALECT_LOSS_REASONING;
-    r->n_messages++;
-    return true;
-}
-
-bool dialect_decode_messages(struct llm_request *r, yyjson_val *messages, struct arena *arena,
-                             struct err *err)
-{
-    size_t i, max;
-    yyjson_val *one;
-    yyjson_arr_foreach(messages, i, max, one)
-    {
-        if (!decode_message(r, one, i, arena, err))
-            return false;
-    }
-    return true;
-}
+/* ---- the conversation and its tools ---- */
 
 static bool decode_conversation(struct llm_request *r, yyjson_val *root, struct arena *arena,
                                 struct err *err)
@@ -186,39 +41,132 @@ static bool decode_conversation(struct llm_request *r, yyjson_val *root, struct 
     return dialect_decode_messages(r, messages, arena, err);
 }
 
+/* Tools as they were called before: a plain list, and a choice by name. */
+static bool decode_functions(struct reading *rd, yyjson_val *root)
+{
+    yyjson_val *list = json_get(root, "functions"), *choice = json_get(root, "function_call"), *one;
+    size_t i, max;
+    if (list != NULL && !dialect_read_tools_room(rd, list, "functions"))
+        return false;
+    yyjson_arr_foreach(list, i, max, one)
+    {
+        char field[64];
+        snprintf(field, sizeof field, "functions[%zu]", i);
+        if (!dialect_read_tool(rd, one, field))
+            return false;
+    }
+    if (rd->r->n_tools > 0) {
+        rd->r->needs |= LLM_NEED_TOOLS;
+        rd->r->one_call = true; /* there is room for one in the answer */
+    }
+    if (choice == NULL || strv_eq_cstr(json_str(choice), "auto"))
+        return true;
+    if (yyjson_is_obj(choice))
+        return dialect_choose_tool(rd, json_get_str(choice, "name"), "function_call.name");
+    if (!strv_eq_cstr(json_str(choice), "none"))
+        return invalid(rd, "function_call", "must be none, auto or an object with a name");
+    rd->r->choose = LLM_CHOOSE_NONE;
+    return true;
+}
+
+static bool decode_tools(struct reading *rd, yyjson_val *root)
+{
+    yyjson_val *tools = json_get(root, "tools");
+    bool parallel = true;
+    if (!dialect_decode_bool(root, "parallel_tool_calls", &parallel, rd->err))
+        return false;
+    rd->r->one_call = !parallel;
+    if (dialect_is_nothing(tools) && !dialect_is_nothing(json_get(root, "functions")))
+        return decode_functions(rd, root);
+    return dialect_read_tools(rd, tools) &&
+           dialect_read_tool_choice(rd, json_get(root, "tool_choice"));
+}
+
+/* ---- the form of the answer ---- */
+
+static bool take_schema(struct reading *rd, yyjson_val *obj, const char *field)
+{
+    if (!yyjson_is_obj(json_get(obj, "schema")) ||
+        !json_raw_member(&rd->r->body, obj, "schema", &rd->r->schema))
+        return invalid(rd, field, "must be an object");
+    rd->r->format = LLM_FORMAT_SCHEMA;
+    return true;
+}
+
+static bool decode_schema(struct reading *rd, yyjson_val *format)
+{
+    struct llm_request *r = rd->r;
+    yyjson_val *wanted = json_get(format, "json_schema"), *name = json_get(wanted, "name"),
+               *description = json_get(wanted, "description"), *strict = json_get(wanted, "strict");
+    if (!yyjson_is_obj(wanted))
+        return invalid(rd, "response_format.json_schema", "must be an object");
+    if (name != NULL && !yyjson_is_str(name))
+        return invalid(rd, "response_format.json_schema.name", "must be a string");
+    if (description != NULL && !yyjson_is_str(description))
+        return invalid(rd, "response_format.json_schema.description", "must be a string");
+    if (strict != NULL && !yyjson_is_bool(strict))
+        return invalid(rd, "response_format.json_schema.strict", "must be true or false");
+    r->schema_name = json_str(name);
+    r->schema_description = json_str(description);
+    r->schema_strict = yyjson_get_bool(strict);
+    if (json_get(wanted, "schema") == NULL) { /* any JSON, then */
+        r->format = LLM_FORMAT_JSON;
+        return true;
+    }
+    return take_schema(rd, wanted, "response_format.json_schema.schema");
+}
+
+static bool decode_format(struct reading *rd, yyjson_val *root)
+{
+    yyjson_val *format = json_get(root, "response_format");
+    strv type = json_get_str(format, "type");
+    if (format == NULL)
+        return true;
+    if (!yyjson_is_obj(format))
+        return invalid(rd, "response_format", "must be an object");
+    if (strv_eq_cstr(type, "text"))
+        return true;
+    if (strv_eq_cstr(type, "json_schema"))
+        return decode_schema(rd, format);
+    if (!strv_eq_cstr(type, "json_object"))
+        return unsupported(
+            rd, "response_format",
+            "only the types \"text\", \"json_object\" and \"json_schema\" are supported");
+    rd->r->format = LLM_FORMAT_JSON;
+    if (json_get(format, "schema") != NULL) /* llama-server's way to give one */
+        return take_schema(rd, format, "response_format.schema");
+    return true;
+}
+
 /* ---- the other members ---- */
 
-/* Members that ask for what this program cannot give yet. */
+static bool decode_effort(struct reading *rd, yyjson_val *root)
+{
+    yyjson_val *reasoning = json_get(root, "reasoning"), *v = json_get(root, "reasoning_effort");
+    const char *field = "reasoning_effort";
+    if (v == NULL && yyjson_is_obj(reasoning)) { /* as Responses and some gateways nest it */
+        v = json_get(reasoning, "effort");
+        field = "reasoning.effort";
+    }
+    if (v == NULL)
+        return true;
+    if (!llm_effort_parse(json_str(v), &rd->r->effort) || rd->r->effort == LLM_EFFORT_ON)
+        return invalid(rd, field, "must be none, minimal, low, medium, high, xhigh or max");
+    return true;
+}
+
+/* Members that ask for what this program cannot give. */
 static bool refuse_unsupported(yyjson_val *root, struct err *err)
 {
     static const struct {
         const char *member, *what;
     } rows[] = {
-        {"tools", "tools are not supported"},
-        {"functions", "tools are not supported"},
-        {"audio", "audio is not supported"},
-        {"prediction", "predicted output is not supported"},
+        {"audio", "audio in the answer is not supported"},
         {"web_search_options", "web search is not supported"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (filled(json_get(root, rows[i].member)))
             return dialect_bad(err, LLM_ERR_UNSUPPORTED, rows[i].member, rows[i].what);
-
-    static const char *const choosers[] = {"tool_choice", "function_call"};
-    for (size_t i = 0; i < sizeof choosers / sizeof *choosers; i++) {
-        yyjson_val *choice = json_get(root, choosers[i]);
-        strv word = json_str(choice); /* without tools "none" and "auto" ask for nothing */
-        if (choice != NULL && !strv_eq_cstr(word, "none") && !strv_eq_cstr(word, "auto"))
-            return dialect_bad(err, LLM_ERR_UNSUPPORTED, choosers[i], "tools are not supported");
-    }
-
-    yyjson_val *format = json_get(root, "response_format");
-    if (format != NULL && !yyjson_is_obj(format))
-        return dialect_bad(err, LLM_ERR_INVALID_REQUEST, "response_format", "must be an object");
-    if (format != NULL && !strv_eq_cstr(json_get_str(format, "type"), "text"))
-        return dialect_bad(err, LLM_ERR_UNSUPPORTED, "response_format",
-                           "only the type \"text\" is supported");
-
     yyjson_val *modalities = json_get(root, "modalities");
     if (filled(modalities) && !(yyjson_is_arr(modalities) && yyjson_arr_size(modalities) == 1 &&
                                 strv_eq_cstr(json_str(yyjson_arr_get(modalities, 0)), "text")))
@@ -334,7 +282,8 @@ bool openai_is_known(strv name)
                                         "response_format",
                                         "modalities",
                                         "max_completion_tokens",
-                                        "repetition_penalty"};
+                                        "repetition_penalty",
+                                        "reasoning_effort"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strv_eq_cstr(name, names[i]))
             return true;
@@ -345,15 +294,53 @@ bool openai_is_known(strv name)
     return false;
 }
 
-static void note_untranslated(struct llm_request *r, yyjson_val *root)
+static enum dialect_loss loss_of(strv name)
+{
+    static const struct {
+        const char *member;
+        enum dialect_loss loss;
+    } rows[] = {
+        {"service_tier", DIALECT_LOSS_TIER},
+        {"metadata", DIALECT_LOSS_METADATA},
+        {"prompt_cache_key", DIALECT_LOSS_CACHE},
+        {"prompt_cache_options", DIALECT_LOSS_CACHE},
+        {"prompt_cache_retention", DIALECT_LOSS_CACHE},
+        {"keep_alive", DIALECT_LOSS_KEEP_ALIVE},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (strv_eq_cstr(name, rows[i].member))
+            return rows[i].loss;
+    return DIALECT_LOSS_OTHER;
+}
+
+void openai_note_others(struct llm_request *r, bool (*own)(strv name))
 {
     size_t i, max;
     yyjson_val *key, *value;
-    yyjson_obj_foreach(root, i, max, key, value)
+    yyjson_obj_foreach(r->body.root, i, max, key, value)
     {
-        if (!yyjson_is_null(value) && !openai_is_known(json_str(key)))
-            r->untranslated |= 1u << DIALECT_LOSS_OTHER;
+        strv name = json_str(key);
+        enum dialect_loss loss = loss_of(name);
+        if (yyjson_is_null(value) || (own != NULL && own(name)) || openai_is_known(name) ||
+            (loss != DIALECT_LOSS_OTHER && dialect_is_nothing(value)))
+            continue;
+        r->untranslated |= 1u << loss;
     }
+}
+
+/* `reasoning` with no more than an effort is carried over; `store: false` is what everybody does. */
+static bool is_carried(strv name)
+{
+    return strv_eq_cstr(name, "reasoning") || strv_eq_cstr(name, "store");
+}
+
+static void note_rest(struct llm_request *r)
+{
+    yyjson_val *reasoning = json_get(r->body.root, "reasoning");
+    openai_note_others(r, is_carried);
+    bool more = yyjson_obj_size(reasoning) > (json_get(reasoning, "effort") != NULL);
+    if (more || !dialect_is_nothing(json_get(r->body.root, "store")))
+        r->untranslated |= 1u << DIALECT_LOSS_OTHER;
 }
 
 bool openai_decode_request(strv body, enum llm_op op, struct arena *arena, struct llm_request *out,
@@ -361,228 +348,17 @@ bool openai_decode_request(strv body, enum llm_op op, struct arena *arena, struc
 {
     if (op == LLM_OP_GENERATE)
         return openai_decode_completion(body, arena, out, err);
-    *out = (struct llm_request){.dialect = LLM_OPENAI, .op = op, .choices = 1};
+    struct reading rd = {out, arena, err};
+    *out = (struct llm_request){.arena = arena, .dialect = LLM_OPENAI, .op = op, .choices = 1};
     if (!dialect_root(&out->body, body, arena, err))
         return false;
     yyjson_val *root = out->body.root;
     if (!openai_decode_names(out, root, err) || !decode_conversation(out, root, arena, err) ||
+        !decode_tools(&rd, root) || !decode_format(&rd, root) || !decode_effort(&rd, root) ||
         !refuse_unsupported(root, err) || !openai_decode_limits(out, root, err) ||
         !decode_choices(out, root, err) || !openai_decode_stream(out, root, err) ||
         !dialect_decode_stops(out, json_get(root, "stop"), "stop", OPENAI_STOPS_MAX, arena, err))
         return false;
-    note_untranslated(out, root);
+    note_rest(out);
     return true;
-}
-
-/* ---- towards an upstream of the same dialect: the caller's own bytes ---- */
-
-#define EDITS_MAX 8
-
-struct edits {
-    struct dialect_edit rows[EDITS_MAX];
-    size_t n;
-};
-
-static void edit(struct edits *e, const char *key, const char *json)
-{
-    if (e->n < EDITS_MAX)
-        e->rows[e->n++] = (struct dialect_edit){key, strv_of(json)}; /* NULL: arena->failed */
-}
-
-static void edit_num(struct edits *e, const char *key, double value, struct arena *arena)
-{
-    struct buf text;
-    buf_init(&text, 64);
-    if (!json_put_num(&text, value))
-        arena->failed = true;
-    edit(e, key, arena_cstr(arena, buf_view(&text)));
-    buf_fini(&text);
-}
-
-static void put_other_options(struct buf *b, yyjson_val *options, struct arena *arena)
-{
-    size_t i, max;
-    yyjson_val *key, *value;
-    yyjson_obj_foreach(options, i, max, key, value)
-    {
-        if (strv_eq_cstr(json_str(key), "include_usage"))
-            continue;
-        buf_put_char(b, ',');
-        json_put_str(b, json_str(key));
-        buf_put_char(b, ':');
-        json_put_val(b, value, arena);
-    }
-}
-
-static void edit_stream(struct edits *e, const struct llm_request *r, bool stream,
-                        struct arena *arena)
-{
-    yyjson_val *options = json_get(r->body.root, "stream_options");
-    if (stream != r->stream)
-        edit(e, "stream", stream ? "true" : "false");
-    if (!stream) {
-        if (options != NULL && r->stream) /* only allowed beside stream:true */
-            edit(e, "stream_options", "null");
-        return;
-    }
-    if (yyjson_get_bool(json_get(options, "include_usage")))
-        return;
-    /* Usage is always asked for, so that it is always known; what the caller did not ask for is not
-     * passed on to it. */
-    struct buf whole;
-    buf_init(&whole, r->body.text.len + 64);
-    buf_put_cstr(&whole, "{\"include_usage\":true");
-    if (options != NULL)
-        put_other_options(&whole, options, arena);
-    buf_put_char(&whole, '}');
-    if (whole.failed)
-        arena->failed = true;
-    edit(e, "stream_options", arena_cstr(arena, buf_view(&whole)));
-    buf_fini(&whole);
-}
-
-static void edit_limits(struct edits *e, const struct llm_request *r,
-                        const struct dialect_target *t, struct arena *arena)
-{
-    static const char *const names[] = {"max_completion_tokens", "max_tokens"};
-    yyjson_val *root = r->body.root;
-    const char *name = t->completion_tokens ? names[0] : names[1];
-    if (!llm_has(r, LLM_P_MAX_TOKENS)) {
-        if (t->max_tokens_default > 0)
-            edit_num(e, name, (double)t->max_tokens_default, arena);
-        return;
-    }
-    /* OpenAI's reasoning models refuse the old name. */
-    bool rename = t->completion_tokens && json_get(root, names[0]) == NULL;
-    int64_t asked = (int64_t)r->params[LLM_P_MAX_TOKENS];
-    bool above = t->max_tokens_cap > 0 && asked > t->max_tokens_cap;
-    if (above)
-        asked = t->max_tokens_cap;
-    if (rename) {
-        edit_num(e, names[0], (double)asked, arena);
-        edit(e, names[1], "null");
-        return;
-    }
-    for (size_t i = 0; above && i < 2; i++)
-        if (json_get(root, names[i]) != NULL)
-            edit_num(e, names[i], (double)asked, arena);
-}
-
-static bool encode_same(const struct llm_request *r, const struct dialect_target *t,
-                        struct arena *arena, struct buf *out, struct err *err)
-{
-    struct edits e = {.n = 0};
-    edit_stream(&e, r, t->stream, arena);
-    edit_limits(&e, r, t, arena);
-    /* vLLM and llama-server each know one name only, and ignore the other without a word. */
-    const char *penalty = t->repetition_penalty ? "repetition_penalty" : "repeat_penalty";
-    if (llm_has(r, LLM_P_REPEAT_PENALTY) && json_get(r->body.root, penalty) == NULL)
-        edit_num(&e, penalty, r->params[LLM_P_REPEAT_PENALTY], arena);
-    if (arena->failed || !dialect_edit_body(r, t->model, e.rows, e.n, arena, out))
-        return err_oom(err);
-    return true;
-}
-
-/* ---- towards an upstream of this dialect, from another one: a fresh body ---- */
-
-static void put_messages(const struct llm_request *r, struct buf *out)
-{
-    buf_put_cstr(out, ",\"messages\":[");
-    for (size_t i = 0; i < r->n_messages; i++) {
-        const struct llm_message *m = &r->messages[i];
-        buf_put_cstr(out, i == 0 ? "{\"role\":\"" : ",{\"role\":\"");
-        buf_put_cstr(out, llm_role_name(m->role));
-        buf_put_cstr(out, "\",\"content\":\"");
-        /* One string, not parts: many chat templates take nothing else (translation.md 17). */
-        for (size_t k = 0; k < m->n_parts; k++) {
-            if (k > 0)
-                json_put_esc(out, m->role == LLM_SYSTEM ? STRV("\n\n") : STRV("\n"));
-            json_put_esc(out, m->parts[k].text);
-        }
-        buf_put_cstr(out, "\"}");
-    }
-    buf_put_char(out, ']');
-}
-
-static const char *param_name(enum llm_param p, const struct dialect_target *t)
-{
-    if (p == LLM_P_MAX_TOKENS && t->completion_tokens)
-        return "max_completion_tokens";
-    if (p == LLM_P_REPEAT_PENALTY && t->repetition_penalty)
-        return "repetition_penalty";
-    return llm_params[p].name[LLM_OPENAI];
-}
-
-static void put_params(const struct llm_request *r, const struct dialect_target *t, struct buf *out,
-                       uint32_t *losses)
-{
-    for (int i = 0; i < LLM_PARAMS; i++) {
-        enum llm_param p = (enum llm_param)i;
-        bool set = llm_has(r, p);
-        double value = set ? r->params[p] : 0;
-        if (p == LLM_P_MAX_TOKENS && !set && t->max_tokens_default > 0) {
-            set = true;
-            value = (double)t->max_tokens_default;
-        }
-        if (p == LLM_P_MAX_TOKENS && t->max_tokens_cap > 0 && value > (double)t->max_tokens_cap)
-            value = (double)t->max_tokens_cap;
-        if (!set)
-            continue;
-        if (t->no_sampling && (p == LLM_P_TEMPERATURE || p == LLM_P_TOP_P || p == LLM_P_TOP_K)) {
-            *losses |= 1u << p;
-            continue;
-        }
-        bool first = false;
-        json_put_key(out, &first, param_name(p, t));
-        if (llm_params[p].kind == LLM_KIND_INT)
-            buf_put_i64(out, (int64_t)value);
-        else
-            json_put_num(out, value);
-    }
-}
-
-static void put_stops(const struct llm_request *r, struct buf *out)
-{
-    if (r->n_stops == 0)
-        return;
-    buf_put_cstr(out, ",\"stop\":[");
-    for (size_t i = 0; i < r->n_stops; i++) {
-        if (i > 0)
-            buf_put_char(out, ',');
-        json_put_str(out, r->stops[i]);
-    }
-    buf_put_char(out, ']');
-}
-
-static bool encode_fresh(const struct llm_request *r, const struct dialect_target *t,
-                         struct buf *out, uint32_t *losses, struct err *err)
-{
-    *losses |= r->untranslated;
-    buf_put_cstr(out, "{\"model\":");
-    json_put_str(out, t->model);
-    put_messages(r, out);
-    put_params(r, t, out, losses);
-    put_stops(r, out);
-    if (r->user.len > USER_BYTES_MAX) {
-        *losses |= 1u << DIALECT_LOSS_USER;
-    } else if (r->user.len > 0) {
-        buf_put_cstr(out, ",\"user\":");
-        json_put_str(out, r->user);
-    }
-    if (t->stream)
-        buf_put_cstr(out, ",\"stream\":true,\"stream_options\":{\"include_usage\":true}");
-    buf_put_char(out, '}');
-    return out->failed ? err_oom(err) : true;
-}
-
-bool openai_encode_request(const struct llm_request *r, const struct dialect_target *t,
-                           struct arena *arena, struct buf *out, uint32_t *losses, struct err *err)
-{
-    *losses = 0;
-    if (t->no_prefill && r->n_messages > 0 && r->messages[r->n_messages - 1].role == LLM_ASSISTANT)
-        return dialect_bad(err, LLM_ERR_UNSUPPORTED, "messages",
-                           "the model does not continue a last message of the assistant");
-    if (r->dialect == LLM_OPENAI)
-        return encode_same(r, t, arena, out, err);
-    return encode_fresh(r, t, out, losses, err);
 }

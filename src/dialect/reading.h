@@ -47,4 +47,23 @@ bool dialect_read_call(struct reading *rd, yyjson_val *call, const char *field,
 bool dialect_read_name(struct reading *rd, yyjson_val *obj, const char *field, strv *out);
 bool dialect_read_arguments(struct reading *rd, yyjson_val *obj, const char *field, strv *out);
 
+/* ---- images, sound and documents (shared_media.c); sets what r needs ---- */
+
+/* A data URI, or an address that becomes a LINK. */
+bool dialect_read_image(struct reading *rd, strv text, const char *field, struct llm_part *out);
+/* A data URI or base64: PDF becomes a DOCUMENT, text a TEXT part under a line with its name, an image an
+ * IMAGE. */
+bool dialect_read_document(struct reading *rd, strv text, strv title, const char *field,
+                           struct llm_part *out);
+bool dialect_read_text_document(struct reading *rd, strv title, strv text, const char *field,
+                                struct llm_part *out);
+/* Base64 and "wav" or "mp3". */
+bool dialect_read_audio(struct reading *rd, strv data, strv format, const char *field,
+                        struct llm_part *out);
+/* Base64 in any spelling: IMAGE, DOCUMENT or AUDIO, by its bytes. */
+bool dialect_read_file(struct reading *rd, strv base64, const char *field, struct llm_part *out);
+/* An address; `type` is "image" or "document". */
+bool dialect_read_link(struct reading *rd, strv address, const char *type, const char *field,
+                       struct llm_part *out);
+
 #endif

@@ -32,7 +32,8 @@ static inline void ear_init(struct ear *ear)
     arena_init(&ear->keep, 4096, MIB);
     trace_init(&ear->trace);
     llm_reply_init(&ear->reply, MIB);
-    ear->in = (struct dialect_in){.emit = hear, .arg = ear, .scratch = &ear->scratch};
+    ear->in = (struct dialect_in){
+        .emit = hear, .arg = ear, .scratch = &ear->scratch, .arena = &ear->keep};
 }
 
 static inline void ear_fini(struct ear *ear)

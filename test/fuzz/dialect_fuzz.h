@@ -181,7 +181,7 @@ static inline bool fuzz_feed(struct answer *a, strv lines, strv prefix)
 {
     struct arena scratch;
     struct err err = ERR_INIT;
-    struct dialect_in in = {.emit = fuzz_take, .arg = a, .scratch = &scratch};
+    struct dialect_in in = {.emit = fuzz_take, .arg = a, .scratch = &scratch, .arena = &a->keep};
     strv line;
     bool ok = true;
     arena_init(&scratch, 4096, BYTES_MAX);
@@ -200,7 +200,7 @@ static inline bool fuzz_whole(struct answer *a, strv body)
 {
     struct arena scratch;
     struct err err = ERR_INIT;
-    struct dialect_in in = {.emit = fuzz_take, .arg = a, .scratch = &scratch};
+    struct dialect_in in = {.emit = fuzz_take, .arg = a, .scratch = &scratch, .arena = &a->keep};
     arena_init(&scratch, 4096, BYTES_MAX);
     bool ok = a->d->decode_reply(&in, body, &err);
     MUST(ok == a->over && ok != err.set);

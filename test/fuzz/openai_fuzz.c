@@ -14,8 +14,10 @@
 #include <stdlib.h>
 
 #include "dialect/dialect.h"
+#include "dialect/reading.h"
 
-#define BYTES_MAX (8 << 20)
+#define BYTES_MAX      (8 << 20)
+#define OPENAI_CHOICES 128
 
 /* assert() would do, but says less in a fuzzer's report. */
 #define MUST(what)                                                                                 \
@@ -37,15 +39,161 @@ static struct dialect_target target(unsigned bits)
         .max_tokens_cap = bits & 4 ? 9 : 0,
         .completion_tokens = bits & 8,
         .repetition_penalty = bits & 16,
+        .reasoning_field = bits & 1 ? "reasoning" : "reasoning_content",
+        .reasoning_effort = true,
+        .short_names = bits & 8,
     };
+}
+
+static void check_parts(const struct llm_part *parts, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        MUST(utf8_valid(parts[i].text) && utf8_valid(parts[i].id) && utf8_valid(parts[i].name));
+        MUST(utf8_valid(parts[i].data) && utf8_valid(parts[i].title));
+        check_parts(parts[i].parts, parts[i].n_parts);
+    }
 }
 
 static void check_texts(const struct llm_request *r)
 {
     MUST(utf8_valid(r->model));
     for (size_t i = 0; i < r->n_messages; i++)
+        check_parts(r->messages[i].parts, r->messages[i].n_parts);
+}
+
+/* What a request says, in the one form that a body of this dialect can keep: texts of a message joined unless
+ * there are images, reasoning first, results with their error told in words. */
+
+static bool is_media(const struct llm_part *p)
+{
+    return p->kind == LLM_PART_IMAGE || p->kind == LLM_PART_DOCUMENT || p->kind == LLM_PART_AUDIO ||
+           p->kind == LLM_PART_LINK;
+}
+
+static void say(struct buf *b, const char *what, strv text)
+{
+    buf_printf(b, "%s %zu:", what, text.len);
+    buf_put_strv(b, text);
+    buf_put_char(b, '\n');
+}
+
+static void say_texts(struct buf *b, const char *what, const struct llm_part *parts, size_t n,
+                      enum llm_part_kind kind, const char *between, const char *prefix)
+{
+    struct buf whole;
+    bool first = true;
+    buf_init(&whole, BYTES_MAX);
+    buf_put_cstr(&whole, prefix);
+    for (size_t i = 0; i < n; i++) {
+        if (parts[i].kind != kind)
+            continue;
+        if (!first)
+            buf_put_cstr(&whole, between);
+        buf_put_strv(&whole, parts[i].text);
+        first = false;
+    }
+    if (buf_len(&whole) > 0)
+        say(b, what, buf_view(&whole));
+    buf_fini(&whole);
+}
+
+static void say_result(struct buf *b, const struct llm_part *p)
+{
+    say(b, "result", p->id);
+    say_texts(b, "text", p->parts, p->n_parts, LLM_PART_TEXT, "\n",
+              p->made_up    ? "Error: " DIALECT_NO_RESULT
+              : p->is_error ? "Error: "
+                            : "");
+}
+
+static void say_message(struct buf *b, const struct llm_message *m, const struct dialect_target *t,
+                        struct arena *arena)
+{
+    bool media = false;
+    for (size_t i = 0; i < m->n_parts; i++)
+        media = media || is_media(&m->parts[i]);
+    say(b, "message", strv_of(llm_role_name(m->role)));
+    say_texts(b, "reasoning", m->parts, m->n_parts, LLM_PART_REASONING, "\n", "");
+    if (!media)
+        say_texts(b, "text", m->parts, m->n_parts, LLM_PART_TEXT,
+                  m->role == LLM_SYSTEM ? "\n\n" : "\n", "");
+    for (size_t i = 0; i < m->n_parts; i++) {
+        const struct llm_part *p = &m->parts[i];
+        if (media && p->kind == LLM_PART_TEXT && p->text.len > 0)
+            say(b, "text", p->text);
+        if (is_media(p)) {
+            say(b, "type", p->type);
+            say(b, "data", p->kind == LLM_PART_LINK ? p->text : p->data);
+        }
+        if (p->kind == LLM_PART_RESULT)
+            say_result(b, p);
+        if (p->kind == LLM_PART_CALL) {
+            say(b, "call", p->id);
+            say(b, "name", t->short_names ? llm_tool_name_for(p->name, arena) : p->name);
+            say(b, "args", strv_trim(p->text).len > 0 ? p->text : STRV("{}"));
+        }
+    }
+}
+
+static void say_request(struct buf *b, const struct llm_request *r, const struct dialect_target *t,
+                        struct arena *arena)
+{
+    for (size_t i = 0; i < r->n_messages; i++)
+        say_message(b, &r->messages[i], t, arena);
+    for (size_t i = 0; i < r->n_tools; i++) {
+        const struct llm_tool *tool = &r->tools[i];
+        say(b, "tool", t->short_names ? llm_tool_name_for(tool->name, arena) : tool->name);
+        say(b, "description", tool->description);
+        say(b, "schema",
+            tool->schema.len > 0 ? tool->schema : STRV("{\"type\":\"object\",\"properties\":{}}"));
+        buf_put_cstr(b, tool->strict ? "strict\n" : "");
+    }
+    if (r->n_tools > 0) {
+        buf_printf(b, "choose %d one_call %d\n", (int)r->choose, r->one_call);
+        if (r->choose == LLM_CHOOSE_ONE)
+            say(b, "choice",
+                t->short_names ? llm_tool_name_for(r->choose_name, arena) : r->choose_name);
+    }
+    buf_printf(b, "format %d effort %d\n", (int)r->format, (int)r->effort);
+    if (r->format == LLM_FORMAT_SCHEMA) {
+        say(b, "name",
+            r->schema_name.len > 0 ? llm_tool_name_for(r->schema_name, arena) : STRV("answer"));
+        say(b, "description", r->schema_description);
+        say(b, "schema", r->schema);
+        buf_put_cstr(b, r->schema_strict ? "strict\n" : "");
+    }
+    for (size_t i = 0; i < r->n_stops; i++)
+        say(b, "stop", r->stops[i]);
+}
+
+/* Images of results stand elsewhere in this dialect. */
+static bool shows_images_of_results(const struct llm_request *r)
+{
+    for (size_t i = 0; i < r->n_messages; i++)
         for (size_t k = 0; k < r->messages[i].n_parts; k++)
-            MUST(utf8_valid(r->messages[i].parts[k].text));
+            for (size_t p = 0; p < r->messages[i].parts[k].n_parts; p++)
+                if (is_media(&r->messages[i].parts[k].parts[p]))
+                    return true;
+    return false;
+}
+
+static void check_same(const struct llm_request *r, struct llm_request *again,
+                       const struct dialect_target *t, struct arena *arena)
+{
+    struct buf one, other;
+    buf_init(&one, BYTES_MAX);
+    buf_init(&other, BYTES_MAX);
+    MUST(llm_request_mend(again));
+    say_request(&one, r, t, arena);
+    say_request(&other, again, t, arena);
+    if (!arena->failed && !one.failed && !other.failed &&
+        !strv_eq(buf_view(&one), buf_view(&other))) {
+        fprintf(stderr, "asked\n%.*s\nwritten\n%.*s\n", STRV_ARG(buf_view(&one)),
+                STRV_ARG(buf_view(&other)));
+        MUST(!"what was written reads back the same");
+    }
+    buf_fini(&one);
+    buf_fini(&other);
 }
 
 /* The body for an upstream is itself a request, which says the same. */
@@ -56,16 +204,14 @@ static void check_encoded(const struct llm_request *r, const struct dialect_targ
     struct err err = ERR_INIT;
     struct llm_request again;
     uint32_t losses;
+    bool own = r->dialect == LLM_OPENAI && !t->fresh;
     arena_init(&arena, 4096, BYTES_MAX);
     buf_init(&out, BYTES_MAX);
     MUST(dialect_openai.encode_request(r, t, &arena, &out, &losses, &err));
     MUST(dialect_openai.decode_request(buf_view(&out), r->op, &arena, &again, &err));
     MUST(strv_eq(again.model, t->model));
     MUST(again.stream == t->stream && again.include_usage == t->stream);
-    MUST(again.n_messages == r->n_messages);
     MUST(again.n_stops == r->n_stops);
-    for (size_t i = 0; i < r->n_messages; i++)
-        MUST(again.messages[i].role == r->messages[i].role);
     for (int p = 0; p < LLM_PARAMS; p++) {
         if (p == LLM_P_MAX_TOKENS) /* default and cap */
             continue;
@@ -75,6 +221,9 @@ static void check_encoded(const struct llm_request *r, const struct dialect_targ
     MUST(t->max_tokens_cap == 0 || !llm_has(&again, LLM_P_MAX_TOKENS) ||
          again.params[LLM_P_MAX_TOKENS] <= (double)t->max_tokens_cap ||
          !llm_has(r, LLM_P_MAX_TOKENS));
+    MUST(own ? again.needs == r->needs && again.untranslated == r->untranslated : true);
+    if (own || !shows_images_of_results(r))
+        check_same(r, &again, t, &arena);
     buf_fini(&out);
     arena_fini(&arena);
 }
@@ -89,8 +238,12 @@ static void fuzz_request(const struct dialect *door, strv body, unsigned bits)
     if (door->decode_request(body, LLM_OP_CHAT, &arena, &r, &err)) {
         MUST(r.n_messages > 0 && r.choices >= 1);
         check_texts(&r);
+        r.arena = &arena;
+        MUST(llm_request_mend(&r));
         check_encoded(&r, &t);
-        /* The same as if it had come in another dialect, but for the number of parts. */
+        /* Changed, and as if it had come in another dialect. */
+        t.fresh = true;
+        check_encoded(&r, &t);
         r.dialect = LLM_ANTHROPIC;
         check_encoded(&r, &t);
     } else {
@@ -103,9 +256,42 @@ static void fuzz_request(const struct dialect *door, strv body, unsigned bits)
 
 struct answer {
     struct dialect_out st;
-    struct buf bytes, text; /* what a caller gets; all text of the first choice */
+    struct buf bytes; /* what a caller gets */
+    struct buf text;  /* all text of the first choice, and its calls */
     bool started, over, ended;
+    int calls[OPENAI_CHOICES]; /* begun */
+    bool open[OPENAI_CHOICES];
 };
+
+static void take_call(struct answer *a, const struct llm_event *ev)
+{
+    int *calls = &a->calls[ev->choice];
+    bool *open = &a->open[ev->choice];
+    switch (ev->kind) {
+    case LLM_EV_CALL:
+        MUST(!*open && ev->call == *calls && ev->name.len > 0);
+        MUST(utf8_valid(ev->id) && utf8_valid(ev->name));
+        ++*calls;
+        *open = true;
+        if (ev->choice == 0) {
+            say(&a->text, "call", ev->id);
+            say(&a->text, "name", ev->name);
+        }
+        break;
+    case LLM_EV_ARGS:
+        MUST(*open && ev->call == *calls - 1 && ev->text.len > 0);
+        if (ev->choice == 0)
+            buf_put_strv(&a->text, ev->text);
+        break;
+    case LLM_EV_CALL_END:
+        MUST(*open && ev->call == *calls - 1);
+        *open = false;
+        break;
+    default:
+        MUST(!*open); /* calls are not mixed with anything */
+        break;
+    }
+}
 
 static bool take(void *arg, const struct llm_event *ev)
 {
@@ -113,7 +299,7 @@ static bool take(void *arg, const struct llm_event *ev)
     MUST(!a->over);
     MUST(a->started || ev->kind == LLM_EV_START || ev->kind == LLM_EV_ERROR);
     MUST(ev->text.ptr == NULL || utf8_valid(ev->text));
-    MUST(ev->choice >= 0 && ev->choice < 128);
+    MUST(ev->choice >= 0 && ev->choice < OPENAI_CHOICES);
     switch (ev->kind) {
     case LLM_EV_START:
         MUST(!a->started);
@@ -122,11 +308,13 @@ static bool take(void *arg, const struct llm_event *ev)
     case LLM_EV_TEXT:
     case LLM_EV_REASONING:
         MUST(ev->text.len > 0);
+        take_call(a, ev);
         if (ev->choice == 0)
             buf_put_strv(&a->text, ev->text);
         break;
     case LLM_EV_FINISH:
         MUST(ev->finish != LLM_FINISH_NONE);
+        take_call(a, ev);
         break;
     case LLM_EV_END:
         a->ended = a->over = true;
@@ -135,10 +323,12 @@ static bool take(void *arg, const struct llm_event *ev)
         MUST(ev->error >= 400 && ev->error <= 599);
         a->over = true;
         break;
-    case LLM_EV_SIGNATURE:
     case LLM_EV_CALL:
     case LLM_EV_ARGS:
     case LLM_EV_CALL_END:
+        take_call(a, ev);
+        break;
+    case LLM_EV_SIGNATURE:
     case LLM_EV_VECTOR:
     case LLM_EV_USAGE:
     case LLM_EV_PING:
@@ -166,14 +356,15 @@ static void answer_fini(struct answer *a)
 }
 
 /* Lines as frames; false when one is refused. */
-static bool feed(struct answer *a, strv lines, strv prefix)
+static bool feed(struct answer *a, strv lines, strv prefix, bool *flaw)
 {
-    struct arena scratch;
+    struct arena scratch, keep;
     struct err err = ERR_INIT;
-    struct dialect_in in = {.emit = take, .arg = a, .scratch = &scratch};
+    struct dialect_in in = {.emit = take, .arg = a, .scratch = &scratch, .arena = &keep};
     strv line;
     bool ok = true;
     arena_init(&scratch, 4096, BYTES_MAX);
+    arena_init(&keep, 4096, BYTES_MAX);
     while (ok && strv_cut(&lines, '\n', &line)) {
         if (prefix.len > 0 && !strv_starts(line, prefix))
             continue;
@@ -181,7 +372,9 @@ static bool feed(struct answer *a, strv lines, strv prefix)
         MUST(ok || err.set);
         arena_reset(&scratch);
     }
+    *flaw = in.flaw;
     arena_fini(&scratch);
+    arena_fini(&keep);
     return ok;
 }
 
@@ -189,9 +382,10 @@ static bool feed(struct answer *a, strv lines, strv prefix)
 static void check_again(struct answer *a)
 {
     struct answer again;
+    bool flaw;
     answer_init(&again, false);
-    if (a->ended) {
-        MUST(feed(&again, buf_view(&a->bytes), STRV("data: ")));
+    if (a->ended && !a->bytes.failed) {
+        MUST(feed(&again, buf_view(&a->bytes), STRV("data: "), &flaw));
         MUST(again.ended);
         MUST(strv_eq(buf_view(&a->text), buf_view(&again.text)));
     }
@@ -201,8 +395,9 @@ static void check_again(struct answer *a)
 static void fuzz_stream(strv lines)
 {
     struct answer a;
+    bool flaw;
     answer_init(&a, true);
-    feed(&a, lines, STRV_NONE);
+    feed(&a, lines, STRV_NONE, &flaw);
     check_again(&a);
     answer_fini(&a);
 }
@@ -210,14 +405,16 @@ static void fuzz_stream(strv lines)
 static void fuzz_reply(strv body)
 {
     struct answer a;
-    struct arena scratch;
+    struct arena scratch, keep;
     struct err err = ERR_INIT;
-    struct dialect_in in = {.emit = take, .arg = &a, .scratch = &scratch};
+    struct dialect_in in = {.emit = take, .arg = &a, .scratch = &scratch, .arena = &keep};
     answer_init(&a, true);
     arena_init(&scratch, 4096, BYTES_MAX);
+    arena_init(&keep, 4096, BYTES_MAX);
     MUST(dialect_openai.decode_reply(&in, body, &err) || err.set);
     check_again(&a);
     arena_fini(&scratch);
+    arena_fini(&keep);
     answer_fini(&a);
 }
 

@@ -347,7 +347,7 @@ static void text_providers(const struct doctor *d, struct buf *out, bool color)
         probe_address(probe->p, address, sizeof address);
         probe_words(d, probe, words, sizeof words);
         term_table_cell(&t, probe_style(probe->state), "%s", probe_state_name(probe->state));
-        term_table_cell(&t, TERM_PLAIN, "%s", probe->p->name);
+        term_table_cell(&t, TERM_PLAIN, "%s", probe->p->cell->name);
         term_table_cell(&t, TERM_PLAIN, "%s", probe->p->zone == ZONE_LOCAL ? "local" : "cloud");
         term_table_cell(&t, TERM_PLAIN, "%s", address);
         term_table_cell(&t, TERM_PLAIN, "%s", words);
@@ -397,7 +397,7 @@ static void text_addresses(const struct doctor *d, struct buf *out, bool color)
             continue;
         probe_address(p, address, sizeof address);
         term_table_cell(&t, TERM_PLAIN, "%s", address);
-        term_table_cell(&t, TERM_PLAIN, "%s", p->name);
+        term_table_cell(&t, TERM_PLAIN, "%s", p->cell->name);
         term_table_cell(&t, TERM_PLAIN, "%s",
                         p->zone == ZONE_LOCAL ? "only if it is on the premises" : "cloud");
         names = names || needs_name_server(p);
@@ -429,7 +429,7 @@ static void json_provider(const struct doctor *d, const struct probe *probe, str
     probe_address(probe->p, address, sizeof address);
     find_missing(d, probe, &missing);
     buf_put_char(out, '{');
-    term_json_text(out, &first, "name", strv_of(probe->p->name));
+    term_json_text(out, &first, "name", strv_of(probe->p->cell->name));
     term_json_text(out, &first, "kind", strv_of(provider_kind_name(probe->p->kind)));
     term_json_text(out, &first, "zone",
                    probe->p->zone == ZONE_LOCAL ? STRV("local") : STRV("cloud"));

@@ -41,9 +41,9 @@ static bool ask_policy(struct cli *cli, struct explanation *x, strv question, st
            exchange_explain(&env, &x->r, arena, &x->plan, &x->err);
 }
 
-static const struct probe *probe_of(const struct explanation *x, size_t target)
+static const struct probe *target_probe(const struct explanation *x, size_t target)
 {
-    return &x->set->items[x->plan.targets[target].provider];
+    return probe_of(x->set, x->plan.targets[target].provider);
 }
 
 /* What the probe found out about a target, "" when all is well or nothing is known. */
@@ -62,7 +62,7 @@ static void put_targets(const struct explanation *x, struct buf *out, bool color
     term_table_init(&t, 5);
     for (size_t i = 0; i < x->plan.n; i++) {
         const struct policy_target *target = &x->plan.targets[i];
-        const struct probe *probe = probe_of(x, i);
+        const struct probe *probe = target_probe(x, i);
         term_table_cell(&t, TERM_BOLD, "%zu", i + 1);
         term_table_cell(&t, TERM_BOLD, "%s/" STRV_FMT, probe->p->name, STRV_ARG(target->model));
         term_table_cell(&t, TERM_PLAIN, "%s", probe->p->zone == ZONE_LOCAL ? "local" : "cloud");
@@ -105,7 +105,7 @@ static void print_text(const struct explanation *x, struct buf *out, bool color)
 
 static void json_target(const struct explanation *x, size_t i, struct buf *out)
 {
-    const struct probe *probe = probe_of(x, i);
+    const struct probe *probe = target_probe(x, i);
     bool first = true;
     buf_put_cstr(out, i > 0 ? ",{" : "{");
     term_json_text(out, &first, "provider", strv_of(probe->p->name));
@@ -188,7 +188,7 @@ static int explain(struct cli *cli, struct explanation *x, strv question)
     arena_fini(&arena);
     for (size_t i = 0; x->err.set && i < x->set->n; i++)
         if (x->set->items[i].state == PROBE_FAILED)
-            term_error("%s: %s", x->set->items[i].p->name, x->set->items[i].why);
+            term_error("%s: %s", x->set->items[i].p->cell->name, x->set->items[i].why);
     if (x->err.set)
         term_error("%s", x->err.text);
     return written ? status_of(x) : EXIT_FAILED;

@@ -28,7 +28,8 @@ static const struct provider_model *find_facts(const struct probe *probe, const 
 static void each_row(const struct probe *probe, row_fn fn, void *arg)
 {
     const char *const *fixed = probe->p->static_models;
-    if (!probe_usable(probe))
+    /* several servers under one name serve the same */
+    if (!probe_usable(probe) || probe != probe_of(probe->set, probe->p->index))
         return;
     for (; fixed != NULL && *fixed != NULL; fixed++)
         fn(arg, &(struct row){probe, strv_of(*fixed), find_facts(probe, *fixed)});
@@ -191,7 +192,7 @@ static void print_json(const struct probe_set *set, struct buf *out)
     buf_put_char(out, '{');
     for (size_t i = 0; i < set->n; i++) {
         bool first_fact = true;
-        json_put_key(out, &first_provider, set->items[i].p->name);
+        json_put_key(out, &first_provider, set->items[i].p->cell->name);
         buf_put_char(out, '{');
         term_json_text(out, &first_fact, "state", strv_of(probe_state_name(set->items[i].state)));
         term_json_text(out, &first_fact, "why", strv_of(set->items[i].why));
@@ -220,7 +221,7 @@ int command_models(struct cli *cli)
         const struct probe *probe = &set->items[i];
         usable += probe_usable(probe);
         if (!probe_usable(probe))
-            term_error("%s: %s", probe->p->name, probe->why);
+            term_error("%s: %s", probe->p->cell->name, probe->why);
     }
     if (set->n == 0)
         term_error("no provider is configured");

@@ -234,24 +234,46 @@ static bool start(struct probe *probe, struct err *err)
 
 /* ---- all of them ---- */
 
+static bool ask_one(struct probe_set *set, const struct provider *p, bool offline, struct err *err)
+{
+    struct probe *probe = &set->items[set->n++];
+    *probe = (struct probe){.p = p, .set = set, .state = PROBE_NOT_ASKED};
+    arena_init(&probe->arena, 512, 65536);
+    buf_init(&probe->body, LIST_BYTES_MAX);
+    if (probe_allowed(set->config, p))
+        return offline || start(probe, err);
+    probe->state = PROBE_FORBIDDEN;
+    snprintf(probe->why, sizeof probe->why, "never contacted: %s",
+             set->config->snapshot->policy.airgap ? "airgap" : "mode local");
+    return true;
+}
+
 static bool ask_all(struct probe_set *set, bool offline, struct err *err)
 {
     const struct snapshot *s = set->config->snapshot;
-    for (set->n = 0; set->n < s->n_providers; set->n++) {
-        struct probe *probe = &set->items[set->n];
-        *probe = (struct probe){.p = &s->providers[set->n], .set = set, .state = PROBE_NOT_ASKED};
-        arena_init(&probe->arena, 512, 65536);
-        buf_init(&probe->body, LIST_BYTES_MAX);
-        if (!probe_allowed(set->config, probe->p)) {
-            probe->state = PROBE_FORBIDDEN;
-            snprintf(probe->why, sizeof probe->why, "never contacted: %s",
-                     s->policy.airgap ? "airgap" : "mode local");
-        } else if (!offline && !start(probe, err)) {
-            set->n++;
-            return false;
+    for (size_t i = 0; i < s->n_providers; i++)
+        for (size_t k = 0; k < provider_instance_count(&s->providers[i]); k++) {
+            if (set->n == PROVIDERS_MAX) /* there are no more cells than that */
+                return true;
+            if (!ask_one(set, provider_instance(&s->providers[i], k), offline, err))
+                return false;
         }
-    }
     return true;
+}
+
+const struct probe *probe_of(const struct probe_set *set, size_t provider)
+{
+    const struct probe *first = NULL;
+    for (size_t i = 0; i < set->n; i++) {
+        const struct probe *probe = &set->items[i];
+        if (probe->p->index != provider)
+            continue;
+        if (probe_usable(probe))
+            return probe;
+        if (first == NULL)
+            first = probe;
+    }
+    return first;
 }
 
 struct probe_set *probe_all(struct config *config, bool offline, struct err *err)

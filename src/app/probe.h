@@ -24,7 +24,7 @@ enum probe_state {
 const char *probe_state_name(enum probe_state s);
 
 struct probe {
-    const struct provider *p;
+    const struct provider *p; /* of several servers under one name, each has a probe */
     enum probe_state state;
     char why[200];                  /* for people; "" when there is nothing to say */
     int64_t latency_us;             /* until the list was read; 0 = none came */
@@ -54,6 +54,8 @@ struct probe_set {
 struct probe_set *probe_all(struct config *config, bool offline, struct err *err);
 void probe_free(struct probe_set *set);
 
+/* The best of a provider's: the first of its servers that is usable, or just the first. */
+const struct probe *probe_of(const struct probe_set *set, size_t provider);
 /* May anything be sent there at all? */
 bool probe_allowed(const struct config *config, const struct provider *p);
 /* "https://api.example.org", "unix:/run/x.sock" */

@@ -331,6 +331,26 @@ static void reply_stream(struct conn *c)
                                             : FRAME_LENGTH;
 }
 
+/* llama-server does not look at the name: there is only one model. */
+static bool not_served(const struct conn *c)
+{
+    return (c->job == JOB_TALK || c->job == JOB_EMBED) && settings.strict &&
+           c->k.owner != OWNER_LLAMACPP && !model_listed(c->model, strlen(c->model));
+}
+
+static void refuse_model(struct conn *c)
+{
+    char message[sizeof c->model + 64];
+    int n = (int)strcspn(c->model, "+");
+    snprintf(message, sizeof message,
+             c->dialect == ANTHROPIC ? "model: %.*s"
+             : is_ollama(c->dialect) ? "model '%.*s' not found"
+                                     : "The model `%.*s` does not exist or you do not have access "
+                                       "to it.",
+             n, c->model);
+    refuse(c, 404, message);
+}
+
 /* The refusals that come before everything else. True: the reply is made. */
 static bool reply_refused(struct conn *c, const struct request *r, const struct ask *a, bool good)
 {
@@ -343,9 +363,8 @@ static bool reply_refused(struct conn *c, const struct request *r, const struct 
         refuse(c, 400, "the body is not a JSON object");
     } else if (asked && c->job != JOB_COUNT && c->model[0] == 0) {
         refuse(c, 400, "model is required");
-    } else if ((c->job == JOB_TALK || c->job == JOB_EMBED) && settings.strict &&
-               !model_listed(c->model, strlen(c->model))) {
-        refuse(c, 404, "model not found");
+    } else if (not_served(c)) {
+        refuse_model(c);
     } else if (asked && (status = strict_check(c, r, a, &why)) != 0) {
         text_add(&why, "", 1);
         refuse(c, status, why.data);

@@ -496,6 +496,14 @@ def test_openai_refuses(s):
     refused(s, "openai", "Invalid tool_choice: sometimes", model="local", tools=tools("openai"), tool_choice="sometimes")
 
 
+def test_unknown_models(s):
+    control(s, {"strict": True})
+    refused(s, "openai", "The model `no` does not exist", 404, model="no")
+    refused(s, "anthropic", "model: no", 404, model="no+call")
+    refused(s, "chat", "model 'no' not found", 404, model="no")
+    fine(s, "openai", model="no+owner=llamacpp")
+
+
 def test_mistral_wants_nine_letters(s):
     h = history("openai")
     refused(s, "openai", "Function call id was call_1 but must be", model="demo+ids=mistral", messages=h)

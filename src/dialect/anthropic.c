@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * anthropic - POST /v1/messages, the answer: towards callers and from upstreams.
+ * anthropic - POST /v1/messages, the answer towards callers, and the row of this dialect.
  *
- *   caller    message_start  [content_block_start  content_block_delta*  content_block_stop]
- *             message_delta  message_stop                                     or: error, and nothing
+ *   message_start  [content_block_start  content_block_delta*  content_block_stop]*
+ *   message_delta  message_stop                                     or: error, and nothing
  *
  * What an answer always has: one message_start first; blocks that never overlap, opened only when there is
- * text for them and numbered 0, 1, 2 without gaps (client libraries index an array with the number); the
- * whole usage as integers in message_delta, since upstreams of other dialects count last; message_stop
- * only behind a known reason. Both lines of a frame are written: the official client drops a frame without
- * `event:`. Reasoning is not shown to callers: a thinking block needs a signature, and none is invented.
+ * something for them and numbered 0, 1, 2 without gaps (client libraries index an array with the number); at
+ * least one piece of input for a call, since clients parse the pieces and not the start; a signature at the
+ * end of every block of thinking, empty if none is known: it is never made up; the whole usage as integers
+ * in message_delta, since upstreams of other dialects count last; message_stop only behind a known reason.
+ * Both lines of a frame are written: the official client drops a frame without `event:`.
  *
- * From upstreams more is taken than the documents promise: frames without an event name, text in
- * content_block_start, no message_start at all (llama-server does that when the first token is not a whole
- * character), errors in OpenAI's envelope. Not taken: tool_use, since no tools were offered, and
- * message_stop without a stop_reason.
+ * Ids of calls, arguments that are an object, and whether the reason is tool_use are settled before events
+ * come here (exchange/).
  *
  * Reference: https://docs.anthropic.com/en/api/messages and .../messages-streaming.
  */
@@ -45,6 +44,14 @@ static void put_usage(struct buf *out, const struct dialect_out *st, const struc
     buf_put_i64(out, written);
     PUT(out, ",\"cache_read_input_tokens\":");
     buf_put_i64(out, read);
+    if (u->cache_write >= 0) {
+        int64_t hour = u->cache_write_1h < written ? not_negative(u->cache_write_1h) : written;
+        PUT(out, ",\"cache_creation\":{\"ephemeral_5m_input_tokens\":");
+        buf_put_i64(out, written - hour);
+        PUT(out, ",\"ephemeral_1h_input_tokens\":");
+        buf_put_i64(out, hour);
+        PUT(out, "}");
+    }
     PUT(out, ",\"output_tokens\":");
     buf_put_i64(out, u->output >= 0 ? u->output : (int64_t)((text_bytes + 3) / 4));
     if (u->reasoning >= 0) {
@@ -64,9 +71,10 @@ static const char *stop_reason(enum llm_finish finish)
         return "max_tokens";
     case LLM_FINISH_FILTER:
         return "refusal";
+    case LLM_FINISH_CALLS:
+        return "tool_use";
     case LLM_FINISH_NONE:
     case LLM_FINISH_STOP:
-    case LLM_FINISH_CALLS:
     case LLM_FINISH_OTHER:
         break;
     }
@@ -106,32 +114,129 @@ static void begin(struct dialect_out *st, struct buf *out)
     PUT(out, ",\"output_tokens\":1}}}\n\n");
 }
 
-static void put_text_delta(struct dialect_out *st, strv text, struct buf *out)
+/* ---- blocks ---- */
+
+static void put_delta(struct dialect_out *st, const char *type, const char *member, strv text,
+                      struct buf *out)
 {
-    if (!st->block_open) {
-        st->block_open = true;
-        PUT(out, "event: content_block_start\n"
-                 "data: {\"type\":\"content_block_start\",\"index\":");
-        buf_put_i64(out, st->blocks);
-        PUT(out, ",\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n");
-    }
-    st->output_bytes += text.len;
     PUT(out, "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":");
     buf_put_i64(out, st->blocks);
-    PUT(out, ",\"delta\":{\"type\":\"text_delta\",\"text\":");
+    PUT(out, ",\"delta\":{\"type\":\"");
+    buf_put_cstr(out, type);
+    PUT(out, "\",\"");
+    buf_put_cstr(out, member);
+    PUT(out, "\":");
     json_put_str(out, text);
     PUT(out, "}}\n\n");
+}
+
+static void put_signature(struct dialect_out *st, strv signature, struct buf *out)
+{
+    st->block_some = true;
+    put_delta(st, "signature_delta", "signature", signature, out);
+}
+
+static void put_input(struct dialect_out *st, strv json, struct buf *out)
+{
+    st->block_some = true;
+    put_delta(st, "input_json_delta", "partial_json", json, out);
 }
 
 static void close_block(struct dialect_out *st, struct buf *out)
 {
     if (!st->block_open)
         return;
+    if (st->block_kind == LLM_PART_REASONING && !st->block_some)
+        put_signature(st, STRV(""), out);
+    if (st->block_kind == LLM_PART_CALL && !st->block_some)
+        put_input(st, STRV("{}"), out);
     st->block_open = false;
     PUT(out, "event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":");
     buf_put_i64(out, st->blocks++);
     PUT(out, "}\n\n");
 }
+
+/* The frame up to what is particular to the kind; put_opened() ends it. */
+static void open_block(struct dialect_out *st, enum llm_part_kind kind, struct buf *out)
+{
+    close_block(st, out);
+    st->block_open = true;
+    st->block_some = false;
+    st->block_kind = (int)kind;
+    PUT(out, "event: content_block_start\n"
+             "data: {\"type\":\"content_block_start\",\"index\":");
+    buf_put_i64(out, st->blocks);
+    PUT(out, ",\"content_block\":{\"type\":\"");
+}
+
+static void put_text(struct dialect_out *st, strv text, struct buf *out)
+{
+    if (text.len == 0)
+        return;
+    if (!st->block_open || st->block_kind != LLM_PART_TEXT) {
+        open_block(st, LLM_PART_TEXT, out);
+        PUT(out, "text\",\"text\":\"\"}}\n\n");
+    }
+    st->output_bytes += text.len;
+    put_delta(st, "text_delta", "text", text, out);
+}
+
+static void open_thinking(struct dialect_out *st, struct buf *out)
+{
+    if (st->block_open && st->block_kind == LLM_PART_REASONING && !st->block_some)
+        return;
+    open_block(st, LLM_PART_REASONING, out);
+    PUT(out, "thinking\",\"thinking\":\"\",\"signature\":\"\"}}\n\n");
+}
+
+static void put_thinking(struct dialect_out *st, const struct llm_event *ev, struct buf *out)
+{
+    if (ev->text.len == 0)
+        return;
+    if (ev->redacted) {
+        open_block(st, LLM_PART_REASONING, out);
+        PUT(out, "redacted_thinking\",\"data\":");
+        json_put_str(out, ev->text);
+        PUT(out, "}}\n\n");
+        st->block_some = true;
+        close_block(st, out);
+        return;
+    }
+    open_thinking(st, out);
+    st->output_bytes += ev->text.len;
+    put_delta(st, "thinking_delta", "thinking", ev->text, out);
+}
+
+/* Also of thinking whose text is left out: then the block is only this. */
+static void end_thinking(struct dialect_out *st, strv signature, struct buf *out)
+{
+    if (signature.len == 0)
+        return;
+    open_thinking(st, out);
+    put_signature(st, signature, out);
+    close_block(st, out);
+}
+
+static void open_call(struct dialect_out *st, const struct llm_event *ev, struct buf *out)
+{
+    open_block(st, LLM_PART_CALL, out);
+    st->calls++;
+    PUT(out, "tool_use\",\"id\":");
+    json_put_str(out, ev->id);
+    PUT(out, ",\"name\":");
+    json_put_str(out, ev->name);
+    PUT(out, ",\"input\":{}}}\n\n");
+}
+
+static void put_args(struct dialect_out *st, strv text, struct buf *out)
+{
+    if (text.len == 0 || !st->block_open || st->block_kind != LLM_PART_CALL)
+        return;
+    st->output_bytes += text.len;
+    put_input(st, text, out);
+}
+
+/* ---- the end ---- */
 
 static bool put_end(struct dialect_out *st, struct buf *out)
 {
@@ -158,63 +263,120 @@ static void remember_finish(struct dialect_out *st, const struct llm_event *ev)
     st->stop_sequence[sequence.len] = '\0';
 }
 
-static bool encode_event(struct dialect_out *st, const struct llm_event *ev, struct buf *out)
+static bool put_event(struct dialect_out *st, const struct llm_event *ev, struct buf *out)
 {
     switch (ev->kind) {
-    case LLM_EV_START:
-        begin(st, out);
-        break;
     case LLM_EV_TEXT:
-        begin(st, out);
-        if (ev->text.len > 0 && ev->choice == 0)
-            put_text_delta(st, ev->text, out);
+        put_text(st, ev->text, out);
         break;
     case LLM_EV_REASONING:
-        begin(st, out);
+        put_thinking(st, ev, out);
+        break;
+    case LLM_EV_SIGNATURE:
+        end_thinking(st, ev->text, out);
+        break;
+    case LLM_EV_CALL:
+        open_call(st, ev, out);
+        break;
+    case LLM_EV_ARGS:
+        put_args(st, ev->text, out);
+        break;
+    case LLM_EV_CALL_END:
+        close_block(st, out);
         break;
     case LLM_EV_FINISH:
-        begin(st, out);
-        if (ev->choice == 0)
-            remember_finish(st, ev);
+        remember_finish(st, ev);
         break;
     case LLM_EV_USAGE:
-        begin(st, out);
         llm_usage_merge(&st->usage, &ev->usage);
         break;
     case LLM_EV_END:
-        begin(st, out);
         return put_end(st, out) && !out->failed;
+    case LLM_EV_START:
     case LLM_EV_PING:
-        if (st->started && !st->finished)
-            PUT(out, "event: ping\ndata: {\"type\":\"ping\"}\n\n");
-        break;
-    case LLM_EV_SIGNATURE:
-    case LLM_EV_CALL:
-    case LLM_EV_ARGS:
-    case LLM_EV_CALL_END:
     case LLM_EV_VECTOR:
-    case LLM_EV_ERROR: /* stream_error() writes it, with the router's code and text */
+    case LLM_EV_ERROR:
         break;
     }
     return !out->failed;
 }
 
+static bool encode_event(struct dialect_out *st, const struct llm_event *ev, struct buf *out)
+{
+    if (ev->kind == LLM_EV_ERROR || ev->kind == LLM_EV_VECTOR)
+        return !out->failed; /* stream_error() writes it, with the router's code and text */
+    if (ev->kind == LLM_EV_PING) {
+        if (st->started && !st->finished)
+            PUT(out, "event: ping\ndata: {\"type\":\"ping\"}\n\n");
+        return !out->failed;
+    }
+    begin(st, out);
+    return ev->choice != 0 || put_event(st, ev, out);
+}
+
+static void put_part(const struct llm_reply *reply, const struct llm_reply_part *p, struct buf *out)
+{
+    strv bytes = buf_view(&reply->bytes);
+    strv signature = {bytes.ptr + p->signature, p->n_signature};
+    switch (p->kind) {
+    case LLM_PART_CALL:
+        PUT(out, "{\"type\":\"tool_use\",\"id\":");
+        json_put_str(out, p->id);
+        PUT(out, ",\"name\":");
+        json_put_str(out, p->name);
+        PUT(out, ",\"input\":");
+        buf_put_strv(out, llm_reply_text(reply, p));
+        break;
+    case LLM_PART_REASONING:
+        if (!p->redacted) {
+            PUT(out, "{\"type\":\"thinking\",\"thinking\":");
+            json_put_str(out, llm_reply_text(reply, p));
+            PUT(out, ",\"signature\":");
+        } else {
+            PUT(out, "{\"type\":\"redacted_thinking\",\"data\":");
+        }
+        json_put_str(out, signature);
+        break;
+    default:
+        PUT(out, "{\"type\":\"text\",\"text\":");
+        json_put_str(out, llm_reply_text(reply, p));
+        break;
+    }
+    PUT(out, "}");
+}
+
+static bool encode_count(struct dialect_out *st, const struct llm_reply *reply, struct buf *out)
+{
+    int64_t n = reply->usage.input >= 0 ? reply->usage.input : st->input_estimate;
+    PUT(out, "{\"input_tokens\":");
+    buf_put_i64(out, not_negative(n));
+    PUT(out, "}");
+    return !out->failed;
+}
+
 static bool encode_reply(struct dialect_out *st, const struct llm_reply *reply, struct buf *out)
 {
-    size_t text = llm_reply_bytes(reply, LLM_PART_TEXT);
+    uint64_t bytes = 0;
+    bool first = true;
     if (reply->finish == LLM_FINISH_NONE)
         return false;
+    if (st->op == LLM_OP_COUNT)
+        return encode_count(st, reply, out);
     put_head(out, st);
     PUT(out, ",\"content\":[");
-    if (text > 0) {
-        PUT(out, "{\"type\":\"text\",\"text\":");
-        dialect_put_text(out, reply, LLM_PART_TEXT);
-        PUT(out, "}");
+    for (size_t i = 0; i < reply->n_parts; i++) {
+        const struct llm_reply_part *p = &reply->parts[i];
+        if (p->kind == LLM_PART_TEXT && p->len == 0)
+            continue;
+        buf_put_cstr(out, first ? "" : ",");
+        first = false;
+        put_part(reply, p, out);
+        bytes += p->redacted ? 0 : p->len;
     }
     PUT(out, "],");
     put_stop(out, reply->finish, reply->stop_sequence);
     PUT(out, ",\"usage\":");
-    put_usage(out, st, &reply->usage, text);
+    put_usage(out, st, &reply->usage, bytes);
     PUT(out, "}");
     return !out->failed;
 }
@@ -249,247 +411,11 @@ static void stream_error(struct dialect_out *st, int code, strv message, strv re
     PUT(out, "\n\n");
 }
 
-/* ---- the answer of an upstream ---- */
-
-#define TOKENS_MAX ((int64_t)1 << 53) /* beyond this it is no count, and sums could overflow */
-
-static bool malformed(struct err *err, const char *what)
-{
-    return err_set(err, LLM_ERR_ALL_PROVIDERS_FAILED, "the provider's answer is malformed: %s",
-                   what);
-}
-
-static void emit(struct dialect_in *st, const struct llm_event *ev)
-{
-    if (!st->ended && !st->emit(st->arg, ev))
-        st->ended = true;
-}
-
-static void start(struct dialect_in *st, strv id, strv model)
-{
-    if (st->started)
-        return;
-    st->started = true;
-    st->plain = st->cache_read = st->cache_write = -1;
-    emit(st, &(struct llm_event){.kind = LLM_EV_START, .text = id, .model = model});
-}
-
-static void take_count(yyjson_val *usage, const char *key, int64_t *into)
-{
-    int64_t n = json_get_int(usage, key, -1);
-    if (n >= 0 && n <= TOKENS_MAX)
-        *into = n;
-}
-
-/* Figures are cumulative and come field by field: what message_delta leaves out stands as message_start
- * told it. The whole prompt is the sum of its three parts, so the parts are kept, not the sum. */
-static void take_usage(struct dialect_in *st, yyjson_val *usage)
-{
-    if (!yyjson_is_obj(usage))
-        return;
-    struct llm_event ev = {.kind = LLM_EV_USAGE, .usage = LLM_USAGE_NONE};
-    take_count(usage, "input_tokens", &st->plain);
-    take_count(usage, "cache_read_input_tokens", &st->cache_read);
-    take_count(usage, "cache_creation_input_tokens", &st->cache_write);
-    take_count(usage, "output_tokens", &ev.usage.output);
-    take_count(json_get(usage, "output_tokens_details"), "thinking_tokens", &ev.usage.reasoning);
-    if (st->plain >= 0 || st->cache_read >= 0 || st->cache_write >= 0)
-        ev.usage.input =
-            not_negative(st->plain) + not_negative(st->cache_read) + not_negative(st->cache_write);
-    ev.usage.cached = st->cache_read;
-    ev.usage.cache_write = st->cache_write;
-    emit(st, &ev);
-}
-
-static enum llm_finish finish_of(strv reason)
-{
-    static const struct {
-        const char *reason;
-        enum llm_finish finish;
-    } rows[] = {
-        {"end_turn", LLM_FINISH_STOP},     {"stop_sequence", LLM_FINISH_STOP_SEQUENCE},
-        {"max_tokens", LLM_FINISH_LENGTH}, {"model_context_window_exceeded", LLM_FINISH_LENGTH},
-        {"refusal", LLM_FINISH_FILTER},    {"pause_turn", LLM_FINISH_STOP},
-        {"tool_use", LLM_FINISH_STOP}, /* without a call: none was offered, so none was made */
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (strv_eq_cstr(reason, rows[i].reason))
-            return rows[i].finish;
-    return LLM_FINISH_OTHER;
-}
-
-static void take_finish(struct dialect_in *st, yyjson_val *holder)
-{
-    strv reason = json_get_str(holder, "stop_reason");
-    if (reason.len == 0 || st->finished)
-        return;
-    struct llm_event ev = {
-        .kind = LLM_EV_FINISH, .finish = finish_of(reason), .raw_finish = reason};
-    if (ev.finish == LLM_FINISH_STOP_SEQUENCE) {
-        ev.stop_sequence = json_get_str(holder, "stop_sequence");
-        if (ev.stop_sequence.ptr == NULL)
-            ev.finish = LLM_FINISH_STOP;
-    }
-    st->finished = true;
-    emit(st, &ev);
-}
-
-static void emit_text(struct dialect_in *st, enum llm_event_kind kind, strv text)
-{
-    if (text.len > 0)
-        emit(st, &(struct llm_event){.kind = kind, .text = text});
-}
-
-/* A block as it stands in a whole answer, or at its beginning in a stream, where some servers put the
- * first piece of text already. Kinds that are not known are passed over, as the documents ask. */
-static bool take_block(struct dialect_in *st, yyjson_val *block, struct err *err)
-{
-    strv type = json_get_str(block, "type");
-    if (strv_eq_cstr(type, "text"))
-        emit_text(st, LLM_EV_TEXT, json_get_str(block, "text"));
-    else if (strv_eq_cstr(type, "thinking"))
-        emit_text(st, LLM_EV_REASONING, json_get_str(block, "thinking"));
-    else if (strv_eq_cstr(type, "tool_use"))
-        return malformed(err, "a call of a tool that nobody offered");
-    return true;
-}
-
-static bool take_delta(struct dialect_in *st, yyjson_val *delta, struct err *err)
-{
-    strv type = json_get_str(delta, "type");
-    if (strv_eq_cstr(type, "text_delta")) {
-        strv text = json_get_str(delta, "text");
-        if (text.ptr == NULL)
-            return malformed(err, "text_delta without text");
-        emit_text(st, LLM_EV_TEXT, text);
-    } else if (strv_eq_cstr(type, "thinking_delta")) {
-        emit_text(st, LLM_EV_REASONING, json_get_str(delta, "thinking"));
-    }
-    return true;
-}
-
-static void take_error(struct dialect_in *st, const struct dialect_said *said)
-{
-    int status = said->status != 0 ? said->status : 500;
-    emit(st, &(struct llm_event){.kind = LLM_EV_ERROR, .text = said->message, .error = status});
-    st->ended = true;
-}
-
-static bool take_stop(struct dialect_in *st, struct err *err)
-{
-    if (!st->finished)
-        return malformed(err, "it ends without a stop_reason");
-    emit(st, &(struct llm_event){.kind = LLM_EV_END});
-    st->ended = true;
-    return true;
-}
-
-enum frame { F_NONE, F_START, F_BLOCK, F_DELTA, F_MESSAGE_DELTA, F_STOP, F_ERROR, F_PING };
-
-static enum frame frame_kind(strv type)
-{
-    static const struct {
-        const char *type;
-        enum frame kind;
-    } rows[] = {
-        {"content_block_delta", F_DELTA},
-        {"message_start", F_START},
-        {"content_block_start", F_BLOCK},
-        {"message_delta", F_MESSAGE_DELTA},
-        {"message_stop", F_STOP},
-        {"error", F_ERROR},
-        {"ping", F_PING},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (strv_eq_cstr(type, rows[i].type))
-            return rows[i].kind;
-    return F_NONE;
-}
-
-static bool take_frame(struct dialect_in *st, enum frame kind, yyjson_val *root, struct err *err)
-{
-    yyjson_val *message;
-    struct dialect_said said;
-    if (kind == F_BLOCK || kind == F_DELTA || kind == F_MESSAGE_DELTA)
-        start(st, STRV_NONE, STRV_NONE); /* llama-server may leave message_start out */
-    switch (kind) {
-    case F_START:
-        message = json_get(root, "message");
-        if (!yyjson_is_obj(message))
-            return malformed(err, "message_start without a message");
-        start(st, json_get_str(message, "id"), json_get_str(message, "model"));
-        take_usage(st, json_get(message, "usage"));
-        return true;
-    case F_BLOCK:
-        return take_block(st, json_get(root, "content_block"), err);
-    case F_DELTA:
-        return take_delta(st, json_get(root, "delta"), err);
-    case F_MESSAGE_DELTA:
-        take_finish(st, json_get(root, "delta"));
-        take_usage(st, json_get(root, "usage"));
-        return true;
-    case F_STOP:
-        return take_stop(st, err);
-    case F_ERROR:
-        dialect_read_error(root, &said);
-        take_error(st, &said);
-        return true;
-    case F_PING:
-        emit(st, &(struct llm_event){.kind = LLM_EV_PING});
-        return true;
-    case F_NONE: /* content_block_stop, and whatever is new */
-        break;
-    }
-    return true;
-}
-
-static bool decode_frame(struct dialect_in *st, strv name, strv data, struct err *err)
-{
-    struct json doc;
-    if (st->ended || strv_trim(data).len == 0)
-        return true;
-    if (!json_read(&doc, data, st->scratch, LLM_ERR_ALL_PROVIDERS_FAILED, err))
-        return false;
-    if (!yyjson_is_obj(doc.root))
-        return malformed(err, "not a JSON object");
-    strv type = json_get_str(doc.root, "type");
-    enum frame kind = frame_kind(type.ptr != NULL ? type : name);
-    if (kind == F_NONE && type.ptr == NULL && json_get(doc.root, "error") != NULL)
-        kind = F_ERROR; /* llama-server: an error in OpenAI's envelope, without a name */
-    return take_frame(st, kind, doc.root, err);
-}
-
-static bool decode_reply(struct dialect_in *st, strv body, struct err *err)
-{
-    struct json doc;
-    if (!json_read(&doc, body, st->scratch, LLM_ERR_ALL_PROVIDERS_FAILED, err))
-        return false;
-    if (!yyjson_is_obj(doc.root))
-        return malformed(err, "not a JSON object");
-    struct dialect_said said;
-    yyjson_val *content = json_get(doc.root, "content"), *v;
-    if (dialect_read_error(doc.root, &said)) {
-        take_error(st, &said);
-        return true;
-    }
-    if (!yyjson_is_arr(content))
-        return malformed(err, "no list of content blocks");
-    start(st, json_get_str(doc.root, "id"), json_get_str(doc.root, "model"));
-    size_t at, n;
-    yyjson_arr_foreach(content, at, n, v)
-    {
-        if (!take_block(st, v, err))
-            return false;
-    }
-    take_finish(st, doc.root);
-    take_usage(st, json_get(doc.root, "usage"));
-    return take_stop(st, err);
-}
-
 static const char *path(enum llm_op op)
 {
-    (void)op;
-    return "/v1/messages";
+    return op == LLM_OP_CHAT    ? "/v1/messages"
+           : op == LLM_OP_COUNT ? "/v1/messages/count_tokens"
+                                : NULL;
 }
 
 const struct dialect dialect_anthropic = {
@@ -498,7 +424,8 @@ const struct dialect dialect_anthropic = {
     .stream_type = "text/event-stream; charset=utf-8",
     .json_type = "application/json",
     .keepalive = "event: ping\ndata: {\"type\":\"ping\"}\n\n",
-    .can = 0,
+    .can = LLM_NEED_TOOLS | LLM_NEED_IMAGES | LLM_NEED_DOCUMENTS | LLM_NEED_LINKS |
+           LLM_NEED_ANTHROPIC | LLM_NEED_COUNT,
     .decode_request = anthropic_decode_request,
     .make_id = make_id,
     .encode_event = encode_event,
@@ -507,7 +434,7 @@ const struct dialect dialect_anthropic = {
     .stream_error = stream_error,
     .path = path,
     .encode_request = anthropic_encode_request,
-    .decode_frame = decode_frame,
-    .decode_reply = decode_reply,
+    .decode_frame = anthropic_decode_frame,
+    .decode_reply = anthropic_decode_reply,
     .decode_error = dialect_decode_failure,
 };

@@ -26,6 +26,15 @@ const struct dialect *dialect_get(enum llm_dialect id)
     return dialect_table[id];
 }
 
+void dialect_resume(struct dialect_out *st, const struct dialect_in *in)
+{
+    st->started = true;
+    st->blocks = in->place.blocks;
+    st->block_open = in->place.block_open;
+    st->block_kind = in->place.block_kind;
+    st->block_some = in->place.block_some;
+}
+
 const char *dialect_loss_name(unsigned bit)
 {
     static const char *const names[] = {"user",

@@ -111,6 +111,9 @@ struct dialect_out {
     bool started, block_open, finished;
     int blocks;     /* begun */
     int block_kind; /* of the open one: enum llm_part_kind */
+    bool
+        block_some; /* Anthropic: input of the open call, or the signature of the open thinking, was
+                        told */
     int calls;      /* begun */
     uint64_t told[2],
         bare[2];    /* OpenAI: a bit per choice whose role was told, whose open call has no
@@ -142,6 +145,11 @@ struct dialect_in {
     bool
         flaw; /* this frame or reply was understood, but a strict client might not: its bytes should not go
                   on as they came. Set, never cleared, by the dialect */
+    struct dialect_place { /* Anthropic: where a reader of the frames before the flaw stands */
+        int blocks;
+        bool block_open, block_some;
+        int block_kind;
+    } place;
 
     /* private to the dialect */
     bool started, finished, ended;
@@ -210,6 +218,9 @@ struct dialect {
 };
 
 const struct dialect *dialect_get(enum llm_dialect id); /* never NULL */
+
+/* The encoder goes on in a stream of which the frames until now went on as they came (started is set). */
+void dialect_resume(struct dialect_out *st, const struct dialect_in *in);
 
 /* ---- is a stream that goes out legal? (grammar.c) ---- */
 

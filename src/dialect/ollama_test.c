@@ -489,8 +489,9 @@ static void another_dialect_is_translated(void **state)
          "\"text\",\"text\":\"t\"}],\"thinking\":{\"type\":\"adaptive\"}," USER_HI "}",
          {.model = STRV("m"), .max_tokens_cap = 100},
          "{\"model\":\"m\",\"messages\":[{\"role\":\"system\",\"content\":\"s\\n\\nt\"},{\"role\":"
-         "\"user\",\"content\":\"hi\"}],\"stream\":false,\"options\":{\"num_predict\":100}}",
-         "reasoning"},
+         "\"user\",\"content\":\"hi\"}],\"think\":true,\"stream\":false,\"options\":{\"num_"
+         "predict\":100}}",
+         ""},
         /* Nothing asked, nothing set: the model file's own values apply. */
         {&dialect_openai,
          LLM_OP_CHAT,

@@ -285,7 +285,7 @@ static void write_on(struct exchange *x)
     x->pass = false;
     if (!begun)
         return;
-    x->out.started = true;
+    dialect_resume(&x->out, &x->in);
     x->out.id = x->up_id.len > 0 ? x->up_id : x->out.id;
     x->out.model = x->up_model.len > 0 ? x->up_model : x->out.model;
     if (x->up_created > 0)

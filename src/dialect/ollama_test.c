@@ -312,13 +312,16 @@ static const char full_tools[] =
 static void a_request_cut_anywhere_is_refused(void **state)
 {
     (void)state;
-    for (size_t n = 0; n < sizeof full_chat - 1; n++) {
-        struct asked a;
-        ask(&a, L, LLM_OP_CHAT, (strv){full_chat, n});
-        assert_false(a.ok);
-        assert_int_equal(a.err.code, LLM_ERR_INVALID_REQUEST);
-        asked_fini(&a);
-    }
+    static const strv bodies[] = {{full_chat, sizeof full_chat - 1},
+                                  {full_tools, sizeof full_tools - 1}};
+    for (size_t i = 0; i < COUNT(bodies); i++)
+        for (size_t n = 0; n < bodies[i].len; n++) {
+            struct asked a;
+            ask(&a, L, LLM_OP_CHAT, (strv){bodies[i].ptr, n});
+            assert_false(a.ok);
+            assert_int_equal(a.err.code, LLM_ERR_INVALID_REQUEST);
+            asked_fini(&a);
+        }
 }
 
 static void survive(const char *body, enum llm_op op, const struct dialect *to, bool fresh)
@@ -712,7 +715,7 @@ static void thinking_goes_by_what_the_model_takes(void **state)
     }
 }
 
-static void what_the_target_needs_is_edited_in(void **state)
+static void trap_28_29_what_the_target_needs_is_edited_in(void **state)
 {
     (void)state;
     static const struct pass_row rows[] = {
@@ -843,6 +846,53 @@ static void what_is_translated_back_reads_the_same(void **state)
         asked_fini(&b);
         asked_fini(&c);
     }
+}
+
+/* An Ollama client's conversation on its way through OpenAI's dialect, as two routers in a row would. */
+static void a_conversation_survives_another_dialect(void **state)
+{
+    (void)state;
+    static const char body[] =
+        "{\"model\":\"m\",\"stream\":false," TOOLS
+        ",\"format\":{\"type\":\"object\"},\"messages\":["
+        "{\"role\":\"user\",\"content\":\"a\",\"images\":[\"" PNG "\"]},{\"role\":\"assistant\","
+        "\"content\":\"b\",\"tool_calls\":[{\"id\":\"c1\",\"function\":{\"name\":\"f\","
+        "\"arguments\":"
+        "{\"z\": "
+        "9007199254740993}}},{\"id\":\"c2\",\"function\":{\"name\":\"g\",\"arguments\":{}}}]},"
+        "{\"role\":\"tool\",\"tool_call_id\":\"c2\",\"content\":\"two\"},{\"role\":\"tool\","
+        "\"tool_name\":\"f\",\"tool_call_id\":\"c1\",\"content\":\"one\"}]}";
+    struct dialect_target t = {.model = STRV("m")};
+    struct asked a, b, c;
+    struct buf out, lost, back, lost_back, text;
+    ask(&a, L, LLM_OP_CHAT, strv_of(body));
+    assert_true(a.ok && llm_request_mend(&a.r));
+    assert_true(tell(&a, &dialect_openai, &t, &out, &lost));
+    ask(&b, &dialect_openai, LLM_OP_CHAT, buf_view(&out));
+    assert_string_equal(b.err.text, "");
+    b.r.arena = &b.arena;
+    assert_true(llm_request_mend(&b.r));
+    assert_true(tell(&b, L, &t, &back, &lost_back));
+    assert_string_equal(cstr(&lost_back), "");
+    ask(&c, L, LLM_OP_CHAT, buf_view(&back));
+    assert_string_equal(c.err.text, "");
+    assert_true(llm_request_mend(&c.r));
+    buf_init(&text, MIB);
+    describe_all(&c.r, &text);
+    assert_string_equal(
+        cstr(&text),
+        "m +tools +images format={\"type\":\"object\"} tool[f,d,{\"type\":\"object\",\"maximum\":"
+        "9007199254740993}] tool[g,,{\"type\":\"object\",\"properties\":{}}] | "
+        "user:image/png(" PNG ")/a assistant:b/call(c1,f,{\"z\": 9007199254740993})/call(c2,g,{}) "
+        "user:result(c1,f,one)/result(c2,g,two)");
+    buf_fini(&text);
+    buf_fini(&out);
+    buf_fini(&lost);
+    buf_fini(&back);
+    buf_fini(&lost_back);
+    asked_fini(&a);
+    asked_fini(&b);
+    asked_fini(&c);
 }
 
 /* ---- answers to callers ---- */
@@ -1198,9 +1248,6 @@ static const struct {
      "call(1,x,g) args(1,{}) call_end(1) call(2,,h) args(2,{\"k\":1}) call_end(2) call(3,,i) "
      "call_end(3) finish(stop:stop) usage() end",
      true},
-    /* Trap 5. */
-    {"an empty list of calls", "{\"message\":{\"content\":\"a\",\"tool_calls\":[]}}\n",
-     "start(,) text(a)", true},
     /* UT-15 */
     {"an empty message", "{\"message\":{}}\n", "start(,)", true},
     {"calls that are no list", "{\"message\":{\"tool_calls\":{}}}\n", "start(,)", false},
@@ -1319,6 +1366,21 @@ static void vectors_become_events(void **state)
     }
 }
 
+static void trap_5_an_empty_list_of_calls_hides_no_text(void **state)
+{
+    (void)state;
+    struct ear ear;
+    ear_init(&ear);
+    assert_true(
+        ear_stream(&ear, L,
+                   STRV("{\"message\":{\"content\":\"a\",\"tool_calls\":[]},\"done\":false}\n"
+                        "{\"message\":{\"content\":\"b\",\"tool_calls\":[]},\"done\":true,"
+                        "\"eval_count\":1,\"prompt_eval_count\":1}\n")));
+    assert_heard(&ear, "start(,) text(a) text(b) finish(stop:) usage(in=1,out=1) end");
+    assert_false(ear.in.flaw);
+    ear_fini(&ear);
+}
+
 static void a_listener_that_refuses_is_asked_no_more(void **state)
 {
     (void)state;
@@ -1335,14 +1397,21 @@ static void a_listener_that_refuses_is_asked_no_more(void **state)
 static void a_line_cut_anywhere_is_refused(void **state)
 {
     (void)state;
-    strv line = STRV("{\"message\":{\"content\":\"gr\xc3\xbc\xc3\x9f\\u00df\"},\"done\":false}");
-    for (size_t n = 1; n < line.len; n++) {
-        struct ear ear;
-        ear_init(&ear);
-        assert_false(ear_frame(&ear, L, STRV_NONE, (strv){line.ptr, n}));
-        assert_int_equal(ear.err.code, LLM_ERR_ALL_PROVIDERS_FAILED);
-        ear_fini(&ear);
-    }
+    static const char *const lines[] = {
+        "{\"message\":{\"content\":\"gr\xc3\xbc\xc3\x9f\\u00df\"},\"done\":false}",
+        "{\"message\":{\"tool_calls\":[{\"function\":{\"name\":\"f\",\"arguments\":{\"a\":"
+        "\"\xc3\xbc\"}"
+        "}}]}}",
+    };
+    for (size_t i = 0; i < COUNT(lines); i++)
+        for (size_t n = 1; n < strlen(lines[i]); n++) {
+            struct ear ear;
+            ear_init(&ear);
+            assert_false(ear_frame(&ear, L, STRV_NONE, (strv){lines[i], n}));
+            assert_int_equal(ear.err.code, LLM_ERR_ALL_PROVIDERS_FAILED);
+            assert_heard(&ear, "");
+            ear_fini(&ear);
+        }
 }
 
 static void a_whole_answer_becomes_the_same_events(void **state)
@@ -1477,9 +1546,10 @@ int main(void)
         cmocka_unit_test(a_choice_becomes_what_comes_nearest),
         cmocka_unit_test(parts_find_their_place),
         cmocka_unit_test(thinking_goes_by_what_the_model_takes),
-        cmocka_unit_test(what_the_target_needs_is_edited_in),
+        cmocka_unit_test(trap_28_29_what_the_target_needs_is_edited_in),
         cmocka_unit_test(a_prompt_becomes_a_conversation_elsewhere),
         cmocka_unit_test(what_is_translated_back_reads_the_same),
+        cmocka_unit_test(a_conversation_survives_another_dialect),
         cmocka_unit_test(a_stream_is_written_line_by_line),
         cmocka_unit_test(trap_2_3_4_a_call_is_one_line_when_it_is_complete),
         cmocka_unit_test(vectors_are_written_as_they_were),
@@ -1492,6 +1562,7 @@ int main(void)
         cmocka_unit_test(ut_9_to_22_flaws_are_marked),
         cmocka_unit_test(ut_21_a_stream_without_its_last_line_does_not_end),
         cmocka_unit_test(vectors_become_events),
+        cmocka_unit_test(trap_5_an_empty_list_of_calls_hides_no_text),
         cmocka_unit_test(a_listener_that_refuses_is_asked_no_more),
         cmocka_unit_test(a_line_cut_anywhere_is_refused),
         cmocka_unit_test(a_whole_answer_becomes_the_same_events),

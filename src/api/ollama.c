@@ -192,12 +192,23 @@ static bool is_up(const struct provider *p)
     return up;
 }
 
-/* Ollama's own word for a model that stays: its longest duration from now, 292 years. */
-static void put_forever(struct running *r)
+/* An Ollama's own figures where it has told them. The engine's model stays: for that Ollama says its longest
+ * duration from now, 292 years. */
+static void put_memory(struct running *r, const struct provider_model *facts)
 {
+    const struct provider_memory *memory = &facts->memory;
+    bool stays = r->p->kind == PROVIDER_LLAMA_SERVER;
+    int64_t context = stays ? facts->context : memory->context;
+    int64_t expires_us = stays ? r->now_us + INT64_MAX / 1000 : memory->expires_us;
     char time[TIMEFMT_MAX];
-    timefmt_rfc3339(time, r->now_us + INT64_MAX / 1000, 6);
-    buf_printf(r->b, ",\"expires_at\":\"%s\"", time);
+    if (expires_us > 0) {
+        timefmt_rfc3339(time, expires_us, 6);
+        buf_printf(r->b, ",\"expires_at\":\"%s\"", time);
+    }
+    if (memory->bytes > 0)
+        buf_printf(r->b, ",\"size_vram\":%lld", (long long)memory->vram_bytes);
+    if (context > 0)
+        buf_printf(r->b, ",\"context_length\":%lld", (long long)context);
 }
 
 static void put_running(void *arg, const char *name, const struct provider_model *facts)
@@ -205,20 +216,17 @@ static void put_running(void *arg, const char *name, const struct provider_model
     struct running *r = arg;
     if (facts == NULL || !facts->loaded)
         return;
+    int64_t bytes = facts->memory.bytes > 0 ? facts->memory.bytes : facts->size_bytes;
     buf_put_cstr(r->b, r->any ? ",{\"name\":" : "{\"name\":");
     r->any = true;
     json_put_str(r->b, strv_of(name));
     buf_put_cstr(r->b, ",\"model\":");
     json_put_str(r->b, strv_of(name));
-    buf_printf(r->b, ",\"size\":%lld,\"digest\":", (long long)facts->size_bytes);
+    buf_printf(r->b, ",\"size\":%lld,\"digest\":", (long long)bytes);
     json_put_str(r->b, strv_of(facts->digest != NULL ? facts->digest : ""));
     buf_put_cstr(r->b, ",\"details\":");
     ollama_put_details(r->b, "gguf", 0);
-    /* An Ollama may have loaded it with less than the window that its list tells. */
-    if (r->p->kind == PROVIDER_LLAMA_SERVER && facts->context > 0)
-        buf_printf(r->b, ",\"context_length\":%lld", (long long)facts->context);
-    if (r->p->kind == PROVIDER_LLAMA_SERVER)
-        put_forever(r);
+    put_memory(r, facts);
     buf_put_char(r->b, '}');
 }
 

@@ -11,6 +11,8 @@ struct provider_models *models_new(void);
 /* The cell's list from now on; the old one goes when its last reader has done. */
 void models_put(struct provider_cell *cell, struct provider_models *m);
 
+/* "2026-05-04T17:37:44.7-07:00" as microseconds since 1970; 0 when it is anything else. */
+int64_t model_read_time_us(strv text);
 /* A name without the tag that is meant when there is none. */
 strv model_without_latest(strv name);
 

@@ -93,8 +93,16 @@ static struct provider_model *find(struct provider_models *m, strv name)
 static void forget_loaded(struct provider_models *m)
 {
     m->loaded_known = true;
-    for (size_t i = 0; i < m->n; i++)
+    for (size_t i = 0; i < m->n; i++) {
         m->items[i].loaded = false;
+        m->items[i].memory = (struct provider_memory){0};
+    }
+}
+
+static int64_t told(yyjson_val *v, const char *key)
+{
+    int64_t n = json_get_int(v, key, 0);
+    return n > 0 ? n : 0;
 }
 
 bool provider_learn_loaded(struct provider_cell *cell, strv body)
@@ -115,6 +123,12 @@ bool provider_learn_loaded(struct provider_cell *cell, strv body)
         if (m == NULL)
             continue;
         m->loaded = true;
+        m->memory = (struct provider_memory){
+            .bytes = told(v, "size"),
+            .vram_bytes = told(v, "size_vram"),
+            .context = told(v, "context_length"),
+            .expires_us = model_read_time_us(json_get_str(v, "expires_at")),
+        };
         m->remote = m->remote || is_elsewhere(v); /* never the other way */
     }
     if (!end(&l, ok))

@@ -91,6 +91,32 @@ static void what_is_in_memory(void **state)
     assert_int_equal(facts(w, "a").warmth, PROVIDER_COLD);
 }
 
+static void what_a_model_takes_there(void **state)
+{
+    struct world *w = *state;
+    take(w, tags);
+    assert_true(provider_learn_loaded(
+        w->p.cell,
+        STRV("{\"models\":[{\"name\":\"a\",\"size\":7,\"size_vram\":5,\"context_length\":4096,"
+             "\"expires_at\":\"2026-11-22T15:00:00Z\"},{\"name\":\"b\",\"size\":-1,\"expires_at\":"
+             "\"soon\"}]}")));
+    take(w, tags); /* a new list takes nothing back */
+    struct provider_models *m = provider_models_get(w->p.cell);
+    for (size_t i = 0; i < m->n; i++) {
+        bool a = strcmp(m->items[i].name, "a:latest") == 0;
+        assert_int_equal(m->items[i].memory.bytes, a ? 7 : 0);
+        assert_int_equal(m->items[i].memory.vram_bytes, a ? 5 : 0);
+        assert_int_equal(m->items[i].memory.context, a ? 4096 : 0);
+        assert_int_equal(m->items[i].memory.expires_us, a ? 1795359600000000 : 0);
+    }
+    provider_models_unref(m);
+    assert_true(provider_learn_loaded(w->p.cell, STRV("{\"models\":[{\"name\":\"a\"}]}")));
+    m = provider_models_get(w->p.cell);
+    for (size_t i = 0; i < m->n; i++)
+        assert_int_equal(m->items[i].memory.bytes, 0);
+    provider_models_unref(m);
+}
+
 static void what_one_model_can_do(void **state)
 {
     struct world *w = *state;
@@ -256,6 +282,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(what_is_in_memory),
+        TEST(what_a_model_takes_there),
         TEST(what_one_model_can_do),
         TEST(what_a_llama_server_tells),
         TEST(what_vllm_tells),

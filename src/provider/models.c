@@ -73,8 +73,7 @@ void provider_models_unref(struct provider_models *m)
 
 /* ---- reading ---- */
 
-/* "2026-05-04T17:37:44.7-07:00"; 0 when it is anything else. */
-static int64_t read_time_us(strv text)
+int64_t model_read_time_us(strv text)
 {
     int year, month, day, hour, minute, second, used = 0;
     char copy[40];
@@ -160,7 +159,7 @@ static bool read_openai(yyjson_val *v, struct provider_models *m, struct provide
     out->modified_us =
         positive(v, "created") < INT64_MAX / 1000000 ? positive(v, "created") * 1000000 : 0;
     if (out->modified_us == 0)
-        out->modified_us = read_time_us(json_get_str(v, "created_at"));
+        out->modified_us = model_read_time_us(json_get_str(v, "created_at"));
     out->owner = keep(m, json_get_str(v, "owned_by"));
     model_read_openai(v, out);
     return true;
@@ -181,7 +180,7 @@ static bool read_ollama(yyjson_val *v, struct provider_models *m, struct provide
         return false;
     out->context = positive(details, "context_length");
     out->size_bytes = positive(v, "size");
-    out->modified_us = read_time_us(json_get_str(v, "modified_at"));
+    out->modified_us = model_read_time_us(json_get_str(v, "modified_at"));
     out->digest = keep(m, json_get_str(v, "digest"));
     out->remote = json_get_str(v, "remote_host").len > 0 ||
                   json_get_str(v, "remote_model").len > 0 || is_cloud_tag(strv_of(out->name));
@@ -283,6 +282,7 @@ static void inherit(struct provider_models *m, const struct provider_models *old
             continue;
         if (old->loaded_known)
             now->loaded = then->loaded;
+        now->memory = then->memory;
         if (!then->shown)
             continue;
         uint32_t said = now->has | now->lacks;

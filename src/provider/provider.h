@@ -274,6 +274,11 @@ void provider_set_state(struct provider_cell *cell, enum provider_state state, c
 
 /* ---- model lists ---- */
 
+struct provider_memory { /* what a loaded model has there, by an Ollama's own words; 0 = not told */
+    int64_t bytes, vram_bytes;
+    int64_t context;    /* the window it was loaded with */
+    int64_t expires_us; /* wall clock: when it goes if nobody asks */
+};
 struct provider_model {
     const char *name;
     int64_t context;     /* tokens, 0 = unknown */
@@ -282,6 +287,7 @@ struct provider_model {
     const char *digest;  /* "" = unknown */
     bool remote;         /* Ollama's cloud models: not local whatever the server's address */
     bool loaded;         /* known to be in memory */
+    struct provider_memory memory;
     bool shown;          /* asked of by itself, so that it is not asked again */
     bool effort;         /* reads reasoning_effort, by its own words */
     int8_t thinking;     /* enum dialect_thinking by its own words, -1 = unknown */

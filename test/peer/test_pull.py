@@ -279,6 +279,9 @@ def test_the_python_client_manages_models(served, server):
     assert shown.template == SHOW["template"] and shown.capabilities == SHOW["capabilities"]
     assert shown.modelinfo["llama.context_length"] == 131072
     assert "general" in [m.model for m in c.list().models]
+    [running] = wait_for(lambda: c.ps().models, "the model in memory is told")
+    assert running.model == "llama3.2:latest" and running.size_vram == running.size == SIZE, running
+    assert running.context_length == 4096 and running.expires_at.year == 2318, running
     parts = list(c.pull("newmodel", stream=True))
     assert parts[0].status == "pulling manifest" and parts[-1].status == "success"
     assert max(p.completed or 0 for p in parts) == SIZE

@@ -408,12 +408,12 @@ static bool try_another_instance(struct exchange *x, enum outcome o)
     return false;
 }
 
-/* Takes a slot at one of the target's servers; sets x->p. BUSY: at the best of them. */
+/* Takes a slot at one of the target's servers, from x->attempt_us on; sets x->p. BUSY: at the best of them. */
 static enum admit admit_somewhere(struct exchange *x, uint64_t *wait_ms)
 {
     const struct provider *row = target_row(x);
-    struct provider_wish wish = {
-        .model = x->model, .spent = x->spent, .now_us = io_now_us(x->env->loop)};
+    /* The attempt begins at the very time that admit is told: that is how a trial call is known again. */
+    struct provider_wish wish = {.model = x->model, .spent = x->spent, .now_us = x->attempt_us};
     enum admit a = ADMIT_DOWN;
     if (row->n_instances > 0)
         wish.prefix = provider_prefix(x->r);

@@ -13,10 +13,9 @@
 #include <stdlib.h>
 
 static const struct dialect *const dialect_table[] = {
-    [LLM_OPENAI] = &dialect_openai,
-    [LLM_ANTHROPIC] = &dialect_anthropic,
-    [LLM_OLLAMA] = &dialect_ollama,
-    [LLM_NATIVE] = &dialect_native,
+    [LLM_OPENAI] = &dialect_openai,       [LLM_ANTHROPIC] = &dialect_anthropic,
+    [LLM_OLLAMA] = &dialect_ollama,       [LLM_NATIVE] = &dialect_native,
+    [LLM_RESPONSES] = &dialect_responses,
 };
 _Static_assert(sizeof dialect_table / sizeof *dialect_table == LLM_DIALECTS, "one row per dialect");
 

@@ -126,7 +126,9 @@ struct dialect_out {
     char created[TIMEFMT_MAX]; /* Ollama: created_us as text */
     uint64_t output_bytes;     /* of text, for an estimate when the upstream counts nothing */
     int64_t sequence;          /* Responses: sequence_number */
-    char fixed[224];           /* the part that all pieces of a stream have in common, if it fits */
+    size_t echo_len, open_at, part_at, text_at; /* Responses: places in `kept` */
+    bool as_summary;                            /* Responses: reasoning is told as a summary */
+    char fixed[224]; /* the part that all pieces of a stream have in common, if it fits */
     size_t fixed_len;
     struct buf kept;  /* what must wait or be told again; bounded and freed by the owner */
     size_t kept_head; /* of `kept`: what stands before the pieces that are still to come */
@@ -140,6 +142,8 @@ struct dialect_in {
     void *arg;
     struct arena *scratch; /* the caller resets it after every frame */
     struct arena *arena;   /* lives as long as the answer: pieces held back, `own` */
+    size_t n_inputs;       /* EMBED: how many vectors are due; 0 = unknown */
+    bool base64;           /* EMBED, the caller's dialect: what it asked for */
 
     /* told to the caller of decode_* */
     bool
@@ -326,6 +330,7 @@ bool dialect_read_error(yyjson_val *root, struct dialect_said *out);
 void dialect_decode_failure(int status, strv body, struct arena *scratch,
                             struct dialect_failure *out);
 
-extern const struct dialect dialect_openai, dialect_anthropic, dialect_ollama, dialect_native;
+extern const struct dialect dialect_openai, dialect_anthropic, dialect_ollama, dialect_native,
+    dialect_responses;
 
 #endif

@@ -259,6 +259,9 @@ static void check_root(struct dialect_check *c, strv name, yyjson_val *root)
     case LLM_NATIVE:
         grammar_native(c, name, root);
         break;
+    case LLM_RESPONSES:
+        grammar_responses(c, name, root);
+        break;
     case LLM_DIALECTS:
         break;
     }
@@ -342,7 +345,9 @@ void grammar_native(struct dialect_check *c, strv name, yyjson_val *root)
     if (finish == NULL)
         return;
     must(c, grammar_one_of(json_str(finish), words), "finish_reason is one of the known words");
-    must(c, !(strv_eq_cstr(json_str(finish), "stop") && c->calls),
+    /* A reason that has no word here is told as it came: what was filtered is not to be run. */
+    bool other = json_get(json_get(root, "metadata"), "raw_finish_reason") != NULL;
+    must(c, !(strv_eq_cstr(json_str(finish), "stop") && c->calls && !other),
          "after a call the finish_reason is tool_calls");
     must(c, !(strv_eq_cstr(json_str(finish), "tool_calls") && !c->calls),
          "finish_reason tool_calls follows a call");

@@ -42,6 +42,7 @@ bool grammar_scan_whole(struct dialect_scan *s); /* all of it, fed until now, is
 void grammar_openai(struct dialect_check *c, strv name, yyjson_val *root);
 void grammar_anthropic(struct dialect_check *c, strv name, yyjson_val *root);
 void grammar_ollama(struct dialect_check *c, strv name, yyjson_val *root);
+void grammar_responses(struct dialect_check *c, strv name, yyjson_val *root);
 void grammar_native(struct dialect_check *c, strv name, yyjson_val *root);
 
 #endif

@@ -597,6 +597,181 @@ static void native_streams_are_judged(void **state)
     judge_all(LLM_NATIVE, LLM_OP_CHAT, rows, COUNT(rows));
 }
 
+/* ---- Responses ---- */
+
+/* NAME|{"type":NAME,"sequence_number":N ...} */
+#define RE(n, type, rest) type "|{\"type\":\"" type "\",\"sequence_number\":" n rest "}"
+#define RESP(status, output, rest)                                                                 \
+    ",\"response\":{\"id\":\"resp_1\",\"object\":\"response\",\"status\":\"" status "\","          \
+    "\"output\":[" output "]" rest "}"
+#define CREATED     RE("0", "response.created", RESP("in_progress", "", ""))
+#define IN_PROGRESS RE("1", "response.in_progress", RESP("in_progress", "", ""))
+#define BEGUN       CREATED, IN_PROGRESS
+#define ADDED(n, at, item)                                                                         \
+    RE(n, "response.output_item.added", ",\"output_index\":" at ",\"item\":{" item "}")
+#define ITEM_END(n, at, item)                                                                      \
+    RE(n, "response.output_item.done", ",\"output_index\":" at ",\"item\":{" item "}")
+#define MSG(content)                                                                               \
+    "\"id\":\"msg_1\",\"type\":\"message\",\"role\":\"assistant\",\"content\":[" content "]"
+#define FC(arguments)                                                                              \
+    "\"id\":\"fc_1\",\"type\":\"function_call\",\"call_id\":\"c\",\"name\":\"f\","                 \
+    "\"arguments\":\"" arguments "\""
+#define RS              "\"id\":\"rs_1\",\"type\":\"reasoning\",\"summary\":[]"
+#define AT(id)          ",\"item_id\":\"" id "\",\"output_index\":0"
+#define IN(id)          AT(id) ",\"content_index\":0"
+#define OUT(text)       "{\"type\":\"output_text\",\"text\":\"" text "\"}"
+#define PADDED(n, part) RE(n, "response.content_part.added", IN("msg_1") ",\"part\":" part)
+#define PDONE(n, part)  RE(n, "response.content_part.done", IN("msg_1") ",\"part\":" part)
+#define RDELTA(n, t)                                                                               \
+    RE(n, "response.output_text.delta", IN("msg_1") ",\"delta\":\"" t "\",\"logprobs\":[]")
+#define RDONE(n, t) RE(n, "response.output_text.done", IN("msg_1") ",\"text\":\"" t "\"")
+#define ADELTA(n, t)                                                                               \
+    RE(n, "response.function_call_arguments.delta", AT("fc_1") ",\"delta\":\"" t "\"")
+#define ADONE(n, t)                                                                                \
+    RE(n, "response.function_call_arguments.done", AT("fc_1") ",\"arguments\":\"" t "\"")
+#define COMPLETED(n, output) RE(n, "response.completed", RESP("completed", output, ""))
+#define RERROR(n)            RE(n, "error", ",\"message\":\"x\",\"code\":null,\"param\":null")
+#define OPEN_MSG             BEGUN, ADDED("2", "0", MSG(""))
+#define OPEN_PART            OPEN_MSG, PADDED("3", OUT(""))
+#define OPEN_CALL            BEGUN, ADDED("2", "0", FC(""))
+
+static void response_streams_are_judged(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {FRAMES(OPEN_PART, RDELTA("4", "H"), RDELTA("5", "i"), RDONE("6", "Hi"),
+                PDONE("7", OUT("Hi")), ITEM_END("8", "0", MSG(OUT("Hi"))),
+                COMPLETED("9", "{" MSG(OUT("Hi")) "}"), "END"),
+         "", 0},
+        {FRAMES(OPEN_CALL, ADELTA("3", "{"), ADELTA("4", "}"), ADONE("5", "{}"),
+                ITEM_END("6", "0", FC("{}")), COMPLETED("7", "{}"), "END"),
+         "", 0},
+        {FRAMES(BEGUN, ADDED("2", "0", RS),
+                RE("3", "response.reasoning_summary_part.added",
+                   AT("rs_1") ",\"summary_index\":0,\"part\":{\"type\":\"summary_text\",\"text\":"
+                              "\"\"}"),
+                RE("4", "response.reasoning_summary_text.delta",
+                   AT("rs_1") ",\"summary_index\":0,\"delta\":\"a\""),
+                RE("5", "response.reasoning_summary_text.done",
+                   AT("rs_1") ",\"summary_index\":0,\"text\":\"a\""),
+                RE("6", "response.reasoning_summary_part.done",
+                   AT("rs_1") ",\"summary_index\":0,\"part\":{\"type\":\"summary_text\",\"text\":"
+                              "\"a\"}"),
+                ITEM_END("7", "0", RS), COMPLETED("8", "{}"), "END"),
+         "", 0},
+        {FRAMES(OPEN_CALL, ADELTA("3", "{"), ADONE("4", "{"), ITEM_END("5", "0", FC("{")),
+                RE("6", "response.incomplete",
+                   RESP("incomplete", "{}",
+                        ",\"incomplete_details\":{\"reason\":\"max_output_tokens\"}")),
+                "END"),
+         "", 0},
+        {FRAMES(BEGUN, RE("2", "response.failed", RESP("failed", "", "")), "CUT"), "", 0},
+        {FRAMES(OPEN_PART, RERROR("4"), "CUT"), "", 0},
+        {FRAMES(RERROR("0"), "CUT"), "", 0},
+        /* events */
+        {FRAMES("response.created|{\"type\":\"response.creating\"}"), "an event's name is its type",
+         0},
+        {FRAMES(CREATED, RE("2", "response.in_progress", RESP("in_progress", "", ""))),
+         "every event has the next number", 1},
+        {FRAMES(RE("0", "response.in_progress", RESP("in_progress", "", ""))),
+         "response.created comes first, and once", 0},
+        {FRAMES(CREATED, RE("1", "response.created", RESP("in_progress", "", ""))),
+         "response.created comes first, and once", 0},
+        {FRAMES(RE("0", "response.completed", RESP("completed", "", ""))),
+         "response.created comes first, and once", 0},
+        {FRAMES(BEGUN, RE("2", "response.in_progress", RESP("in_progress", "", ""))),
+         "response.in_progress comes second", 0},
+        {FRAMES(BEGUN, RE("2", "response.hello", "")), "an event is of a known type", 1},
+        {FRAMES(CREATED, RE("1", "response.in_progress",
+                            ",\"response\":{\"id\":\"resp_2\",\"object\":\"response\","
+                            "\"status\":\"in_progress\",\"output\":[]}")),
+         "the response's id is the same in every event", 0},
+        {FRAMES(RE("0", "response.created", ",\"response\":{\"id\":\"r\"}")),
+         "the response names its kind", 0},
+        {FRAMES(RE("0", "response.created", RESP("queued", "", ""))),
+         "the response's status fits the event", 0},
+        {FRAMES(RE("0", "response.created",
+                   ",\"response\":{\"id\":\"r\",\"object\":\"response\","
+                   "\"status\":\"in_progress\"}")),
+         "the response has an output", 0},
+        {FRAMES(RE("0", "response.created", RESP("in_progress", "{}", ""))),
+         "the response begins without output", 0},
+        /* items */
+        {FRAMES(OPEN_MSG, ADDED("3", "1", MSG(""))), "items do not overlap", 0},
+        {FRAMES(BEGUN, ADDED("2", "1", MSG(""))), "items are numbered without gaps", 0},
+        {FRAMES(BEGUN, ADDED("2", "0", "\"type\":\"message\"")), "an item has an id", 0},
+        {FRAMES(BEGUN, ADDED("2", "0", "\"id\":\"a\",\"type\":\"message\"")),
+         "a message is the assistant's", 0},
+        {FRAMES(BEGUN, ADDED("2", "0", MSG("1"))), "a message begins without content", 0},
+        {FRAMES(BEGUN, ADDED("2", "0", FC("{}"))), "a call begins without arguments", 0},
+        {FRAMES(BEGUN, ADDED("2", "0", "\"id\":\"a\",\"type\":\"function_call\"")),
+         "a call has a call_id", 0},
+        {FRAMES(BEGUN,
+                ADDED("2", "0", "\"id\":\"a\",\"type\":\"function_call\",\"call_id\":\"c\"")),
+         "a call has a name", 0},
+        {FRAMES(BEGUN, ADDED("2", "0", "\"id\":\"a\",\"type\":\"reasoning\"")),
+         "reasoning has a summary, if empty", 0},
+        {FRAMES(BEGUN, ADDED("2", "0", "\"id\":\"a\",\"type\":\"web_search_call\"")),
+         "an item is of a known type", 1},
+        {FRAMES(BEGUN, ITEM_END("2", "0", MSG(""))), "an end is of the open item", 0},
+        {FRAMES(OPEN_MSG, ITEM_END("3", "1", MSG(""))), "an end is of the open item", 0},
+        {FRAMES(OPEN_MSG, ITEM_END("3", "0", FC(""))), "an item keeps its id", 0},
+        {FRAMES(OPEN_PART, ITEM_END("4", "0", MSG(""))), "an item ends behind its last part's end",
+         0},
+        {FRAMES(OPEN_MSG, ITEM_END("3", "0", MSG(OUT("x")))), "a message's end has all its parts",
+         0},
+        {FRAMES(OPEN_CALL, ITEM_END("3", "0", FC(""))), "a call ends behind its arguments' end", 0},
+        {FRAMES(OPEN_CALL, ADELTA("3", "{}"), ADONE("4", "{}"), ITEM_END("5", "0", FC("{ }"))),
+         "what is told whole is what its pieces are", 0},
+        /* parts */
+        {FRAMES(BEGUN, PADDED("2", OUT(""))), "a piece is of the open item", 0},
+        {FRAMES(OPEN_CALL, PADDED("3", OUT(""))), "a piece names its item", 0},
+        {FRAMES(OPEN_PART, PADDED("4", OUT(""))), "parts do not overlap", 0},
+        {FRAMES(OPEN_MSG, PADDED("3", "{\"type\":\"reasoning_text\",\"text\":\"\"}")),
+         "a part fits its item", 0},
+        {FRAMES(OPEN_MSG, RE("3", "response.content_part.added",
+                             AT("msg_1") ",\"content_index\":1,\"part\":" OUT(""))),
+         "parts are numbered without gaps", 0},
+        {FRAMES(OPEN_MSG, PADDED("3", OUT("x"))), "a part begins without text", 0},
+        {FRAMES(OPEN_MSG, RDELTA("3", "x")), "a piece is of the open part", 0},
+        {FRAMES(OPEN_PART, RE("4", "response.output_text.delta", IN("msg_1") ",\"logprobs\":[]")),
+         "a delta has its text", 0},
+        {FRAMES(OPEN_PART, RE("4", "response.output_text.delta", IN("msg_1") ",\"delta\":\"x\"")),
+         "text has logprobs, if none", 1},
+        {FRAMES(OPEN_PART, RDONE("4", ""), RDELTA("5", "x")), "nothing of a text follows its end",
+         0},
+        {FRAMES(OPEN_PART, RDELTA("4", "x"), RDONE("5", "y")),
+         "what is told whole is what its pieces are", 0},
+        {FRAMES(OPEN_PART, RDELTA("4", "x"), PDONE("5", OUT("x"))),
+         "a part ends behind its text's end", 0},
+        {FRAMES(OPEN_PART, RDELTA("4", "x"), RDONE("5", "x"), PDONE("6", OUT("y"))),
+         "what is told whole is what its pieces are", 0},
+        {FRAMES(OPEN_MSG, PDONE("3", OUT(""))), "an end is of the open part", 0},
+        /* calls */
+        {FRAMES(OPEN_MSG,
+                RE("3", "response.function_call_arguments.delta", AT("msg_1") ",\"delta\":\"x\"")),
+         "arguments are of a call", 0},
+        {FRAMES(OPEN_CALL, ADELTA("3", "{"), ADONE("4", "{"), ITEM_END("5", "0", FC("{")),
+                COMPLETED("6", "{}")),
+         "the arguments of a call are JSON", 0},
+        /* the end */
+        {FRAMES(OPEN_MSG, COMPLETED("3", "{}")), "the response ends behind its last item's end", 0},
+        {FRAMES(BEGUN, COMPLETED("2", "{}")), "the response's output has all items", 0},
+        {FRAMES(BEGUN, RE("2", "response.incomplete", RESP("incomplete", "", ""))),
+         "an incomplete response says why, no other does", 0},
+        {FRAMES(BEGUN, RE("2", "response.incomplete",
+                          RESP("incomplete", "", ",\"incomplete_details\":{\"reason\":\"x\"}"))),
+         "the reason is one of the known words", 1},
+        {FRAMES(BEGUN, RE("2", "response.completed", RESP("completed", "", ",\"usage\":{}"))),
+         "usage has its three counts", 0},
+        {FRAMES(BEGUN, COMPLETED("2", ""), RERROR("3")), "nothing follows the end mark", 0},
+        {FRAMES(BEGUN, RERROR("2"), COMPLETED("3", "")), "nothing follows an error", 0},
+        {FRAMES(RE("0", "error", "")), "an error has a message", 0},
+        {FRAMES(BEGUN, "END"), "a complete stream has its end mark", 0},
+    };
+    judge_all(LLM_RESPONSES, LLM_OP_CHAT, rows, COUNT(rows));
+}
+
 /* ---- recorded streams ---- */
 
 /* What llama-server (build 11669) really sends. The first rule that it breaks, taken strictly, and taken as
@@ -620,6 +795,8 @@ static void recorded_streams_are_judged(void **state)
         {"21-messages-stream", LLM_ANTHROPIC, LLM_OP_CHAT, "", ""},
         {"76-messages-tools-forced-stream", LLM_ANTHROPIC, LLM_OP_CHAT,
          "a tool_use begins with an input", "a tool_use begins with an input"},
+        {"17-responses-stream", LLM_RESPONSES, LLM_OP_CHAT, "every event has the next number",
+         "the response has an output"},
         {"78-messages-empty-stream", LLM_ANTHROPIC, LLM_OP_CHAT, "", ""},
     };
     for (size_t i = 0; i < 2 * COUNT(rows); i++) {
@@ -657,6 +834,7 @@ int main(void)
         cmocka_unit_test(ollama_streams_are_judged),
         cmocka_unit_test(ollama_completions_are_judged),
         cmocka_unit_test(native_streams_are_judged),
+        cmocka_unit_test(response_streams_are_judged),
         cmocka_unit_test(recorded_streams_are_judged),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);

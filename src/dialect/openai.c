@@ -324,6 +324,8 @@ static bool says_nothing(yyjson_val *root)
 
 static bool decode_reply(struct dialect_in *in, strv body, struct err *err)
 {
+    if (in->op == LLM_OP_EMBED)
+        return openai_decode_embed_reply(in, body, err);
     struct hearing h = {.in = in, .err = err, .whole = true};
     if (!begin_hearing(&h) || !read_root(&h, body))
         return false;
@@ -663,6 +665,8 @@ static bool encode_reply(struct dialect_out *st, const struct llm_reply *reply, 
 {
     if (st->op == LLM_OP_GENERATE)
         return openai_completion_reply(st, reply, out);
+    if (st->op == LLM_OP_EMBED)
+        return openai_embed_reply(st, reply, out);
     const struct llm_usage *u = &reply->usage;
     size_t text = llm_reply_bytes(reply, LLM_PART_TEXT),
            reasoning = llm_reply_bytes(reply, LLM_PART_REASONING),
@@ -727,7 +731,9 @@ static void stream_error(struct dialect_out *st, int code, strv message, strv re
 
 static const char *path(enum llm_op op)
 {
-    return op == LLM_OP_GENERATE ? "/v1/completions" : "/v1/chat/completions";
+    return op == LLM_OP_GENERATE ? "/v1/completions"
+           : op == LLM_OP_EMBED  ? "/v1/embeddings"
+                                 : "/v1/chat/completions";
 }
 
 const struct dialect dialect_openai = {
@@ -737,9 +743,9 @@ const struct dialect dialect_openai = {
     .json_type = "application/json",
     .keepalive = ": ping\n\n",
     .terminator = "data: [DONE]\n\n",
-    .can = LLM_NEED_COMPLETION | LLM_NEED_TOKEN_INPUT | LLM_NEED_CHOICES | LLM_NEED_LOGPROBS |
-           LLM_NEED_LOGIT_BIAS | LLM_NEED_TOOLS | LLM_NEED_IMAGES | LLM_NEED_DOCUMENTS |
-           LLM_NEED_AUDIO | LLM_NEED_LINKS,
+    .can = LLM_NEED_EMBED | LLM_NEED_COMPLETION | LLM_NEED_TOKEN_INPUT | LLM_NEED_CHOICES |
+           LLM_NEED_LOGPROBS | LLM_NEED_LOGIT_BIAS | LLM_NEED_TOOLS | LLM_NEED_IMAGES |
+           LLM_NEED_DOCUMENTS | LLM_NEED_AUDIO | LLM_NEED_LINKS,
     .decode_request = openai_decode_request,
     .make_id = make_id,
     .encode_event = encode_event,

@@ -4,7 +4,7 @@
  *
  *   openai_request.c     requests of chat completions    openai.c            answers
  *   openai_upstream.c    requests for an upstream        openai_calls.c      calls in an upstream's
- *   openai_completion.c  /v1/completions
+ *   openai_completion.c  /v1/completions                  openai_embed.c      /v1/embeddings
  */
 #ifndef DIALECT_OPENAI_H
 #define DIALECT_OPENAI_H
@@ -27,7 +27,7 @@ bool openai_is_known(strv name); /* of a member: it is carried over, or asks for
 #define OPENAI_STOPS_MAX 16      /* OpenAI takes 4, local servers more */
 
 struct reading;
-/* A string, strings, tokens or lists of tokens: r->inputs (r->n_inputs alone for tokens) and a message. */
+/* A string, strings, tokens or lists of tokens: r->inputs (empty texts for tokens) and a message. */
 bool openai_decode_input(struct reading *rd, yyjson_val *v, const char *field, size_t most);
 /* Members that neither `own` nor openai_is_known() knows are lost on the way to another dialect. */
 void openai_note_others(struct llm_request *r, bool (*own)(strv name));
@@ -43,6 +43,12 @@ int64_t openai_guess(uint64_t bytes); /* tokens */
 
 bool openai_decode_completion(strv body, struct arena *arena, struct llm_request *out,
                               struct err *err);
+bool openai_decode_embed(strv body, enum llm_op op, struct arena *arena, struct llm_request *out,
+                         struct err *err);
+bool openai_encode_embed(const struct llm_request *r, const struct dialect_target *t,
+                         struct arena *arena, struct buf *out, uint32_t *losses, struct err *err);
+bool openai_decode_embed_reply(struct dialect_in *in, strv body, struct err *err);
+bool openai_embed_reply(struct dialect_out *st, const struct llm_reply *reply, struct buf *out);
 bool openai_completion_event(struct dialect_out *st, const struct llm_event *ev, struct buf *out);
 bool openai_completion_reply(struct dialect_out *st, const struct llm_reply *reply,
                              struct buf *out);

@@ -34,8 +34,14 @@ static bool are_tokens(yyjson_val *list)
 }
 
 /* Numbers that only the model's own vocabulary turns into words: nobody can look for names in them. */
-static bool take_tokens(struct reading *rd)
+static bool take_tokens(struct reading *rd, size_t n)
 {
+    rd->r->inputs = ARENA_ARRAY(rd->arena, strv, n);
+    if (rd->r->inputs == NULL)
+        return err_oom(rd->err);
+    for (size_t i = 0; i < n; i++)
+        rd->r->inputs[i] = STRV("");
+    rd->r->n_inputs = n;
     rd->r->needs |= LLM_NEED_TOKEN_INPUT;
     rd->r->private_hint = true;
     rd->r->messages[0] = (struct llm_message){.role = LLM_USER};
@@ -80,10 +86,8 @@ bool openai_decode_input(struct reading *rd, yyjson_val *v, const char *field, s
     rd->r->messages = ARENA_ARRAY(rd->arena, struct llm_message, 1);
     if (rd->r->messages == NULL)
         return err_oom(rd->err);
-    if (are_tokens(v)) {
-        rd->r->n_inputs = 1;
-        return take_tokens(rd);
-    }
+    if (are_tokens(v))
+        return take_tokens(rd, 1);
     if (list && yyjson_arr_size(v) > most)
         return invalid(rd, field, "has too many members");
     if (!list || !yyjson_is_arr(yyjson_arr_get_first(v)))
@@ -95,8 +99,7 @@ bool openai_decode_input(struct reading *rd, yyjson_val *v, const char *field, s
         if (!are_tokens(one))
             return invalid(rd, field, "must be a string, or an array of strings or of tokens");
     }
-    rd->r->n_inputs = yyjson_arr_size(v);
-    return take_tokens(rd);
+    return take_tokens(rd, yyjson_arr_size(v));
 }
 
 /* ---- what only this interface has ---- */

@@ -348,6 +348,8 @@ bool openai_decode_request(strv body, enum llm_op op, struct arena *arena, struc
 {
     if (op == LLM_OP_GENERATE)
         return openai_decode_completion(body, arena, out, err);
+    if (op == LLM_OP_EMBED)
+        return openai_decode_embed(body, op, arena, out, err);
     struct reading rd = {out, arena, err};
     *out = (struct llm_request){.arena = arena, .dialect = LLM_OPENAI, .op = op, .choices = 1};
     if (!dialect_root(&out->body, body, arena, err))

@@ -769,6 +769,8 @@ static bool has_linked_document(const struct llm_part *parts, size_t n)
 bool openai_encode_request(const struct llm_request *r, const struct dialect_target *t,
                            struct arena *arena, struct buf *out, uint32_t *losses, struct err *err)
 {
+    if (t->op == LLM_OP_EMBED)
+        return openai_encode_embed(r, t, arena, out, losses, err);
     struct writer w = {.r = r, .t = t, .arena = arena, .out = out, .losses = losses};
     *losses = 0;
     if (t->no_prefill && r->n_messages > 0 && r->messages[r->n_messages - 1].role == LLM_ASSISTANT)

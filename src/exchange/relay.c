@@ -496,7 +496,14 @@ static void on_head(void *arg, const struct http_answer *answer)
     strv type = http_answer_header(answer, "content-type");
     begin_out(x);
     x->in = (struct dialect_in){
-        .op = x->up.op, .emit = on_event, .arg = x, .scratch = &x->env->scratch, .arena = x->arena};
+        .op = x->up.op,
+        .emit = on_event,
+        .arg = x,
+        .scratch = &x->env->scratch,
+        .arena = x->arena,
+        .n_inputs = x->r->n_inputs,
+        .base64 = x->r->base64,
+    };
     if (answer->status >= 300 && answer->status < 400)
         exchange_verdict(x, OUTCOME_REDIRECT);
     else if (answer->status != 200) {

@@ -20,7 +20,12 @@ const struct llm_error_row *llm_error_row(int code)
 
 const struct llm_param_row llm_params[LLM_PARAMS] = {
 #define LLM_PARAM(id, kind, min, max, openai, anthropic, ollama)                                   \
-    [LLM_P_##id] = {openai, LLM_KIND_##kind, min, max, {openai, anthropic, ollama, openai}},
+    [LLM_P_##id] = {openai,                                                                        \
+                    LLM_KIND_##kind,                                                               \
+                    min,                                                                           \
+                    max,                                                                           \
+                    {openai, anthropic, ollama, openai,                                            \
+                     LLM_P_##id == LLM_P_MAX_TOKENS ? "max_output_tokens" : openai}},
 #include "llm/params.def"
 #undef LLM_PARAM
 };
@@ -28,7 +33,7 @@ _Static_assert(LLM_PARAMS <= 32, "params_set holds one bit per parameter");
 
 const char *llm_dialect_name(enum llm_dialect d)
 {
-    static const char *const names[] = {"openai", "anthropic", "ollama", "native"};
+    static const char *const names[] = {"openai", "anthropic", "ollama", "native", "responses"};
     _Static_assert(sizeof names / sizeof *names == LLM_DIALECTS, "one name per dialect");
     assert(d < LLM_DIALECTS);
     return names[d];

@@ -8,7 +8,14 @@
 
 #include "base/base.h"
 
-enum llm_dialect { LLM_OPENAI, LLM_ANTHROPIC, LLM_OLLAMA, LLM_NATIVE, LLM_DIALECTS };
+enum llm_dialect {
+    LLM_OPENAI,
+    LLM_ANTHROPIC,
+    LLM_OLLAMA,
+    LLM_NATIVE,
+    LLM_RESPONSES, /* OpenAI's /v1/responses: a door only, upstreams are asked by chat completions */
+    LLM_DIALECTS
+};
 const char *llm_dialect_name(enum llm_dialect d);
 
 /* Which of a dialect's calls. */

@@ -88,7 +88,9 @@ static void check_delta(struct dialect_check *c, yyjson_val *delta, int64_t choi
 
 static void check_finish(struct dialect_check *c, yyjson_val *finish, int64_t choice)
 {
-    static const char *const chat[] = {"stop", "length", "tool_calls", "content_filter", NULL};
+    /* the last one for callers from before tools */
+    static const char *const chat[] = {"stop",           "length",        "tool_calls",
+                                       "content_filter", "function_call", NULL};
     static const char *const completion[] = {"stop", "length", "content_filter", NULL};
     strv word = json_str(finish);
     must(c, word.ptr != NULL, "finish_reason is null or a word");

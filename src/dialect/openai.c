@@ -403,6 +403,9 @@ void openai_put_chunk_end(const struct dialect_out *st, struct buf *out)
 static void put_delta(struct dialect_out *st, const struct llm_event *ev, strv member,
                       struct buf *out)
 {
+    if (ev->text.len == 0 || ev->redacted)
+        return;
+    st->output_bytes += ev->text.len;
     openai_put_chunk(st, ev->choice, out);
     buf_put_strv(out, member);
     json_put_esc(out, ev->text);
@@ -530,6 +533,7 @@ static void begin(struct dialect_out *st, int choice, struct buf *out)
 static void put_call(struct dialect_out *st, const struct llm_event *ev, struct buf *out)
 {
     st->calls++;
+    st->output_bytes += ev->name.len;
     st->bare[ev->choice / 64] |= (uint64_t)1 << (ev->choice % 64);
     if (st->old_calls && ev->call > 0)
         return;
@@ -551,6 +555,7 @@ static void put_call(struct dialect_out *st, const struct llm_event *ev, struct 
 
 static void put_args(struct dialect_out *st, const struct llm_event *ev, strv text, struct buf *out)
 {
+    st->output_bytes += text.len;
     st->bare[ev->choice / 64] &= ~((uint64_t)1 << (ev->choice % 64));
     if (text.len == 0 || (st->old_calls && ev->call > 0))
         return;
@@ -577,23 +582,15 @@ static bool encode_event(struct dialect_out *st, const struct llm_event *ev, str
     begin(st, ev->choice, out);
     switch (ev->kind) {
     case LLM_EV_TEXT:
-        st->output_bytes += ev->text.len;
-        if (ev->text.len > 0)
-            put_delta(st, ev, STRV(",\"delta\":{\"content\":\""), out);
+        put_delta(st, ev, STRV(",\"delta\":{\"content\":\""), out);
         break;
     case LLM_EV_REASONING:
-        if (ev->redacted)
-            break;
-        st->output_bytes += ev->text.len;
-        if (ev->text.len > 0)
-            put_delta(st, ev, STRV(",\"delta\":{\"reasoning_content\":\""), out);
+        put_delta(st, ev, STRV(",\"delta\":{\"reasoning_content\":\""), out);
         break;
     case LLM_EV_CALL:
-        st->output_bytes += ev->name.len;
         put_call(st, ev, out);
         break;
     case LLM_EV_ARGS:
-        st->output_bytes += ev->text.len;
         if (ev->text.len > 0)
             put_args(st, ev, ev->text, out);
         break;

@@ -666,6 +666,79 @@ static void every_prefix_of_a_request_is_refused(void **state)
     }
 }
 
+#define RICH                                                                                       \
+    "{\"model\":\"m\",\"messages\":[{\"role\":\"system\",\"content\":\"s\"},{\"role\":\"user\","   \
+    "\"content\":["                                                                                \
+    "{\"type\":\"text\",\"text\":\"see\"},{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:," \
+    "%89PNG%0d"                                                                                    \
+    "%0a%1a%0a%00%00%00%0dIHDR%00%00%00%01%00%00%00%01%08\"}},{\"type\":\"file\",\"file\":{"       \
+    "\"filename\":"                                                                                \
+    "\"a.txt\",\"file_data\":\"data:text/"                                                         \
+    "plain;base64,aGk=\"}}]},{\"role\":\"assistant\",\"content\":null,"                            \
+    "\"reasoning\":\"hm\",\"tool_calls\":[{\"id\":\"a.b\",\"type\":\"function\",\"function\":{"    \
+    "\"name\":"                                                                                    \
+    "\"f.g\",\"arguments\":{\"x\":1}}}]},{\"role\":\"tool\",\"tool_call_id\":\"a.b\",\"content\":" \
+    "\"x\"},"                                                                                      \
+    "{\"role\":\"user\",\"content\":\"so\"}],\"tools\":[{\"type\":\"function\",\"function\":{"     \
+    "\"name\":"                                                                                    \
+    "\"f.g\",\"parameters\":{\"type\":\"object\"}}}],\"tool_choice\":{\"type\":\"function\","      \
+    "\"function\":{"                                                                               \
+    "\"name\":\"f.g\"}},\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":"  \
+    "\"n m\","                                                                                     \
+    "\"schema\":{}}},\"stream\":true}"
+
+static void every_prefix_of_a_rich_request_is_refused(void **state)
+{
+    (void)state;
+    static const char body[] = RICH;
+    decoded(body);
+    for (size_t n = 0; n < sizeof body - 1; n++) {
+        struct llm_request r;
+        struct err err = ERR_INIT;
+        arena_reset(&arena);
+        assert_false(dialect_openai.decode_request((strv){body, n}, LLM_OP_CHAT, &arena, &r, &err));
+        assert_int_equal(err.code, LLM_ERR_INVALID_REQUEST);
+    }
+}
+
+/* ... and every allocation for it may be refused, on both ways to an upstream. */
+static void refused_memory_for_a_rich_request_is_told(void **state)
+{
+    (void)state;
+    static const char body[] = RICH;
+    int64_t live = mem_live();
+    for (int fresh = 0; fresh < 2; fresh++) {
+        struct dialect_target t = {.model = STRV("up"),
+                                   .stream = true,
+                                   .fresh = fresh == 1,
+                                   .ids = LLM_IDS_MISTRAL,
+                                   .short_names = true,
+                                   .reasoning_field = "reasoning_content"};
+        bool done = false;
+        for (uint64_t n = 1; !done; n++) {
+            struct llm_request r;
+            struct err err = ERR_INIT;
+            uint32_t losses;
+            struct arena a;
+            struct buf b;
+            arena_init(&a, 64, 1 << 20);
+            buf_init(&b, 1 << 20);
+            mem_fail_at(n, true);
+            bool read = dialect_openai.decode_request(STRV(body), LLM_OP_CHAT, &a, &r, &err);
+            bool whole = read && llm_request_mend(&r);
+            bool ok = whole && dialect_openai.encode_request(&r, &t, &a, &b, &losses, &err);
+            done = mem_count() < n;
+            mem_fail_at(0, false);
+            assert_int_equal(ok, done);
+            if (!ok && (!read || whole))
+                assert_int_equal(err.code, ERR_CODE_OOM);
+            buf_fini(&b);
+            arena_fini(&a);
+        }
+    }
+    assert_int_equal(mem_live(), live);
+}
+
 static void recorded_requests(void **state)
 {
     (void)state;
@@ -1395,6 +1468,8 @@ int main(void)
         cmocka_unit_test(a_list_of_tools_has_an_end),
         cmocka_unit_test(bad_json_says_where),
         cmocka_unit_test(every_prefix_of_a_request_is_refused),
+        cmocka_unit_test(every_prefix_of_a_rich_request_is_refused),
+        cmocka_unit_test(refused_memory_for_a_rich_request_is_told),
         cmocka_unit_test(recorded_requests),
         cmocka_unit_test(the_callers_own_bytes_go_on),
         cmocka_unit_test(another_dialects_request_is_written_anew),

@@ -880,6 +880,21 @@ static void put(struct dialect_out *st, struct llm_event ev)
     assert_true(dialect_openai.encode_event(st, &ev, &out));
 }
 
+/* What was put is a stream by all rules of this dialect. */
+static void check_put(bool complete)
+{
+    struct dialect_check c;
+    strv bytes = buf_view(&out), name, data;
+    dialect_check_init(&c, LLM_OPENAI, LLM_OP_CHAT);
+    while (data_event(&bytes, &name, &data)) {
+        if (!dialect_check_frame(&c, name, data, &arena))
+            fail_msg("%s: " STRV_FMT, c.broken, STRV_ARG(data));
+        arena_reset(&arena);
+    }
+    if (!dialect_check_end(&c, complete))
+        fail_msg("%s", c.broken);
+}
+
 #define EV_START                                                                                   \
     (struct llm_event)                                                                             \
     {                                                                                              \
@@ -928,6 +943,7 @@ static void a_stream_looks_as_openais(void **state)
     put(&st, EV_USAGE(20, 5, 16, -1, -1, -1, -1, -1, -1));
     put(&st, EV_END);
     put(&st, EV_END); /* once */
+    check_put(true);
     assert_string_equal(
         text_of(&out), OUT_HEAD OUT_ROLE
         ",\"usage\":null}\n\n" OUT_HEAD "{\"index\":0,\"delta\":{\"reasoning_content\":\"hm\"},"
@@ -1106,6 +1122,7 @@ static void calls_go_out_in_pieces(void **state)
                 OUT_HEAD "{\"index\":0,\"delta\":{},\"finish_reason\":\"tool_calls\"}]}\n\n"
                          "data: [DONE]\n\n");
     assert_int_equal(st.calls, 2);
+    check_put(true);
 }
 
 /* The relay passed an upstream's bytes until a frame had a flaw. */
@@ -1279,6 +1296,7 @@ static void what_is_encoded_decodes_to_the_same(void **state)
     put(&st, EV_FINISH(LLM_FINISH_LENGTH));
     put(&st, EV_USAGE(9, 8, 7, 6, 5, -1, -1, -1, -1));
     put(&st, EV_END);
+    check_put(true);
     strv bytes = buf_view(&out), name, data;
     struct dialect_in in = new_in();
     struct err err = ERR_INIT;
@@ -1304,6 +1322,90 @@ static void ids_are_random(void **state)
     assert_true(strv_starts(strv_of(a), STRV("chatcmpl-")));
     assert_int_equal(strlen(a), 38);
     assert_string_not_equal(a, b);
+}
+
+static void every_way_to_answer_keeps_the_rules(void **state)
+{
+    (void)state;
+    static const struct llm_event answers[][8] = {
+        {{.kind = LLM_EV_START},
+         {.kind = LLM_EV_FINISH, .finish = LLM_FINISH_STOP},
+         {.kind = LLM_EV_END}},
+        {{.kind = LLM_EV_START},
+         {.kind = LLM_EV_REASONING, .text = STRV("secret"), .redacted = true},
+         {.kind = LLM_EV_SIGNATURE, .text = STRV("s")},
+         {.kind = LLM_EV_TEXT, .text = STRV("a")},
+         {.kind = LLM_EV_FINISH, .finish = LLM_FINISH_OTHER, .raw_finish = STRV("sunset")},
+         {.kind = LLM_EV_END}},
+        {{.kind = LLM_EV_START},
+         {.kind = LLM_EV_CALL, .id = STRV("a"), .name = STRV("f")},
+         {.kind = LLM_EV_CALL_END},
+         {.kind = LLM_EV_TEXT, .text = STRV("a")},
+         {.kind = LLM_EV_FINISH, .finish = LLM_FINISH_CALLS},
+         {.kind = LLM_EV_USAGE, .usage = {1, 2, -1, -1, -1, -1, -1, -1, -1, -1}},
+         {.kind = LLM_EV_END}},
+        {{.kind = LLM_EV_START},
+         {.kind = LLM_EV_TEXT, .choice = 1, .text = STRV("a")},
+         {.kind = LLM_EV_FINISH, .choice = 1, .finish = LLM_FINISH_STOP},
+         {.kind = LLM_EV_FINISH, .finish = LLM_FINISH_LENGTH},
+         {.kind = LLM_EV_END}},
+    };
+    for (size_t i = 0; i < 2 * COUNT(answers); i++) {
+        struct dialect_out st = new_out(i >= COUNT(answers));
+        const struct llm_event *ev = answers[i % COUNT(answers)];
+        do
+            put(&st, *ev);
+        while ((ev++)->kind != LLM_EV_END);
+        check_put(true);
+        assert_null(strstr(text_of(&out), "secret"));
+    }
+    struct dialect_out st = new_out(false);
+    put(&st, EV_START);
+    dialect_openai.stream_error(&st, LLM_ERR_UPSTREAM_CUT, STRV("cut"), STRV_NONE, &out);
+    check_put(false);
+}
+
+static bool ignore(void *arg, const struct llm_event *ev)
+{
+    (void)arg;
+    (void)ev;
+    return true;
+}
+
+/* Answers with calls held back, under every refusal of memory. */
+static void refused_memory_in_calls_is_told(void **state)
+{
+    (void)state;
+    static const char *const frames[] = {CALLS(BEGIN(0, "a", "f", "{")),
+                                         CALLS(BEGIN(1, "b", "g", "{")),
+                                         DELTA("{\"content\":\"x\"}"),
+                                         CALLS(MORE(0, "}")),
+                                         CALLS(MORE(1, "}")),
+                                         FINISH("tool_calls")};
+    bool done = false;
+    for (uint64_t n = 1; !done; n++) {
+        struct arena small, scratch;
+        struct dialect_in in = new_in();
+        struct err err = ERR_INIT;
+        bool ok = true;
+        arena_init(&small, 64, 1 << 20);
+        arena_init(&scratch, 64, 1 << 20);
+        in.arena = &small;
+        in.scratch = &scratch;
+        in.emit = ignore; /* the trace has memory of its own */
+        mem_fail_at(n, true);
+        for (size_t i = 0; ok && i < COUNT(frames); i++) {
+            ok = dialect_openai.decode_frame(&in, STRV_NONE, strv_of(frames[i]), &err);
+            arena_reset(&scratch);
+        }
+        done = mem_count() < n;
+        mem_fail_at(0, false);
+        assert_true(ok || !done); /* giving memory back may be refused without harm */
+        if (!ok)
+            assert_int_equal(err.code, ERR_CODE_OOM);
+        arena_fini(&small);
+        arena_fini(&scratch);
+    }
 }
 
 static void refused_memory_is_told(void **state)
@@ -1378,6 +1480,8 @@ int main(void)
         cmocka_unit_test(trap_24_cached_tokens_are_part_of_the_prompt),
         cmocka_unit_test(trap_31_letters_in_pieces_stay_whole),
         cmocka_unit_test(ids_are_random),
+        cmocka_unit_test(every_way_to_answer_keeps_the_rules),
+        cmocka_unit_test(refused_memory_in_calls_is_told),
         cmocka_unit_test(refused_memory_is_told),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);

@@ -190,7 +190,7 @@ static void replace(struct rewrite *rw, yyjson_val *v, strv with)
 {
     const struct json *doc = &rw->w->r->body;
     size_t at, len;
-    if (strv_eq(json_str(v), with) || !json_span(doc, v, &at, &len))
+    if (!yyjson_is_str(v) || strv_eq(json_str(v), with) || !json_span(doc, v, &at, &len))
         return;
     buf_put(&rw->text, doc->text.ptr + rw->done, at - rw->done);
     json_put_str(&rw->text, with);
@@ -242,7 +242,7 @@ static void rewrite_message(struct rewrite *rw, yyjson_val *message)
             rewrite_calls(rw, value);
         else if (strv_eq_cstr(name, "tool_call_id") && yyjson_is_str(value))
             replace(rw, value, call_id(rw->w, json_str(value)));
-        else if (tool && strv_eq_cstr(name, "name") && yyjson_is_str(value))
+        else if (tool && strv_eq_cstr(name, "name") && yyjson_get_len(value) > 0)
             replace(rw, value, tool_name(rw->w, json_str(value)));
         else if (yyjson_get_len(value) > 0 &&
                  (strv_eq_cstr(name, "reasoning") || strv_eq_cstr(name, "reasoning_content")))

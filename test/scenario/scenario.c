@@ -16,6 +16,7 @@
  *   client NAME leave|reset|window N
  *   client NAME expect status N | has TEXT | lacks TEXT | header TEXT | complete | truncated | nothing | closed
  *   provider NAME models JSON            its list of models, as if the prober had asked for it
+ *   provider NAME memory JSON            an Ollama's /api/ps, likewise; then it counts as reached
  *                                        (the 2nd of several servers under one name is NAME#2)
  *   provider NAME expect METHOD PATH     the next request has come; it is the one answered from now on
  *   provider NAME expect body TEXT | nobody TEXT | none | aborted | calls N
@@ -615,6 +616,20 @@ static void take_models(const struct provider_side *side, const char *list)
     }
 }
 
+static void take_memory(const struct provider_side *side, const char *list)
+{
+    const struct provider *p;
+    for (size_t i = 0; (p = server(i)) != NULL; i++) {
+        if (strcmp(p->cell->name, side->name) != 0)
+            continue;
+        pthread_mutex_lock(&p->cell->lock);
+        p->cell->probed = p->cell->available = true;
+        pthread_mutex_unlock(&p->cell->lock);
+        if (!provider_learn_loaded(p->cell, strv_of(list)))
+            fail("what %s has in memory was not understood", p->name);
+    }
+}
+
 static void do_provider(char *rest)
 {
     static const struct {
@@ -645,6 +660,10 @@ static void do_provider(char *rest)
     }
     if (strcmp(what, "models") == 0) {
         take_models(p, tail(&rest));
+        return;
+    }
+    if (strcmp(what, "memory") == 0) {
+        take_memory(p, tail(&rest));
         return;
     }
     if (p->now == NULL) {

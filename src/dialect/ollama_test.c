@@ -546,7 +546,7 @@ static void another_dialect_is_translated(void **state)
 #define REST    ",\"stream\":false,\"options\":{}}"
 
 /* Golden bodies: trap 30. */
-static void trap_4_11_17_30_tools_are_translated(void **state)
+static void trap_4_11_12_13_17_30_tools_are_translated(void **state)
 {
     (void)state;
     static const struct pass_row rows[] = {
@@ -618,6 +618,35 @@ static void a_choice_becomes_what_comes_nearest(void **state)
         buf_fini(&lost);
         asked_fini(&a);
     }
+}
+
+/* For a server behind Ollama's dialect that is as picky as those of the traps. */
+static void trap_14_15_ids_and_names_are_mapped_alike_everywhere(void **state)
+{
+    (void)state;
+    struct asked a;
+    struct buf out, lost;
+    struct llm_request again;
+    struct dialect_target t = {.model = STRV("m"), .ids = LLM_IDS_MISTRAL, .short_names = true};
+    ask(&a, L, LLM_OP_CHAT,
+        STRV("{\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"a.b/c\"}}],\"messages\":["
+             "{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"call-1\",\"function\":{\"name\":"
+             "\"a.b/c\",\"arguments\":{}}}]},{\"role\":\"tool\",\"tool_call_id\":\"call-1\","
+             "\"content\":\"x\"}]}"));
+    a.r.dialect = LLM_OPENAI;
+    assert_true(a.ok && llm_request_mend(&a.r));
+    assert_true(tell(&a, L, &t, &out, &lost));
+    assert_true(L->decode_request(buf_view(&out), LLM_OP_CHAT, &a.arena, &again, &a.err));
+    const struct llm_part *call = &again.messages[0].parts[0];
+    const struct llm_part *result = &again.messages[1].parts[0];
+    assert_int_equal(call->id.len, 9);
+    assert_true(strv_eq(call->id, llm_id_for(LLM_IDS_MISTRAL, STRV("call-1"), &a.arena)));
+    assert_true(strv_eq(result->id, call->id));
+    assert_true(strv_eq(call->name, llm_tool_name_for(STRV("a.b/c"), &a.arena)));
+    assert_true(strv_eq(result->name, call->name) && strv_eq(again.tools[0].name, call->name));
+    buf_fini(&out);
+    buf_fini(&lost);
+    asked_fini(&a);
 }
 
 /* A request as no door makes it, to see each part's way. */
@@ -1542,7 +1571,8 @@ int main(void)
         cmocka_unit_test(a_request_survives_every_refusal_of_memory),
         cmocka_unit_test(the_same_dialect_passes_bytes_as_they_came),
         cmocka_unit_test(another_dialect_is_translated),
-        cmocka_unit_test(trap_4_11_17_30_tools_are_translated),
+        cmocka_unit_test(trap_4_11_12_13_17_30_tools_are_translated),
+        cmocka_unit_test(trap_14_15_ids_and_names_are_mapped_alike_everywhere),
         cmocka_unit_test(a_choice_becomes_what_comes_nearest),
         cmocka_unit_test(parts_find_their_place),
         cmocka_unit_test(thinking_goes_by_what_the_model_takes),

@@ -42,6 +42,7 @@ static inline struct dialect_target fuzz_target(unsigned bits)
         .max_tokens_default = bits & 4 ? 256 : 0,
         .max_tokens_cap = bits & 8 ? 9 : 0,
         .num_ctx = bits & 16 ? 4096 : 0,
+        .no_truncate = bits & 8,
         .no_sampling = bits & 4,
         .no_prefill = bits & 8,
         .mid_system = bits & 16,

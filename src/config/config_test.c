@@ -222,6 +222,14 @@ static void zones_follow_from_addresses(void **state)
     config_free(c);
 }
 
+/* llama-server's default moved from 8080 to 9931 within a year. */
+static void trap_37_no_port_is_ever_assumed(void **state)
+{
+    (void)state;
+    testing_bad("providers:\n  a: { kind: openai, zone: local }\n", NULL, NULL,
+                "file:2:3: providers.a.url: is missing: the provider's base address");
+}
+
 static void several_servers_under_one_name(void **state)
 {
     (void)state;
@@ -490,6 +498,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(key_files, set_up, tear_down),
         cmocka_unit_test(local_is_kept_where_connections_are_made),
         cmocka_unit_test(zones_follow_from_addresses),
+        cmocka_unit_test(trap_37_no_port_is_ever_assumed),
         cmocka_unit_test(several_servers_under_one_name),
         cmocka_unit_test(what_the_operator_says_of_models),
         cmocka_unit_test(a_change_of_networks_empties_the_pools),

@@ -209,6 +209,12 @@ def read_native(r, s):
     s.finished(r.get("finish_reason"))
 
 
+def usage_anthropic(u, before):
+    """What is not told stands as it was told before."""
+    parts = [u.get(k) for k in ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")]
+    return (sum(p or 0 for p in parts) if any(p is not None for p in parts) else before[0], u["output_tokens"])
+
+
 def read_anthropic(r, s):
     kind = r.get("type")
     if kind == "error":
@@ -220,9 +226,9 @@ def read_anthropic(r, s):
             if b["type"] == "tool_use":
                 s.calls.append([b["id"], b["name"], json.dumps(b["input"])])
         s.finished(r["stop_reason"])
-        u = r["usage"]
-        s.usage = (u["input_tokens"] + (u.get("cache_read_input_tokens") or 0)
-                   + (u.get("cache_creation_input_tokens") or 0), u["output_tokens"])
+        s.usage = usage_anthropic(r["usage"], (0, 0))
+    elif kind == "message_start":
+        s.usage = usage_anthropic(r["message"]["usage"], (0, 0))
     elif kind == "content_block_start" and r["content_block"]["type"] == "tool_use":
         s.calls.append([r["content_block"]["id"], r["content_block"]["name"], ""])
     elif kind == "content_block_delta":
@@ -233,9 +239,7 @@ def read_anthropic(r, s):
             s.calls[-1][2] += d["partial_json"]
     elif kind == "message_delta":
         s.finished(r["delta"]["stop_reason"])
-        u = r["usage"]
-        s.usage = (sum(u.get(k) or 0 for k in ("input_tokens", "cache_read_input_tokens",
-                                               "cache_creation_input_tokens")), u["output_tokens"])
+        s.usage = usage_anthropic(r["usage"], s.usage)
     elif kind == "message_stop":
         s.ended = True
 

@@ -177,7 +177,7 @@ static const struct {
      "start(msg_9,u) usage(in=5)", false, false},
 };
 
-static void blocks_become_events_in_order(void **state)
+static void traps_1_4_8_9_10_20_blocks_become_events_in_order(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT(streams); i++) {
@@ -337,6 +337,55 @@ static void trap_1_a_call_has_at_least_one_piece_of_input(void **state)
     buf_fini(&out);
 }
 
+static void trap_2_an_answer_with_a_call_ends_with_tool_use(void **state)
+{
+    (void)state;
+    const struct llm_event events[] = {
+        {.kind = LLM_EV_START},
+        {.kind = LLM_EV_TEXT, .text = STRV("I will look.")},
+        {.kind = LLM_EV_CALL, .id = STRV("t"), .name = STRV("f")},
+        {.kind = LLM_EV_ARGS, .text = STRV("{}")},
+        {.kind = LLM_EV_CALL_END},
+        {.kind = LLM_EV_FINISH, .finish = LLM_FINISH_CALLS},
+        {.kind = LLM_EV_END},
+    };
+    struct dialect_out st = fresh_out();
+    struct ear ear;
+    struct buf out, whole;
+    ear_init(&ear);
+    write_all(events, COUNT(events), &out);
+    assert_non_null(strstr(cstr(&out), "\"delta\":{\"stop_reason\":\"tool_use\""));
+    assert_true(ear_stream(&ear, A, buf_view(&out)));
+    buf_init(&whole, MIB);
+    assert_true(A->encode_reply(&st, &ear.reply, &whole));
+    assert_non_null(strstr(cstr(&whole), "],\"stop_reason\":\"tool_use\""));
+    assert_int_equal(ear.reply.n_parts, 2);
+    buf_fini(&whole);
+    buf_fini(&out);
+    ear_fini(&ear);
+}
+
+static void trap_6_the_first_piece_of_a_block_is_not_swallowed(void **state)
+{
+    (void)state;
+    const struct llm_event events[] = {
+        {.kind = LLM_EV_START},
+        {.kind = LLM_EV_REASONING, .text = STRV("hm")},
+        {.kind = LLM_EV_TEXT, .text = STRV("first")},
+        {.kind = LLM_EV_FINISH, .finish = LLM_FINISH_STOP},
+        {.kind = LLM_EV_END},
+    };
+    struct ear ear;
+    struct buf out;
+    ear_init(&ear);
+    write_all(events, COUNT(events), &out);
+    assert_true(ear_stream(&ear, A, buf_view(&out)));
+    assert_int_equal(llm_reply_bytes(&ear.reply, LLM_PART_TEXT), strlen("first"));
+    assert_int_equal(llm_reply_bytes(&ear.reply, LLM_PART_REASONING), strlen("hm"));
+    buf_fini(&out);
+    ear_fini(&ear);
+}
+
 static void trap_22_every_piece_of_thinking_comes_through(void **state)
 {
     (void)state;
@@ -357,7 +406,7 @@ static void trap_22_every_piece_of_thinking_comes_through(void **state)
 
 /* ---- whole answers ---- */
 
-static void a_whole_answer_keeps_the_order_of_its_parts(void **state)
+static void trap_11_a_whole_answer_keeps_its_order_and_its_numbers(void **state)
 {
     (void)state;
     char *body = quoted(
@@ -543,12 +592,14 @@ static void blocks_survive_every_refusal_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(blocks_become_events_in_order),
+        cmocka_unit_test(traps_1_4_8_9_10_20_blocks_become_events_in_order),
         cmocka_unit_test(a_stream_that_passes_goes_on_where_it_has_a_flaw),
         cmocka_unit_test(calls_and_thinking_are_written_block_by_block),
         cmocka_unit_test(trap_1_a_call_has_at_least_one_piece_of_input),
+        cmocka_unit_test(trap_2_an_answer_with_a_call_ends_with_tool_use),
+        cmocka_unit_test(trap_6_the_first_piece_of_a_block_is_not_swallowed),
         cmocka_unit_test(trap_22_every_piece_of_thinking_comes_through),
-        cmocka_unit_test(a_whole_answer_keeps_the_order_of_its_parts),
+        cmocka_unit_test(trap_11_a_whole_answer_keeps_its_order_and_its_numbers),
         cmocka_unit_test(a_whole_call_may_have_any_input),
         cmocka_unit_test(trap_24_the_prompt_is_the_sum_of_what_was_told_last),
         cmocka_unit_test(trap_24_cached_tokens_are_taken_off_once_for_callers),

@@ -163,28 +163,21 @@ static bool read_link(struct reading *rd, yyjson_val *source, const char *type,
     return true;
 }
 
-/* The type is what the bytes are, whatever the caller calls them: upstreams check (translation.md 3). Bytes
- * that we do not know are judged by who can read them. */
+/* The type is what the bytes are, whatever the caller calls them: upstreams check (translation.md 3). */
 static bool read_bytes(struct reading *rd, yyjson_val *source, const struct spot *at,
                        struct llm_part *p)
 {
-    bool image = p->kind == LLM_PART_IMAGE;
-    strv data = json_get_str(source, "data"), type = json_get_str(source, "media_type");
-    strv family = image ? STRV("image/") : STRV("application/pdf");
-    struct err err = ERR_INIT;
+    enum llm_part_kind kind = p->kind;
+    strv data = json_get_str(source, "data");
     if (data.len == 0)
         return invalid(rd, at->field, "source.data: Field required");
-    if (!media_base64_normal(data, rd->arena, &p->data, LLM_ERR_INVALID_REQUEST, &err))
-        return err.code == ERR_CODE_OOM
-                   ? err_oom(rd->err)
-                   : invalid(rd, at->field, "source.data: Input should be valid base64");
-    const char *known = media_type_base64(p->data);
-    p->type = known != NULL ? strv_of(known) : type;
-    if (!strv_starts(p->type, family))
-        return invalid(rd, at->field,
-                       image ? "source: the data is not an image of the type it names"
-                             : "source.media_type: Input should be 'application/pdf'");
-    return true;
+    if (!dialect_read_file(rd, data, at->field, p))
+        return false;
+    if (p->kind == kind)
+        return true;
+    return invalid(rd, at->field,
+                   kind == LLM_PART_IMAGE ? "source: the data is not an image"
+                                          : "source: the data is not a PDF");
 }
 
 static bool read_image(struct reading *rd, yyjson_val *block, const struct spot *at,
@@ -201,10 +194,7 @@ static bool read_image(struct reading *rd, yyjson_val *block, const struct spot 
     if (!strv_eq_cstr(type, "base64"))
         return invalid(rd, at->field, "source.type: Input should be 'base64', 'url' or 'file'");
     struct llm_part *p = add(rd, to, LLM_PART_IMAGE);
-    if (p == NULL)
-        return false;
-    rd->r->needs |= LLM_NEED_IMAGES;
-    return read_bytes(rd, source, at, p);
+    return p != NULL && read_bytes(rd, source, at, p);
 }
 
 /* A document that is blocks of text and images, or one text. */
@@ -243,17 +233,18 @@ static bool read_document(struct reading *rd, yyjson_val *block, const struct sp
         return read_inline(rd, block, json_get(source, text ? "data" : "content"), at, to);
     if (strv_eq_cstr(type, "file") || at->place == IN_ASSISTANT)
         return vendors_own(rd, block, to);
-    rd->r->needs |= LLM_NEED_DOCUMENTS;
-    if (strv_eq_cstr(type, "url"))
+    if (strv_eq_cstr(type, "url")) {
+        rd->r->needs |= LLM_NEED_DOCUMENTS;
         return read_link(rd, source, "document", at, to);
+    }
     if (!strv_eq_cstr(type, "base64"))
         return invalid(rd, at->field,
                        "source.type: Input should be 'base64', 'text', 'content', 'url' or 'file'");
     struct llm_part *p = add(rd, to, LLM_PART_DOCUMENT);
-    if (p == NULL)
+    if (p == NULL || !read_bytes(rd, source, at, p))
         return false;
     p->title = title.ptr != NULL ? title : STRV("");
-    return read_bytes(rd, source, at, p);
+    return true;
 }
 
 /* ---- tools and thinking ---- */

@@ -332,12 +332,16 @@ static bool is_said(const struct writing *w, const struct llm_part *p)
                                            : true;
 }
 
+/* Of an answer that the caller began; NULL if it began none. */
 static const struct llm_part *last_said(const struct writing *w)
 {
-    for (size_t i = w->r->n_messages; i-- > 0 && w->r->messages[i].role == LLM_ASSISTANT;)
+    size_t i = w->r->n_messages;
+    if (w->r->messages[i - 1].role != LLM_ASSISTANT)
+        return NULL;
+    while (i-- > 0)
         for (size_t k = w->r->messages[i].n_parts; k-- > 0;)
             if (is_said(w, &w->r->messages[i].parts[k]))
-                return &w->r->messages[i].parts[k];
+                return w->r->messages[i].role == LLM_ASSISTANT ? &w->r->messages[i].parts[k] : NULL;
     return NULL;
 }
 
@@ -366,7 +370,6 @@ static bool put_messages(struct writing *w, size_t from)
 {
     const struct llm_request *r = w->r;
     PUT(w->out, ",\"messages\":[");
-    w->last = last_said(w);
     for (size_t i = from; i < r->n_messages; i++)
         if (!put_message(w, &r->messages[i]))
             return false;
@@ -534,43 +537,45 @@ static bool put_tools(struct writing *w)
 
 /* ---- how to answer ---- */
 
-static bool has(const struct llm_message *m, enum llm_part_kind kind)
+static const struct llm_part *first_said(const struct writing *w, const struct llm_message *m)
 {
     for (size_t k = 0; k < m->n_parts; k++)
-        if (m->parts[k].kind == kind)
-            return true;
-    return false;
+        if (is_said(w, &m->parts[k]))
+            return &m->parts[k];
+    return NULL;
 }
 
 /* Trap 21: with thinking on, the turn that results at the end belong to must have begun with its thinking;
- * and an answer that the caller began has had none. */
-static bool lacks_thinking(const struct llm_request *r, const struct dialect_target *t)
+ * and an answer that the caller began has had none. Results stand first in their message. */
+static bool lacks_thinking(const struct writing *w)
 {
-    size_t i = r->n_messages, first;
+    const struct llm_part *first = NULL;
     bool results = false;
-    while (i > 0 && r->messages[i - 1].role != LLM_ASSISTANT)
-        results = has(&r->messages[--i], LLM_PART_RESULT) || results;
-    if (i == r->n_messages && i > 0)
+    if (w->last != NULL)
         return true;
-    if (!results || i == 0)
-        return false;
-    for (first = i; i > 0; i--) {
-        const struct llm_message *m = &r->messages[i - 1];
-        if (m->role == LLM_ASSISTANT && m->n_parts > 0)
-            first = i - 1;
-        else if (m->role == LLM_USER && !has(m, LLM_PART_RESULT))
+    for (size_t i = w->r->n_messages; i-- > 0;) {
+        const struct llm_message *m = &w->r->messages[i];
+        const struct llm_part *p = first_said(w, m);
+        if (p == NULL)
+            continue;
+        if (m->role == LLM_ASSISTANT) {
+            first = p;
+            if (!results) /* it was answered in the user's own words: the turn is over */
+                return false;
+        } else if (p->kind == LLM_PART_RESULT) {
+            results = true;
+        } else if (first != NULL && m->role == LLM_USER) {
             break;
+        }
     }
-    const struct llm_message *m = &r->messages[first];
-    return m->n_parts == 0 || m->parts[0].kind != LLM_PART_REASONING ||
-           !may_replay(r, t, &m->parts[0]);
+    return first != NULL && first->kind != LLM_PART_REASONING;
 }
 
-static struct anthropic_thinking think(const struct llm_request *r, const struct dialect_target *t)
+static struct anthropic_thinking think(const struct writing *w)
 {
-    struct anthropic_thinking th = anthropic_think(r, t);
+    struct anthropic_thinking th = anthropic_think(w->r, w->t);
     bool on = th.mode == THINK_ENABLED || th.mode == THINK_ADAPTIVE;
-    if (on && (lacks_thinking(r, t) || (is_forced(r) && !t->no_forced_tools))) {
+    if (on && (lacks_thinking(w) || (is_forced(w->r) && !w->t->no_forced_tools))) {
         th.mode = THINK_UNSAID;
         th.lost = true;
     }
@@ -687,7 +692,8 @@ static bool translate(struct writing *w)
     if (lacked != 0)
         return dialect_bad(w->err, LLM_ERR_UNSUPPORTED, llm_need_field(lacked),
                            "an Anthropic provider cannot serve this");
-    struct anthropic_thinking th = think(r, w->t);
+    w->last = last_said(w);
+    struct anthropic_thinking th = think(w);
     *w->losses |= r->untranslated;
     PUT(out, "{\"model\":");
     json_put_str(out, w->t->model);

@@ -272,7 +272,7 @@ static void what_is_translated_back_reads_the_same(void **state)
     ",`tools`:[{`name`:`" name "`,`input_schema`:{`type`:`object`,`properties`:{}}}]"              \
     ",`tool_choice`:{`type`:`none`}}"
 
-static void a_call_and_its_result_are_written(void **state)
+static void trap_11_a_call_and_its_result_go_on_as_they_are_written(void **state)
 {
     (void)state;
     static const struct pass_row rows[] = {
@@ -769,7 +769,7 @@ static void what_nobody_could_read_is_refused(void **state)
          ""},
         {&dialect_anthropic,
          M(USER("{`type`:`image`,`source`:{`type`:`base64`,`media_type`:`image/"
-                "heic`,`data`:`AAAA`}}")),
+                "png`,`data`:`Qk0AAAAAAAAAAAAAAAAoAAAA`}}")),
          {.model = STRV("m"), .fresh = true},
          "messages: Anthropic takes images as jpeg, png, gif or webp",
          ""},
@@ -787,7 +787,7 @@ int main(void)
         cmocka_unit_test(what_only_other_dialects_know_is_refused),
         cmocka_unit_test(a_long_user_id_stays_behind),
         cmocka_unit_test(what_is_translated_back_reads_the_same),
-        cmocka_unit_test(a_call_and_its_result_are_written),
+        cmocka_unit_test(trap_11_a_call_and_its_result_go_on_as_they_are_written),
         cmocka_unit_test(trap_12_results_of_one_turn_share_one_message),
         cmocka_unit_test(trap_13_a_call_without_a_result_gets_one),
         cmocka_unit_test(trap_4_arguments_become_an_object),

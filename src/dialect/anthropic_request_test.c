@@ -375,6 +375,13 @@ static void a_wrong_block_tool_or_choice_names_its_field(void **state)
         {M(USER("{`type`:`image`,`source`:{}}")),
          "invalid [messages.0.content.0] messages.0.content.0: source.type: Input should be "
          "'base64', 'url' or 'file'"},
+        {M(USER("{`type`:`image`,`source`:{`type`:`base64`,`media_type`:`image/png`,`data`:`" PDF
+                "`}}")),
+         "invalid [messages.0.content.0] messages.0.content.0: source: the data is not an image"},
+        {M(USER("{`type`:`document`,`source`:{`type`:`base64`,`data`:`" PNG "`}}")),
+         "invalid [messages.0.content.0] messages.0.content.0: source: the data is not a PDF"},
+        {M(USER("{`type`:`image`,`source`:{`type`:`base64`,`media_type`:`image/png`}}")),
+         "invalid [messages.0.content.0] messages.0.content.0: source.data: Field required"},
         {M(USER("{`type`:`image`,`source`:{`type`:`url`}}")),
          "invalid [messages.0.content.0] messages.0.content.0: source.url: Field required"},
         {M(USER("{`type`:`document`,`source`:{`type`:`text`}}")),

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -178,6 +179,42 @@ static void what_a_llama_server_tells(void **state)
     assert_false(provider_learn_props(w->p.cell, strv_of(props)));
 }
 
+/* As build 11669 answered: test/data/llama-server. */
+static strv recorded(const char *name, char out[16384])
+{
+    const char *root = getenv("TEST_DATA");
+    char path[512];
+    snprintf(path, sizeof path, "%s/llama-server/%s.response", root != NULL ? root : "test/data",
+             name);
+    FILE *f = fopen(path, "rb");
+    if (f == NULL)
+        fail_msg("cannot open %s (set TEST_DATA to the folder test/data)", path);
+    out[fread(out, 1, 16383, f)] = '\0';
+    fclose(f);
+    const char *body = strstr(out, "\r\n\r\n");
+    assert_non_null(body);
+    return strv_of(body + 4);
+}
+
+static void what_a_real_llama_server_told(void **state)
+{
+    static char text[16384];
+    struct world *w = *state;
+    struct err err = ERR_INIT;
+    w->p.kind = PROVIDER_OPENAI;
+    assert_true(provider_models_take(w->p.cell, w->p.kind, recorded("05-models", text), &err));
+    assert_int_equal(facts(w, "tiny-random").lacks, LLM_NEED_IMAGES | LLM_NEED_AUDIO);
+    assert_true(provider_learn_props(w->p.cell, recorded("39-props", text)));
+    struct provider_facts f = facts(w, "tiny-random");
+    assert_int_equal(f.has, LLM_NEED_TOOLS);
+    assert_int_equal(f.lacks, LLM_NEED_IMAGES | LLM_NEED_AUDIO);
+    assert_int_equal(f.context, 1024);
+    assert_int_equal(w->p.cell->slots_seen, 2);
+    assert_true(provider_learn_slots(w->p.cell, recorded("40-slots", text)));
+    assert_int_equal(w->p.cell->busy, 0);
+    assert_false(provider_learn_slots(w->p.cell, recorded("72-no-slots", text)));
+}
+
 static void what_vllm_tells(void **state)
 {
     struct world *w = *state;
@@ -285,6 +322,7 @@ int main(void)
         TEST(what_a_model_takes_there),
         TEST(what_one_model_can_do),
         TEST(what_a_llama_server_tells),
+        TEST(what_a_real_llama_server_told),
         TEST(what_vllm_tells),
         TEST(every_beginning_of_a_body_is_harmless),
         TEST(refused_memory_teaches_nothing),

@@ -161,6 +161,8 @@ static bool read_openai(yyjson_val *v, struct provider_models *m, struct provide
     if (out->modified_us == 0)
         out->modified_us = model_read_time_us(json_get_str(v, "created_at"));
     out->owner = keep(m, json_get_str(v, "owned_by"));
+    if (yyjson_obj_size(v) == 2 && json_get_str(v, "object").len > 0)
+        out->owner = "localai"; /* nobody else says so little (openai.md B4) */
     model_read_openai(v, out);
     return true;
 }

@@ -98,8 +98,8 @@ static void lists_of_openai_s_kin(void **state)
     assert_string_equal(m->items[0].name, "Qwen/Qwen3-8B");
     assert_int_equal(m->items[0].context, 32768);
     assert_string_equal(m->items[0].owner, "vllm");
-    assert_string_equal(m->items[1].name, "lora-1"); /* can chat */
-    assert_string_equal(m->items[1].owner, "");
+    assert_string_equal(m->items[1].name, "lora-1");   /* can chat */
+    assert_string_equal(m->items[1].owner, "localai"); /* as LocalAI's items are */
     assert_string_equal(m->items[2].name, "text-embedding-x");
     m = take(w, PROVIDER_OPENAI, docker);
     assert_int_equal(m->items[0].context, 8192);

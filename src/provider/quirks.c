@@ -58,10 +58,11 @@ static const struct quirk {
     /* openai.md B3. */
     {PROVIDER_OPENAI, "*", "vllm", 0, 0, REPETITION_PENALTY | READS_REASONING | EFFORT, 0},
     /* Names of the field in which a server reads its own reasoning again: openai.md B1. "library" is
-     * Ollama's /v1, "docker" has a llama-server behind it. LocalAI's list does not say whose it is. */
+     * Ollama's /v1, "docker" has a llama-server behind it. */
     {PROVIDER_LLAMA_SERVER, "*", NULL, 0, 0, READS_CONTENT, 0},
     {PROVIDER_OPENAI, "*", "llamacpp", 0, 0, READS_CONTENT, 0},
     {PROVIDER_OPENAI, "*", "docker", 0, 0, READS_CONTENT, 0},
+    {PROVIDER_OPENAI, "*", "localai", 0, 0, READS_CONTENT, 0},
     {PROVIDER_OPENAI, "*", "library", 0, 0, READS_REASONING | EFFORT, 0},
     /* Families whose makers' own servers read it, and demand it between calls. */
     {PROVIDER_OPENAI, "*deepseek*", NULL, 0, 0, READS_CONTENT, 0},

@@ -186,6 +186,16 @@ static void how_each_is_told_to_think_and_to_call(void **state)
     }
 }
 
+static void local_ai_is_known_by_what_it_does_not_say(void **state)
+{
+    struct world *w = *state;
+    w->p.kind = PROVIDER_OPENAI;
+    list(w, "{\"data\":[{\"id\":\"a\",\"object\":\"model\"},{\"id\":\"b\",\"object\":\"model\","
+            "\"created\":1}]}");
+    assert_string_equal(target(w, "a").reasoning_field, "reasoning_content");
+    assert_null(target(w, "b").reasoning_field);
+}
+
 static void a_model_that_does_not_think(void **state)
 {
     struct world *w = *state;
@@ -348,6 +358,7 @@ int main(void)
         TEST(models_of_anthropic),
         TEST(models_of_openai_s_kin),
         TEST(how_each_is_told_to_think_and_to_call),
+        TEST(local_ai_is_known_by_what_it_does_not_say),
         TEST(a_model_that_does_not_think),
         TEST(the_engine_always_has_a_limit),
         TEST(context_goes_in_coarse_steps),

@@ -121,6 +121,27 @@ static bool read_text(struct hearing *h, yyjson_val *v, enum llm_event_kind kind
     return yyjson_get_len(v) == 0 || openai_hear_text(h, index, kind, json_str(v));
 }
 
+/* Mistral's own servers tell thinking and text as parts of the content. */
+static bool read_content(struct hearing *h, yyjson_val *v, enum llm_event_kind kind, int index)
+{
+    size_t i, max;
+    yyjson_val *part;
+    if (!yyjson_is_arr(v))
+        return read_text(h, v, kind, index);
+    openai_flaw(h);
+    yyjson_arr_foreach(v, i, max, part)
+    {
+        yyjson_val *thinking = json_get(part, "thinking"), *text = json_get(part, "text");
+        if (kind == LLM_EV_TEXT && thinking != NULL) {
+            if (!read_content(h, thinking, LLM_EV_REASONING, index))
+                return false;
+        } else if (text == NULL || !read_text(h, text, kind, index)) {
+            return openai_malformed(h, "a part of the content is no text");
+        }
+    }
+    return true;
+}
+
 /* What the choice says, but for its end. */
 static bool read_delta(struct hearing *h, yyjson_val *delta, int index)
 {
@@ -133,7 +154,7 @@ static bool read_delta(struct hearing *h, yyjson_val *delta, int index)
     if (yyjson_get_len(refusal) > 0)
         h->heard->refused[index / 64] |= (uint64_t)1 << (index % 64);
     if (!read_text(h, reasoning, LLM_EV_REASONING, index) ||
-        !read_text(h, json_get(delta, "content"), LLM_EV_TEXT, index) ||
+        !read_content(h, json_get(delta, "content"), LLM_EV_TEXT, index) ||
         !read_text(h, refusal, LLM_EV_TEXT, index) || !openai_hear_calls(h, index, delta, &calls))
         return false;
     if (h->whole && !calls && refusal == NULL && json_get(delta, "content") == NULL)

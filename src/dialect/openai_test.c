@@ -218,7 +218,9 @@ static void what_is_no_chunk_is_refused(void **state)
         HEAD("\"choices\":[{\"index\":\"0\"}]"),
         HEAD("\"choices\":[{\"delta\":[]}]"),
         DELTA("{\"content\":7}"),
-        DELTA("{\"content\":[]}"),
+        DELTA("{\"content\":[7]}"),
+        DELTA("{\"content\":[{\"type\":\"image\"}]}"),
+        DELTA("{\"content\":[{\"type\":\"text\",\"text\":7}]}"),
         DELTA("{\"reasoning\":{}}"),
         "{\"id\":\"\xff\"}",
     };
@@ -527,6 +529,21 @@ static void the_old_function_call_is_a_call(void **state)
           DELTA("{\"function_call\":{\"arguments\":\"}\"}}"), FINISH("function_call")},
          "start(c1,m) call(0,,f) args(0,{) args(0,}) call_end(0) finish(calls:function_call)",
          0},
+    };
+    check_spoken(cases, COUNT(cases));
+}
+
+static void content_in_parts_is_read(void **state)
+{
+    (void)state;
+    static const struct spoken cases[] = {
+        {{DELTA("{\"content\":[{\"type\":\"thinking\",\"thinking\":[{\"type\":\"text\",\"text\":"
+                "\"hm\"}]}]}"),
+          DELTA("{\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"text\",\"text\":"
+                "\"b\"}]}"),
+          DELTA("{\"content\":[]}"), FINISH("stop")},
+         "start(c1,m) reasoning(hm) text(a) text(b) finish(stop:stop)",
+         1},
     };
     check_spoken(cases, COUNT(cases));
 }
@@ -1454,6 +1471,7 @@ int main(void)
         cmocka_unit_test(trap_4_arguments_as_an_object_are_taken_as_text),
         cmocka_unit_test(trap_11_numbers_in_arguments_keep_their_spelling),
         cmocka_unit_test(the_old_function_call_is_a_call),
+        cmocka_unit_test(content_in_parts_is_read),
         cmocka_unit_test(calls_of_two_choices_do_not_mix),
         cmocka_unit_test(trap_26_ids_that_change_are_a_flaw),
         cmocka_unit_test(what_is_no_call_is_refused),

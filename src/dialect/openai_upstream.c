@@ -3,7 +3,7 @@
  * openai_upstream - chat completions, the question: llm_request to the bytes for an upstream.
  *
  *   the caller's own bytes    from this dialect: with model, stream and limits replaced, and what the target
- *                             cannot take as it is (ids, names, a forced choice)
+ *                             cannot take as it is (ids, a forced choice)
  *   a fresh body              from another dialect, or when the request was changed
  *
  *   canonical                         fresh body
@@ -25,6 +25,7 @@ struct writer {
     struct arena *arena;
     struct buf *out;
     uint32_t *losses;
+    bool own; /* the caller's bytes go on: names come back in the upstream's bytes, so they stay */
     bool first;                      /* message of the list */
     const struct llm_message *shown; /* images of its results are still to be shown */
 };
@@ -36,7 +37,7 @@ static void lose(struct writer *w, enum dialect_loss loss)
 
 static strv tool_name(struct writer *w, strv name)
 {
-    return w->t->short_names ? llm_tool_name_for(name, w->arena) : name;
+    return w->t->short_names && !w->own ? llm_tool_name_for(name, w->arena) : name;
 }
 
 static strv call_id(struct writer *w, strv id)
@@ -178,7 +179,7 @@ static void edit_limits(struct edits *e, const struct llm_request *r,
             edit_num(e, names[i], (double)asked, arena);
 }
 
-/* A member of the body written anew, with some of its strings replaced. */
+/* The messages as they came, with some of their strings replaced. */
 struct rewrite {
     struct writer *w;
     struct buf text;
@@ -198,27 +199,15 @@ static void replace(struct rewrite *rw, yyjson_val *v, strv with)
     rw->changed = true;
 }
 
-static void rewrite_function(struct rewrite *rw, yyjson_val *function)
-{
-    yyjson_val *name = json_get(function, "name");
-    if (yyjson_is_str(name))
-        replace(rw, name, tool_name(rw->w, json_str(name)));
-}
-
-/* Of a call in the history, or of a tool. */
 static void rewrite_calls(struct rewrite *rw, yyjson_val *list)
 {
-    size_t i, max, k, members;
-    yyjson_val *one, *key, *value;
-    yyjson_arr_foreach(list, i, max, one)
+    size_t i, max;
+    yyjson_val *call;
+    yyjson_arr_foreach(list, i, max, call)
     {
-        yyjson_obj_foreach(one, k, members, key, value)
-        {
-            if (strv_eq_cstr(json_str(key), "id") && yyjson_is_str(value))
-                replace(rw, value, call_id(rw->w, json_str(value)));
-            else if (strv_eq_cstr(json_str(key), "function"))
-                rewrite_function(rw, value);
-        }
+        yyjson_val *id = json_get(call, "id");
+        if (yyjson_is_str(id))
+            replace(rw, id, call_id(rw->w, json_str(id)));
     }
 }
 
@@ -234,7 +223,6 @@ static void rewrite_message(struct rewrite *rw, yyjson_val *message)
 {
     size_t i, max;
     yyjson_val *key, *value;
-    bool tool = strv_eq_cstr(json_get_str(message, "role"), "tool");
     yyjson_obj_foreach(message, i, max, key, value)
     {
         strv name = json_str(key);
@@ -242,41 +230,35 @@ static void rewrite_message(struct rewrite *rw, yyjson_val *message)
             rewrite_calls(rw, value);
         else if (strv_eq_cstr(name, "tool_call_id") && yyjson_is_str(value))
             replace(rw, value, call_id(rw->w, json_str(value)));
-        else if (tool && strv_eq_cstr(name, "name") && yyjson_get_len(value) > 0)
-            replace(rw, value, tool_name(rw->w, json_str(value)));
         else if (yyjson_get_len(value) > 0 &&
                  (strv_eq_cstr(name, "reasoning") || strv_eq_cstr(name, "reasoning_content")))
             rewrite_reasoning(rw, message, key);
     }
 }
 
-static void edit_rewritten(struct edits *e, struct writer *w, const char *member)
+/* Ids that the target would refuse, and the name of reasoning that it reads. */
+static void edit_history(struct edits *e, struct writer *w)
 {
     const struct json *doc = &w->r->body;
-    yyjson_val *v = json_get(doc->root, member), *one;
+    yyjson_val *one;
     struct rewrite rw = {.w = w};
     size_t i, max;
     strv raw;
-    if (v == NULL || !json_raw_member(doc, doc->root, member, &raw))
+    if (!json_raw_member(doc, doc->root, "messages", &raw))
         return;
     buf_init(&rw.text, 2 * doc->text.len + 4096);
     size_t from = (size_t)(raw.ptr - doc->text.ptr);
     rw.done = from;
-    if (strv_eq_cstr(strv_of(member), "messages")) {
-        yyjson_arr_foreach(v, i, max, one)
-        {
-            rewrite_message(&rw, one);
-        }
-    } else if (yyjson_is_arr(v)) {
-        rewrite_calls(&rw, v); /* tools have the same shape */
-    } else {
-        rewrite_function(&rw, json_get(v, "function"));
+    yyjson_arr_foreach(json_get(doc->root, "messages"), i, max, one)
+    {
+        rewrite_message(&rw, one);
     }
-    buf_put(&rw.text, doc->text.ptr + rw.done, from + raw.len - rw.done);
+    if (rw.changed) { /* seldom; else nothing is copied */
+        buf_put(&rw.text, doc->text.ptr + rw.done, from + raw.len - rw.done);
+        edit(e, "messages", arena_cstr(w->arena, buf_view(&rw.text)));
+    }
     if (rw.text.failed)
         w->arena->failed = true;
-    if (rw.changed)
-        edit(e, member, arena_cstr(w->arena, buf_view(&rw.text)));
     buf_fini(&rw.text);
 }
 
@@ -291,21 +273,16 @@ static void edit_narrowed(struct edits *e, struct writer *w)
     buf_fini(&tools);
 }
 
-/* A choice that the target refuses becomes auto; names that it refuses are shortened. */
-static void edit_tools(struct edits *e, struct writer *w)
+/* A choice that the target refuses becomes auto. */
+static void edit_choice(struct edits *e, struct writer *w)
 {
     yyjson_val *choice = json_get(w->r->body.root, "tool_choice");
-    bool refused = choice != NULL && w->t->no_forced_tools && is_forced(w->r);
-    if (refused) {
-        lose(w, DIALECT_LOSS_TOOL_CHOICE);
-        edit(e, "tool_choice", "\"auto\"");
-    }
-    if (refused && yyjson_is_obj(choice) && w->r->choose == LLM_CHOOSE_ANY) /* allowed_tools */
+    if (choice == NULL || !w->t->no_forced_tools || !is_forced(w->r))
+        return;
+    lose(w, DIALECT_LOSS_TOOL_CHOICE);
+    edit(e, "tool_choice", "\"auto\"");
+    if (yyjson_is_obj(choice) && w->r->choose == LLM_CHOOSE_ANY) /* allowed_tools */
         edit_narrowed(e, w);
-    else if (w->t->short_names)
-        edit_rewritten(e, w, "tools");
-    if (!refused && w->t->short_names && w->r->choose == LLM_CHOOSE_ONE)
-        edit_rewritten(e, w, "tool_choice");
 }
 
 static bool encode_same(struct writer *w, struct err *err)
@@ -319,9 +296,9 @@ static bool encode_same(struct writer *w, struct err *err)
     if (llm_has(r, LLM_P_REPEAT_PENALTY) && json_get(r->body.root, penalty) == NULL)
         edit_num(&e, penalty, r->params[LLM_P_REPEAT_PENALTY], w->arena);
     if (r->op == LLM_OP_CHAT) {
-        edit_tools(&e, w);
-        if (r->has_history || w->t->reasoning_field != NULL)
-            edit_rewritten(&e, w, "messages"); /* ids, names, the name of reasoning */
+        edit_choice(&e, w);
+        if ((r->has_history && w->t->ids != LLM_IDS_ANY) || w->t->reasoning_field != NULL)
+            edit_history(&e, w);
         if (w->t->no_json_mode && r->format == LLM_FORMAT_JSON)
             edit(&e, "response_format", ANY_OBJECT);
         if (vain_effort(w) && json_get(r->body.root, "reasoning_effort") != NULL) {
@@ -776,7 +753,8 @@ bool openai_encode_request(const struct llm_request *r, const struct dialect_tar
     if (t->no_prefill && r->n_messages > 0 && r->messages[r->n_messages - 1].role == LLM_ASSISTANT)
         return dialect_bad(err, LLM_ERR_UNSUPPORTED, "messages",
                            "the model does not continue a last message of the assistant");
-    if (r->dialect == LLM_OPENAI && r->op == t->op && !t->fresh)
+    w.own = r->dialect == LLM_OPENAI && r->op == t->op && !t->fresh;
+    if (w.own)
         return encode_same(&w, err);
     for (size_t i = 0; i < r->n_messages; i++)
         if (has_linked_document(r->messages[i].parts, r->messages[i].n_parts))

@@ -169,31 +169,6 @@ static void on_committed(void *arg)
 
 /* ---- the way in ---- */
 
-/* Hints of the headers. Each may come more than once (a proxy in front adds its own): all of them count, so
- * that the tightest one does. */
-static bool read_hints(struct llm_request *r, const struct http_request *req, struct err *err)
-{
-    for (size_t i = 0; i < req->n_headers; i++) {
-        const struct http_header *h = &req->headers[i];
-        bool mode = strv_eq_nocase(h->name, STRV("X-LLM-Mode"));
-        bool sensitivity = strv_eq_nocase(h->name, STRV("X-LLM-Sensitivity"));
-        bool task = strv_eq_nocase(h->name, STRV("X-LLM-Task"));
-        if ((mode || sensitivity || task) &&
-            !policy_hints(r, mode ? h->value : STRV_NONE, sensitivity ? h->value : STRV_NONE,
-                          task ? h->value : STRV_NONE, err))
-            return false;
-    }
-    return true;
-}
-
-static void refuse(struct api_call *c, const struct err *err, enum llm_dialect door)
-{
-    metric_add(c->api->env->metrics, METRIC_BAD_REQUESTS,
-               (unsigned)(err->code > 0 ? err->code : LLM_ERR_INTERNAL), 1);
-    api_error(c->req, door, err->code, 0, strv_of(err->text), strv_of(err->field), 0);
-    arena_fini(&c->request);
-}
-
 void api_generate(struct api *api, struct http_request *req, const struct api_route *route)
 {
     struct err err = ERR_INIT;
@@ -207,8 +182,9 @@ void api_generate(struct api *api, struct http_request *req, const struct api_ro
     const struct dialect *d = dialect_get(route->door);
     arena_init(&c->request, REQUEST_BLOCK, REQUEST_BASE + REQUEST_PER_BYTE * req->body.len);
     if (!d->decode_request(req->body, route->op, &c->request, &c->r, &err) ||
-        !read_hints(&c->r, req, &err)) {
-        refuse(c, &err, route->door);
+        !api_hints(&c->r, req, &err)) {
+        api_refuse(api, req, route->door, &err);
+        arena_fini(&c->request);
         return;
     }
     c->r.arena = &c->request;

@@ -668,6 +668,8 @@ static void response_streams_are_judged(void **state)
         {FRAMES(BEGUN, RE("2", "response.failed", RESP("failed", "", "")), "CUT"), "", 0},
         {FRAMES(OPEN_PART, RERROR("4"), "CUT"), "", 0},
         {FRAMES(RERROR("0"), "CUT"), "", 0},
+        {FRAMES(BEGUN, RERROR("9"), "CUT"), "", 0},
+        {FRAMES(BEGUN, RERROR("1")), "every event has the next number", 1},
         /* events */
         {FRAMES("response.created|{\"type\":\"response.creating\"}"), "an event's name is its type",
          0},

@@ -645,6 +645,8 @@ void relay_fail_inband(struct exchange *x, int error)
         buf_clear(&x->env->encoded);
         x->door->stream_error(&x->out, error, strv_of(row->text), x->caller->request_id,
                               &x->env->encoded);
+        if (x->env->encoded.failed) /* no memory to say so: the transfer that is cut tells it */
+            check_pass(x);
         flush(x);
     }
     check_end(x, false);

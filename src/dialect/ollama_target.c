@@ -87,8 +87,12 @@ static yyjson_val *own_options(const struct writing *w)
     return w->r->dialect == LLM_OLLAMA ? json_get(w->r->body.root, "options") : NULL;
 }
 
+/* Not for embeddings: each text must fit by itself, while the target looks at all of them, and every change
+ * loads the model anew. */
 static int64_t num_ctx(const struct writing *w)
 {
+    if (ollama_is_embed(w->t->op))
+        return 0;
     return json_get(own_options(w), "num_ctx") == NULL ? w->t->num_ctx : 0;
 }
 
@@ -126,6 +130,8 @@ static void put_options(struct writing *w)
 {
     bool first = true;
     int64_t num_predict = limit(w);
+    if (ollama_is_embed(w->t->op) && own_options(w) == NULL)
+        return;
     PUT(w->out, ",\"options\":");
     if (w->r->dialect == LLM_OLLAMA) { /* a call of the same dialect may hold more than we know */
         put_own_options(w, w->out, own_options(w), num_ctx(w), num_predict);
@@ -134,10 +140,8 @@ static void put_options(struct writing *w)
     PUT(w->out, "{");
     put_number(w->out, &first, "num_ctx", num_ctx(w));
     put_number(w->out, &first, "num_predict", num_predict);
-    if (!ollama_is_embed(w->t->op)) {
-        put_params(w, &first, num_predict);
-        put_stops(w, &first);
-    }
+    put_params(w, &first, num_predict);
+    put_stops(w, &first);
     PUT(w->out, "}");
 }
 

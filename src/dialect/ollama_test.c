@@ -771,7 +771,7 @@ static void trap_28_29_what_the_target_needs_is_edited_in(void **state)
          LLM_OP_EMBED_1,
          "{\"model\":\"x\",\"prompt\":\"a\"}",
          {.model = STRV("m"), .stream = true, .num_ctx = 512},
-         "{\"options\":{\"num_ctx\":512},\"model\":\"m\",\"prompt\":\"a\"}",
+         "{\"model\":\"m\",\"prompt\":\"a\"}",
          ""},
         {&dialect_ollama,
          LLM_OP_CHAT,
@@ -812,8 +812,7 @@ static void trap_28_29_what_the_target_needs_is_edited_in(void **state)
          LLM_OP_EMBED,
          "{\"model\":\"x\",\"input\":[\"a\",\"b\\\"\"],\"dimensions\":8}",
          {.model = STRV("m"), .num_ctx = 512, .no_truncate = true, .max_tokens_default = 9},
-         "{\"model\":\"m\",\"input\":[\"a\",\"b\\\"\"],\"dimensions\":8,\"truncate\":false,"
-         "\"options\":{\"num_ctx\":512}}",
+         "{\"model\":\"m\",\"input\":[\"a\",\"b\\\"\"],\"dimensions\":8,\"truncate\":false}",
          ""},
     };
     check_passes(rows, COUNT(rows));

@@ -171,7 +171,7 @@ static bool read_role(struct reading *rd, yyjson_val *item, size_t i, enum llm_r
 
 static bool read_message(struct reading *rd, struct growth *g, yyjson_val *item, size_t i)
 {
-    enum llm_role role;
+    enum llm_role role = LLM_USER;
     struct llm_part *parts, *p;
     size_t n;
     if (!read_role(rd, item, i, &role) ||

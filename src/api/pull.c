@@ -94,7 +94,7 @@ void api_pull(struct api *api, struct http_request *req, const struct api_route 
     const struct provider *p = NULL;
     struct err err = ERR_INIT;
     struct json doc;
-    strv name, model, body = STRV_NONE;
+    strv name = STRV_NONE, model = STRV_NONE, body = STRV_NONE;
     bool stream = true, insecure = false;
     if (is_allowed(api, &err) && ollama_read(req, &doc, &name, &err) &&
         dialect_decode_bool(doc.root, "stream", &stream, &err) &&
@@ -108,7 +108,7 @@ void api_pull(struct api *api, struct http_request *req, const struct api_route 
         body = write_body(&req->arena, model, stream);
     if (p != NULL && body.ptr == NULL) /* what has an error keeps it */
         err_oom(&err);
-    if (err.set) {
+    if (err.set || p == NULL) {
         api_refuse(api, req, route->door, &err);
         return;
     }

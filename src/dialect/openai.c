@@ -174,7 +174,6 @@ static bool read_choice(struct hearing *h, yyjson_val *choice, const char *membe
     yyjson_val *delta = json_get(choice, member);
     if (delta != NULL && !yyjson_is_obj(delta))
         return openai_malformed(h, "a delta is not an object");
-    h->precious = h->precious || json_get(choice, "logprobs") != NULL;
     if (v == NULL)
         openai_flaw(h);
     h->in->seen[index / 64] |= (uint64_t)1 << (index % 64);
@@ -296,6 +295,21 @@ static bool read_root(struct hearing *h, strv data)
     return yyjson_is_obj(h->doc.root) ? true : openai_malformed(h, "not a JSON object");
 }
 
+/* It says what our encoder cannot write. */
+static bool is_precious(const struct hearing *h)
+{
+    yyjson_val *choices = json_get(h->doc.root, "choices"), *choice;
+    size_t i, max;
+    if (h->whole && yyjson_arr_size(choices) > 1)
+        return true;
+    yyjson_arr_foreach(choices, i, max, choice)
+    {
+        if (json_get(choice, "logprobs") != NULL)
+            return true;
+    }
+    return false;
+}
+
 static bool begin_hearing(struct hearing *h)
 {
     if (h->in->own == NULL)
@@ -324,6 +338,7 @@ static bool decode_frame(struct dialect_in *in, strv name, strv data, struct err
         return false;
     if (read_error(&h))
         return true;
+    h.precious = is_precious(&h);
     start(&h);
     if (!read_choices(&h, "delta"))
         return false;
@@ -354,7 +369,7 @@ static bool decode_reply(struct dialect_in *in, strv body, struct err *err)
         return true;
     if (says_nothing(h.doc.root))
         return openai_malformed(&h, "no choice, or an empty one");
-    h.precious = yyjson_arr_size(json_get(h.doc.root, "choices")) > 1;
+    h.precious = is_precious(&h);
     start(&h);
     if (!read_choices(&h, "message"))
         return false;

@@ -582,7 +582,7 @@ static void trap_26_ids_that_change_are_a_flaw(void **state)
              "\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"},\"logprobs\":{\"content\":[]}"
              "}]")},
          "start(,m) text(a)",
-         1},
+         0},
     };
     check_spoken(cases, COUNT(cases));
 }

@@ -303,18 +303,34 @@ static bool is_up(const struct provider *p)
     return up;
 }
 
+static const char *path_of(const struct provider *p, enum question q)
+{
+    switch (q) {
+    case ASK_LOADED:
+        return "/api/ps";
+    case ASK_SHOW:
+        return "/api/show";
+    case ASK_PROPS:
+        return "/props";
+    case ASK_SLOTS:
+        return "/slots";
+    case ASK_METRICS:
+        return "/metrics";
+    default:
+        return provider_models_path(p->kind);
+    }
+}
+
 /* Sends probe->question; the answer comes to on_end(). */
 static void send_question(struct probe *probe, enum question q)
 {
     static const struct http_call_ops ops = {on_head, on_body, on_end, NULL};
-    static const char *const paths[QUESTIONS] = {NULL,     "/api/ps", "/api/show",
-                                                 "/props", "/slots",  "/metrics"};
     const struct provider *p = probe->p;
     struct http_header *headers = ARENA_ARRAY(&probe->arena, struct http_header, 4);
     size_t n = headers != NULL ? provider_headers(p, &probe->arena, headers) : 0;
     struct http_call_spec spec = {.upstream = q == ASK_LIST ? &p->upstream : &probe->root,
                                   .method = HTTP_GET,
-                                  .path = q == ASK_LIST ? provider_models_path(p->kind) : paths[q],
+                                  .path = path_of(p, q),
                                   .headers = headers,
                                   .n_headers = n};
     probe->question = q;

@@ -19,7 +19,8 @@
 #include "dialect/dialect.h"
 #include "http/http.h"
 
-#define BYTES_MAX (8 << 20)
+#define BYTES_MAX  (8 << 20)
+#define EVENTS_MAX 256 /* more show nothing new */
 
 #define MUST(what)                                                                                 \
     do {                                                                                           \
@@ -232,6 +233,36 @@ static void tell_call(struct told *t, int call, uint8_t byte)
     tell(t, &(struct llm_event){.kind = LLM_EV_CALL_END, .call = call});
 }
 
+/* What one byte stands for. *calls counts them; `thought`: reasoning came before it. */
+static void tell_one(struct told *t, uint8_t byte, int *calls, bool thought)
+{
+    static const enum llm_event_kind kinds[] = {
+        LLM_EV_TEXT,      LLM_EV_TEXT, LLM_EV_REASONING, LLM_EV_REASONING,
+        LLM_EV_SIGNATURE, LLM_EV_CALL, LLM_EV_PING,      LLM_EV_PING};
+    struct llm_event ev = {.kind = kinds[byte & 7], .text = some_text(byte)};
+    if (ev.kind == LLM_EV_CALL) {
+        if (t->st.op == LLM_OP_CHAT)
+            tell_call(t, (*calls)++, byte);
+    } else if (ev.kind != LLM_EV_SIGNATURE || thought) {
+        tell(t, &ev);
+    }
+}
+
+static void tell_end(struct told *t, int calls, unsigned bits, bool counted)
+{
+    static const enum llm_finish finishes[] = {LLM_FINISH_STOP, LLM_FINISH_LENGTH,
+                                               LLM_FINISH_FILTER, LLM_FINISH_OTHER};
+    struct llm_event usage = {.kind = LLM_EV_USAGE, .usage = LLM_USAGE_NONE};
+    enum llm_finish finish = finishes[bits & 3];
+    if (calls > 0 && (finish == LLM_FINISH_STOP || finish == LLM_FINISH_OTHER))
+        finish = LLM_FINISH_CALLS;
+    tell(t,
+         &(struct llm_event){.kind = LLM_EV_FINISH, .finish = finish, .raw_finish = STRV("stop")});
+    usage.usage.input = counted ? 7 : -1;
+    tell(t, &usage);
+    tell(t, &(struct llm_event){.kind = LLM_EV_END});
+}
+
 static void fuzz_door(enum llm_dialect door, strv choices, unsigned bits)
 {
     struct told t;
@@ -239,54 +270,17 @@ static void fuzz_door(enum llm_dialect door, strv choices, unsigned bits)
     bool failed = false, thought = false;
     told_init(&t, door, bits);
     tell(&t, &(struct llm_event){.kind = LLM_EV_START, .text = STRV("up"), .model = STRV("m")});
-    for (size_t i = 0; i < choices.len && i < 4096 && !failed; i++) {
+    for (size_t i = 0; i < choices.len && i < EVENTS_MAX && !failed; i++) {
         uint8_t byte = (uint8_t)choices.ptr[i];
-        struct llm_event ev = {.text = some_text(byte)};
-        switch (byte & 7) {
-        case 0:
-        case 1:
-            ev.kind = LLM_EV_TEXT;
-            tell(&t, &ev);
-            break;
-        case 2:
-        case 3:
-            ev.kind = LLM_EV_REASONING;
-            tell(&t, &ev);
-            break;
-        case 4: /* a signature stands behind its reasoning */
-            ev.kind = LLM_EV_SIGNATURE;
-            if (thought)
-                tell(&t, &ev);
-            break;
-        case 5:
-            if (t.st.op == LLM_OP_CHAT)
-                tell_call(&t, calls++, byte);
-            break;
-        case 6:
-            ev.kind = LLM_EV_PING;
-            tell(&t, &ev);
-            break;
-        default:
-            failed = byte == 0xff;
-            break;
-        }
+        failed = byte == 0xff;
+        if (!failed)
+            tell_one(&t, byte, &calls, thought);
         thought = (byte & 6) == 2;
     }
-    if (failed) {
+    if (failed)
         t.door->stream_error(&t.st, LLM_ERR_UPSTREAM_CUT, STRV("x\"y"), STRV("req"), &t.bytes);
-    } else {
-        static const enum llm_finish finishes[] = {LLM_FINISH_STOP, LLM_FINISH_LENGTH,
-                                                   LLM_FINISH_FILTER, LLM_FINISH_OTHER};
-        enum llm_finish finish = finishes[bits & 3];
-        if (calls > 0 && (finish == LLM_FINISH_STOP || finish == LLM_FINISH_OTHER))
-            finish = LLM_FINISH_CALLS;
-        tell(&t, &(struct llm_event){
-                     .kind = LLM_EV_FINISH, .finish = finish, .raw_finish = STRV("stop")});
-        struct llm_event usage = {.kind = LLM_EV_USAGE, .usage = LLM_USAGE_NONE};
-        usage.usage.input = choices.len & 1 ? 7 : -1;
-        tell(&t, &usage);
-        tell(&t, &(struct llm_event){.kind = LLM_EV_END});
-    }
+    else
+        tell_end(&t, calls, bits, choices.len & 1);
     judge(&t, !failed);
     buf_fini(&t.bytes);
     buf_fini(&t.st.kept);

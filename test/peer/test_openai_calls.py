@@ -11,6 +11,7 @@ import pytest
 from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
+from conftest import engine_provider
 from harness import SENTENCE
 
 KINDS = ["openai", "anthropic", "ollama"]
@@ -201,6 +202,29 @@ def test_nobody_embeds_with_another_model(client):
         client.embeddings.create(model="demo-embed-large", input="a")
     with pytest.raises(openai.BadRequestError):
         client.embeddings.create(model="anthropic/demo", input="a")
+
+
+# ---- the real engine ----
+
+def test_the_engine_is_asked_in_each_way(router, engine):
+    r = router({"providers": {"engine-" + name: engine_provider(engine, name) for name in ("text", "think")}})
+    r.wait_up()
+    with openai.OpenAI(base_url=r.url + "/v1", api_key="none", max_retries=0, timeout=60) as c:
+        with c.responses.stream(model="engine-think/tiny-think", input="Hi", store=False) as stream:
+            for _ in stream:
+                pass
+            x = stream.get_final_response()
+        assert types_of(x) == ["reasoning", "message"] and x.output_text == "The answer is 42"
+        assert x.output[0].content[0].text == "I am thinking\n"
+        assert c.responses.create(model="engine-text/tiny-text", input="Hi").output_text == \
+            "Hello from the tiny model. Café ok"
+        x = c.completions.create(model="engine-text/tiny-text", prompt="Hi", max_tokens=3)
+        assert x.object == "text_completion" and x.usage.completion_tokens <= 3
+        pieces = list(c.completions.create(model="engine-text/tiny-text", prompt="Hi", max_tokens=3, stream=True))
+        assert pieces[-1].choices[0].finish_reason in ("stop", "length")
+        # It was started without them, and says so; nobody makes up vectors.
+        with pytest.raises(openai.APIStatusError):
+            c.embeddings.create(model="engine-text/tiny-text", input="a")
 
 
 # ---- the npm client ----

@@ -31,7 +31,7 @@ static void check_model(const struct provider *p, const struct provider_model *m
     check(m->context >= 0 && m->size_bytes >= 0 && m->modified_us >= 0 && m->output_max >= 0);
     check(m->digest != NULL && m->owner != NULL);
     check(provider_has_model(p, name, &arena, &exact, &remote) && exact.len > 0);
-    check(!remote || p->kind == PROVIDER_OLLAMA);
+    check(!remote || p->kind == PROVIDER_OLLAMA || p->kind == PROVIDER_OPENAI);
     arena_fini(&arena);
 }
 

@@ -66,7 +66,7 @@ bool dialect_read_text_document(struct reading *rd, strv title, strv text, const
         return err_oom(rd->err);
     memcpy(whole, title.ptr, title.len);
     whole[title.len] = '\n';
-    if (text.len > 0)
+    if (text.ptr != NULL)
         memcpy(whole + title.len + 1, text.ptr, text.len);
     out->text = (strv){whole, title.len + 1 + text.len};
     return true;

@@ -340,7 +340,7 @@ static int choose(struct pull *pull)
     const struct snapshot *s = pull->config->snapshot;
     const char *word = pull->cli->words[0], *provider = pull->cli->flags[FLAG_PROVIDER];
     struct err err = ERR_INIT;
-    strv model;
+    strv model = STRV_NONE;
     if (provider != NULL && !has_provider(s, provider))
         return EXIT_USAGE;
     char *name = provider != NULL ? arena_printf(&pull->arena, "%s/%s", provider, word)
@@ -349,7 +349,7 @@ static int choose(struct pull *pull)
         pull->p = api_pull_provider(s, strv_of(name), &pull->arena, &model, &err);
     if (pull->p != NULL)
         pull->model = arena_cstr(&pull->arena, model);
-    if (pull->model == NULL) {
+    if (pull->p == NULL || pull->model == NULL) {
         term_error("%s", err.set ? err.text : "out of memory");
         return err.set && err.code != ERR_CODE_OOM ? EXIT_USAGE : EXIT_FAILED;
     }

@@ -139,8 +139,6 @@ int64_t llm_request_estimate_tokens(const struct llm_request *r)
     for (size_t i = 0; i < r->n_tools; i++)
         bytes += (int64_t)(r->tools[i].name.len + r->tools[i].description.len +
                            r->tools[i].schema.len + 32);
-    for (size_t i = 0; i < r->n_inputs; i++)
-        bytes += (int64_t)r->inputs[i].len;
     /* English runs at about 4 bytes a token, code and other scripts at 3 and less; chat templates add a
      * handful of tokens a message. */
     return bytes / 3 + 8 * (int64_t)r->n_messages + 8;

@@ -758,6 +758,78 @@ static void a_count_has_only_what_is_counted(void **state)
     assert_null(A->path(LLM_OP_EMBED));
 }
 
+static void a_history_of_nothing_else_stays(void **state)
+{
+    (void)state;
+    static const struct pass_row rows[] = {
+        {&dialect_anthropic,
+         M(ASSISTANT(THINK("x", ""))),
+         {.model = STRV("m"), .own_signatures = true},
+         OWN(ASSISTANT(THINK("x", ""))),
+         "reasoning"},
+    };
+    check_passes(rows, COUNT(rows));
+}
+
+/* After another provider was tried the parts have been mended, the bytes have not. */
+static void bytes_are_looked_at_again_when_the_parts_were_mended(void **state)
+{
+    (void)state;
+    struct asked a;
+    struct buf out, lost;
+    char *body = quoted(M(
+        "{`role`:`user`,`content`:`go`}," ASSISTANT(USE("", "f", "{}")) "," USER(RESULT("", "x"))));
+    ask(&a, A, LLM_OP_CHAT, strv_of(body));
+    assert_true(llm_request_mend(&a.r));
+    assert_true(tell(&a, A, &(struct dialect_target){.model = STRV("m")}, &out, &lost));
+    assert_null(strstr(cstr(&out), "\"id\":\"\""));
+    assert_null(strstr(cstr(&out), "\"tool_use_id\":\"\""));
+    buf_fini(&out);
+    buf_fini(&lost);
+    asked_fini(&a);
+    free(body);
+}
+
+static void a_history_survives_every_refusal_of_memory(void **state)
+{
+    (void)state;
+    char *body =
+        quoted(
+            "{`max_tokens`:4096,`thinking`:{`type`:`enabled`,`budget_tokens`:1024},`tools`:[" TOOL
+            "],`messages`:[" USER("{`type`:`document`,`title`:`T`,`source`:{`type`:`text`,`data`:`"
+                                  "d`}}") "," ASSISTANT(
+                THINK("x", "") "," USE("a/b", "f", "{`n`:1}")) "," USER(RESULT("a/b", "x")) "]}");
+    bool done = false;
+    for (uint64_t n = 1; !done; n++) {
+        int64_t live = mem_live();
+        done = true;
+        for (int way = 0; way < 3; way++) {
+            struct dialect_target t = {
+                .model = STRV("m"), .own_signatures = true, .short_names = true, .fresh = way == 1};
+            struct arena arena;
+            struct llm_request r;
+            struct err err = ERR_INIT;
+            struct buf out;
+            uint32_t losses;
+            arena_init(&arena, 512, MIB);
+            buf_init(&out, MIB);
+            mem_fail_at(n, true);
+            bool ok = A->decode_request(strv_of(body), LLM_OP_CHAT, &arena, &r, &err);
+            if (ok && way == 2)
+                r.dialect = LLM_OPENAI;
+            bool mended = ok && (way == 0 || llm_request_mend(&r));
+            ok = mended && A->encode_request(&r, &t, &arena, &out, &losses, &err);
+            mem_fail_at(0, false);
+            assert_true(ok || err.set || !mended);
+            done = done && ok;
+            arena_fini(&arena);
+            buf_fini(&out);
+        }
+        assert_int_equal(mem_live(), live);
+    }
+    free(body);
+}
+
 static void what_nobody_could_read_is_refused(void **state)
 {
     (void)state;
@@ -801,6 +873,9 @@ int main(void)
         cmocka_unit_test(the_form_of_the_answer_is_asked_for),
         cmocka_unit_test(a_wish_for_json_without_a_schema_is_an_instruction),
         cmocka_unit_test(a_count_has_only_what_is_counted),
+        cmocka_unit_test(a_history_of_nothing_else_stays),
+        cmocka_unit_test(bytes_are_looked_at_again_when_the_parts_were_mended),
+        cmocka_unit_test(a_history_survives_every_refusal_of_memory),
         cmocka_unit_test(what_nobody_could_read_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

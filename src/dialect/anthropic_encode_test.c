@@ -793,12 +793,13 @@ static void bytes_are_looked_at_again_when_the_parts_were_mended(void **state)
 static void a_history_survives_every_refusal_of_memory(void **state)
 {
     (void)state;
-    char *body =
-        quoted(
-            "{`max_tokens`:4096,`thinking`:{`type`:`enabled`,`budget_tokens`:1024},`tools`:[" TOOL
-            "],`messages`:[" USER("{`type`:`document`,`title`:`T`,`source`:{`type`:`text`,`data`:`"
-                                  "d`}}") "," ASSISTANT(
-                THINK("x", "") "," USE("a/b", "f", "{`n`:1}")) "," USER(RESULT("a/b", "x")) "]}");
+    char *body = quoted(
+        "{`max_tokens`:4096,`thinking`:{`type`:`enabled`,`budget_tokens`:1024},`tools`:[" TOOL
+        "],`messages`:[" USER(
+            "{`type`:`document`,`title`:`T`,`source`:{`type`:`text`,`data`:`"
+            "d`}}") "," ASSISTANT(THINK("x", "") "," USE("a/b", "f",
+                                                         "{`n`:1}")) "," USER(RESULT("a/b",
+                                                                                     "x")) "]}");
     bool done = false;
     for (uint64_t n = 1; !done; n++) {
         int64_t live = mem_live();

@@ -18,6 +18,7 @@ KINDS = ["openai", "anthropic", "ollama"]
 MODELS = ["demo", "demo+reasoning=2", "demo+finish=length", "demo+finish=filter", "demo+cut=3", "demo+error=3",
           "demo+call=2+call_text=before+call_fragments=3", "demo+call=1", "demo+status=400"]
 MJS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "js", "openai_calls.mjs")
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAAC0lEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 TOOL = {"type": "function", "name": "get_weather", "description": "Weather", "strict": False,
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}, "id": {"type": "integer"}},
                        "required": ["city", "id"]}}
@@ -26,7 +27,7 @@ TOOL = {"type": "function", "name": "get_weather", "description": "Weather", "st
 @pytest.fixture(scope="module")
 def world(module_router, module_standin):
     standin = module_standin("--record", "1024")
-    local = {"url": standin.url, "zone": "local", "models": MODELS + ["demo-embed"], "retries": 0,
+    local = {"url": standin.url, "zone": "local", "models": MODELS + ["demo-embed", "demo-vision"], "retries": 0,
              "breaker_failures": 1000}
     router = module_router({"providers": {kind: {"kind": kind, **local} for kind in KINDS}, "probe_interval": "60s"})
     router.standin = standin
@@ -108,6 +109,26 @@ def test_calls_and_their_results_go_around(client, kind, stream):
     again = client.responses.create(**{**ask, "input": history})
     assert types_of(again) == ["message"]
     assert again.output_text.count("18 C") == 2
+
+
+def test_an_image_arrives(client, kind):
+    r = client.responses.create(model=kind + "/demo-vision", input=[{"role": "user", "content": [
+        {"type": "input_text", "text": "What is this?"},
+        {"type": "input_image", "image_url": "data:image/png;base64," + PNG, "detail": "auto"}]}])
+    assert "image/png 70 bytes" in r.output_text
+    with pytest.raises(openai.BadRequestError) as e:
+        client.responses.create(model=kind + "/demo-vision", input=[{"role": "user", "content": [
+            {"type": "input_image", "file_id": "file_1", "detail": "auto"}]}])
+    assert e.value.param == "input[0].content[0]"
+
+
+def test_a_schema_shapes_the_answer(client, kind):
+    r = client.responses.create(model=kind + "/demo", input="Hi", text={"format": {
+        "type": "json_schema", "name": "answer", "strict": True, "schema": {
+            "type": "object", "properties": {"n": {"type": "integer"}, "s": {"type": "string"}},
+            "required": ["n", "s"], "additionalProperties": False}}})
+    answer = json.loads(r.output_text)
+    assert isinstance(answer["n"], int) and isinstance(answer["s"], str)
 
 
 def test_an_answer_that_was_cut_by_its_limit_is_incomplete(client, kind):

@@ -957,7 +957,7 @@ static void a_stream_looks_as_openais(void **state)
     put(&st, EV_THINK("hm"));
     put(&st, EV_TEXT("He\"l"));
     put(&st, EV_FINISH(LLM_FINISH_STOP_SEQUENCE));
-    put(&st, EV_USAGE(20, 5, 16, -1, -1, -1, -1, -1, -1));
+    put(&st, EV_USAGE(20, 5, 16, -1, -1, -1, -1, -1, -1, -1));
     put(&st, EV_END);
     put(&st, EV_END); /* once */
     check_put(true);
@@ -978,7 +978,7 @@ static void trap_25_usage_is_not_sent_unasked(void **state)
     struct dialect_out st = new_out(false);
     put(&st, EV_START);
     put(&st, EV_FINISH(LLM_FINISH_LENGTH));
-    put(&st, EV_USAGE(20, 5, 16, -1, -1, -1, -1, -1, -1));
+    put(&st, EV_USAGE(20, 5, 16, -1, -1, -1, -1, -1, -1, -1));
     put(&st, EV_END);
     assert_string_equal(
         text_of(&out), OUT_HEAD OUT_ROLE
@@ -1311,7 +1311,7 @@ static void what_is_encoded_decodes_to_the_same(void **state)
     put(&st, EV_ARGS(0, "{\"x\":\"\\u00e9\"}"));
     put(&st, EV_CALL_END(0));
     put(&st, EV_FINISH(LLM_FINISH_LENGTH));
-    put(&st, EV_USAGE(9, 8, 7, 6, 5, -1, -1, -1, -1));
+    put(&st, EV_USAGE(9, 8, 7, 6, 5, -1, -1, -1, -1, -1));
     put(&st, EV_END);
     check_put(true);
     strv bytes = buf_view(&out), name, data;

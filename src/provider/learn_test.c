@@ -84,6 +84,7 @@ static void what_is_in_memory(void **state)
     assert_false(facts(w, "a").remote);
     assert_true(facts(w, "b").remote); /* it is only relayed */
     take(w, tags);                     /* a new list does not say, and takes nothing back */
+    assert_true(facts(w, "b").remote);
     assert_int_equal(facts(w, "a").warmth, PROVIDER_WARM);
     assert_int_equal(facts(w, "c").warmth, PROVIDER_COLD);
     take(w, "{\"models\":[{\"name\":\"a:latest\",\"digest\":\"new\"}]}"); /* another one */
@@ -138,6 +139,8 @@ static void what_one_model_can_do(void **state)
     assert_int_equal(facts(w, "a").has, 0);
     take(w, tags);
     assert_true(provider_learn_shown(w->p.cell, STRV("b"), STRV("{\"remote_model\":\"x\"}")));
+    assert_true(facts(w, "b").remote);
+    take(w, tags); /* a list that does not say takes nothing back: private texts would go there */
     assert_true(facts(w, "b").remote);
     assert_true(provider_learn_silent(w->p.cell, STRV("a")));
     struct provider_models *m = provider_models_get(w->p.cell);

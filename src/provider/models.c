@@ -170,7 +170,11 @@ static bool read_openai(yyjson_val *v, struct provider_models *m, struct provide
 /* The tag "cloud", or one that ends in "-cloud". */
 static bool is_cloud_tag(strv name)
 {
-    return strv_ends(name, STRV(":cloud")) || strv_ends(name, STRV("-cloud"));
+    strv tag = STRV("cloud"); /* an Ollama takes names in any case */
+    if (name.len <= tag.len || !strv_eq_nocase(strv_from(name, name.len - tag.len), tag))
+        return false;
+    char before = name.ptr[name.len - tag.len - 1];
+    return before == ':' || before == '-';
 }
 
 static bool read_ollama(yyjson_val *v, struct provider_models *m, struct provider_model *out,
@@ -285,6 +289,7 @@ static void inherit(struct provider_models *m, const struct provider_models *old
         if (old->loaded_known)
             now->loaded = then->loaded;
         now->memory = then->memory;
+        now->remote = now->remote || then->remote; /* what /api/show or /api/ps told: never less */
         if (!then->shown)
             continue;
         uint32_t said = now->has | now->lacks;

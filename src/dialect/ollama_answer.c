@@ -193,6 +193,9 @@ static bool take_vectors(struct dialect_in *st, yyjson_val *root, struct err *er
     size_t at, max, dimensions = yyjson_arr_size(yyjson_arr_get_first(list));
     if (!yyjson_is_arr(list) && !yyjson_is_arr(one))
         return malformed(err, "no embeddings");
+    /* Who reads them by their place would take one for another's. None at all is its answer to "". */
+    if (st->n_inputs > 0 && yyjson_arr_size(list) > 0 && yyjson_arr_size(list) != st->n_inputs)
+        return malformed(err, "not as many vectors as inputs");
     take_start(st, root);
     yyjson_arr_foreach(list, at, max, v)
     {

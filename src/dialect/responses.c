@@ -419,6 +419,7 @@ static void finish(struct dialect_out *st, const struct llm_event *ev, struct bu
 
 static bool encode_event(struct dialect_out *st, const struct llm_event *ev, struct buf *out)
 {
+    int64_t sequence = st->sequence;
     if (st->finished || ev->kind == LLM_EV_ERROR || ev->kind == LLM_EV_PING || ev->choice != 0)
         return !out->failed; /* a failed stream is ended by stream_error() */
     begin(st, out);
@@ -459,7 +460,10 @@ static bool encode_event(struct dialect_out *st, const struct llm_event *ev, str
     case LLM_EV_PING:
         break;
     }
-    return !out->failed && !st->kept.failed;
+    if (!out->failed && !st->kept.failed)
+        return true;
+    st->sequence = sequence; /* these events will not be sent */
+    return false;
 }
 
 /* ---- whole answers ---- */

@@ -172,7 +172,12 @@ bool relay_deliver(struct exchange *x, const struct llm_event *ev)
         set_clock(x);
         account_describe(x);
     }
-    return x->door->encode_event(&x->out, ev, out_buf(x));
+    struct buf *b = out_buf(x);
+    size_t before = buf_len(b);
+    bool ok = x->door->encode_event(&x->out, ev, b);
+    if (!ok && !b->failed) /* half an event is none; what stands before it still goes out */
+        buf_rewind(b, before);
+    return ok;
 }
 
 /* Text that must have a form is collected, whoever writes it to the caller. */
@@ -216,12 +221,30 @@ static void note_start(struct exchange *x, const struct llm_event *ev)
     x->up_created = ev->created;
 }
 
+/* A stream that does not have its form must fail before its end is told. */
 static void note_finish(struct exchange *x, const struct llm_event *ev)
 {
     x->finished = true;
     x->finish = ev->finish;
+    if (x->r->stream && form_check(x) != FORM_FITS)
+        exchange_verdict(x, OUTCOME_BAD_FORMAT);
     if (x->pass && answer_finish(x, ev->finish) != ev->finish)
         x->in.flaw = true;
+}
+
+/* Several answers at once: then the upstream's bytes pass, and nothing of them is written anew. */
+static bool wants_several(const struct exchange *x)
+{
+    return x->r->choices > 1 || (x->r->op == LLM_OP_GENERATE && x->r->n_inputs > 1);
+}
+
+/* Where an answer has ended there is nothing more of it; to leave it out would look as if all were told. */
+static bool is_behind_end(const struct exchange *x, const struct llm_event *ev)
+{
+    bool content = ev->kind == LLM_EV_TEXT || ev->kind == LLM_EV_REASONING ||
+                   ev->kind == LLM_EV_SIGNATURE || ev->kind == LLM_EV_CALL ||
+                   ev->kind == LLM_EV_ARGS || ev->kind == LLM_EV_VECTOR;
+    return content && x->finished && !wants_several(x);
 }
 
 static bool on_event(void *arg, const struct llm_event *ev)
@@ -233,6 +256,12 @@ static bool on_event(void *arg, const struct llm_event *ev)
     x->frame_events++;
     if (ev->kind != LLM_EV_USAGE)
         x->frame_only_usage = false;
+    if (ev->choice != 0 && ev->kind != LLM_EV_VECTOR && !wants_several(x))
+        return true; /* nobody asked for a second answer */
+    if (is_behind_end(x, ev)) {
+        exchange_verdict(x, OUTCOME_MALFORMED);
+        return false;
+    }
     switch (ev->kind) {
     case LLM_EV_START:
         note_start(x, ev);
@@ -299,11 +328,11 @@ static void pass_frame(struct exchange *x, const struct http_frame *frame)
 {
     bool unasked = x->frame_events > 0 && x->frame_only_usage && !x->r->include_usage &&
                    x->r->dialect == LLM_OPENAI;
-    bool flawed = x->in.flaw && x->r->choices <= 1;
+    bool flawed = x->in.flaw;
     if (!flawed && x->p->dialect->framing == DIALECT_SSE && frame->data.len > 0)
         flawed = strv_contains_nocase(frame->raw, STRV("data:")) &&
                  !strv_contains_nocase(frame->raw, STRV("data: "));
-    if (flawed) {
+    if (flawed && !wants_several(x)) {
         write_on(x);
         if (!deliver_kept(x))
             exchange_verdict(x, OUTCOME_NO_MEMORY);
@@ -346,18 +375,15 @@ static bool on_frame(void *arg, const struct http_frame *frame)
     x->frame_events = 0;
     x->kept = NULL;
     x->kept_end = &x->kept;
-    bool was_finished = x->finished;
     bool ok = x->p->dialect->decode_frame(&x->in, frame->name, frame->data, &err);
     if (!ok || x->verdict >= 0)
         exchange_verdict(x, OUTCOME_MALFORMED);
-    else if (x->r->stream && x->finished && !was_finished && form_check(x) != FORM_FITS)
-        exchange_verdict(x, OUTCOME_BAD_FORMAT);
     else if (x->pass && x->r->stream)
         pass_frame(x, frame);
     arena_reset(&x->env->scratch);
     if (x->verdict < 0)
         commit_if_due(x);
-    if (x->verdict < 0 && x->committed && !x->pass)
+    if (x->committed && !x->pass) /* also what stands before a failure */
         flush(x);
     return x->verdict < 0;
 }
@@ -388,11 +414,9 @@ static bool is_acceptable(struct exchange *x)
     return x->verdict < 0;
 }
 
-/* Everything was collected: write the caller's reply. */
-static void send_reply(struct exchange *x)
+/* Everything was collected and looked at: write the caller's reply. */
+static void write_reply(struct exchange *x)
 {
-    if (!is_acceptable(x))
-        return;
     set_clock(x);
     account_describe(x);
     buf_clear(&x->hold);
@@ -402,10 +426,16 @@ static void send_reply(struct exchange *x)
         send_whole(x, buf_view(&x->hold));
 }
 
+static void send_reply(struct exchange *x)
+{
+    if (is_acceptable(x))
+        write_reply(x);
+}
+
 /* A whole body of the caller's own dialect: as it came, unless something in it must be mended. */
 static void pass_whole(struct exchange *x)
 {
-    bool look = (x->in.flaw || x->called || x->form != LLM_FORMAT_TEXT) && x->r->choices <= 1;
+    bool look = (x->in.flaw || x->called || x->form != LLM_FORMAT_TEXT) && !wants_several(x);
     if (look && !deliver_kept(x)) {
         exchange_verdict(x, OUTCOME_NO_MEMORY);
         return;
@@ -430,8 +460,6 @@ static void on_whole(struct exchange *x)
         pass_whole(x);
     else if (!x->r->stream)
         send_reply(x);
-    else if (form_check(x) != FORM_FITS)
-        exchange_verdict(x, OUTCOME_BAD_FORMAT);
     else { /* the upstream answered a wish for a stream all at once */
         commit(x);
         flush(x);
@@ -535,7 +563,8 @@ static void after_frames(struct exchange *x, bool fed)
 {
     if (!fed && x->verdict < 0 && !x->ended) /* what stands behind the end mark is nobody's */
         exchange_verdict(x, x->framer.partial.failed ? OUTCOME_TOO_LARGE : OUTCOME_MALFORMED);
-    if (x->verdict < 0 && x->ended && x->state != EX_FINISH)
+    /* What cannot go out must be known now: from EX_FINISH there is no way to another attempt. */
+    if (x->verdict < 0 && x->ended && x->state != EX_FINISH && (x->r->stream || is_acceptable(x)))
         exchange_go(x, EX_FINISH);
     brake(x);
 }
@@ -595,6 +624,8 @@ void relay_finish(struct exchange *x)
 {
     if (x->r->stream)
         x->complete = true;
+    else if (x->state == EX_FINISH)
+        write_reply(x);
     else
         send_reply(x);
     arena_reset(&x->env->scratch);

@@ -850,8 +850,11 @@ static void judge_client(const struct client_side *c)
         strstr(c->seen, "Transfer-Encoding: chunked") == NULL)
         return; /* whole answers are compared with their length by the HTTP layer */
     bool marked = strstr(body, "[DONE]") != NULL || strstr(body, "message_stop") != NULL ||
-                  strstr(body, "\"done\":true") != NULL;
-    bool failed = strstr(body, "\"error\"") != NULL || strstr(body, "event: error") != NULL;
+                  strstr(body, "\"done\":true") != NULL ||
+                  strstr(body, "event: response.completed") != NULL ||
+                  strstr(body, "event: response.incomplete") != NULL;
+    bool failed = strstr(body, "\"error\":{") != NULL || strstr(body, "\"error\":\"") != NULL ||
+                  strstr(body, "event: error") != NULL;
     if (complete(c) && (!marked || failed))
         fail("client %s: shown as complete, and it is not: %s", c->name, c->seen);
     if (marked && failed)

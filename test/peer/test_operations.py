@@ -326,30 +326,36 @@ BAD = {     # each of them is refused with 400, or 422 at the native door
                {"messages": USER, "max_tokens": -1}, {"messages": USER, "max_tokens": 1.5},
                {"messages": USER, "stream": "yes"}, {"messages": USER, "stop": 5}, {"messages": USER, "n": 0},
                {"messages": USER, "top_p": 2}, {"messages": USER, "seed": "x"}, {"messages": USER, "logprobs": 1},
-               # what is not served yet is refused by name, never dropped
-               {"messages": USER, "tools": [{"type": "function", "function": {"name": "f"}}]},
-               {"messages": USER, "tool_choice": "required"}, {"messages": USER, "response_format": {"type": "json_object"}},
+               {"messages": USER, "tools": "f"}, {"messages": USER, "tools": [{"type": "function"}]},
+               {"messages": USER, "tools": [{"type": "custom", "custom": {"name": "f"}}]},
+               {"messages": USER, "response_format": {"type": "xml"}}, {"messages": USER, "response_format": "json"},
+               {"messages": USER, "response_format": {"type": "json_schema"}}, {"messages": USER, "reasoning_effort": 5},
                {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,x"}}]}]},
-               {"messages": [{"role": "tool", "tool_call_id": "1", "content": "x"}]}],
+               {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://h/x.png"}}]}]}],
     "anthropic": [{}, {"max_tokens": 5}, {"messages": USER}, {"messages": USER, "max_tokens": "5"},
                   {"messages": [], "max_tokens": 5}, {"messages": "x", "max_tokens": 5},
                   {"messages": [{"role": "user", "content": [{"type": "image"}]}], "max_tokens": 5},
                   {"messages": [{"role": "nobody", "content": "x"}], "max_tokens": 5},
                   {"messages": USER, "max_tokens": 5, "system": 5}, {"messages": USER, "max_tokens": 5, "stop_sequences": "x"},
                   {"messages": USER, "max_tokens": 5, "stream": 1},
-                  {"messages": USER, "max_tokens": 5, "tools": [{"name": "f", "input_schema": {"type": "object"}}]},
-                  {"messages": [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1"}]}], "max_tokens": 5}],
+                  {"messages": USER, "max_tokens": 5, "tools": [{"name": "f"}]},
+                  {"messages": USER, "max_tokens": 5, "tools": [{"input_schema": {"type": "object"}}]},
+                  {"messages": USER, "max_tokens": 5, "tool_choice": {"type": "any"}},
+                  {"messages": USER, "max_tokens": 5, "thinking": {"type": "enabled", "budget_tokens": 1024}},
+                  {"messages": USER, "max_tokens": 5, "output_config": {"format": {"type": "xml"}}},
+                  {"messages": [{"role": "user", "content": [{"type": "tool_result"}]}], "max_tokens": 5}],
     "ollama": [{"messages": USER, "model": 5}, {"model": "p/demo", "messages": "x"}, {"model": "p/demo", "messages": [1]},
                {"model": "p/demo", "messages": [{"role": "user", "content": ["x"]}]},
                {"model": "p/demo", "messages": USER, "options": {"temperature": "hot"}},
                {"model": "p/demo", "messages": USER, "options": []}, {"model": "p/demo", "messages": USER, "stream": "no"},
-               {"model": "p/demo", "messages": USER, "tools": [{"type": "function", "function": {"name": "f"}}]},
-               {"model": "p/demo", "messages": [{"role": "user", "content": "x", "images": ["iVBO"]}]},
-               {"model": "p/demo", "messages": USER, "format": "json"}],
+               {"model": "p/demo", "messages": USER, "tools": "f"}, {"model": "p/demo", "messages": USER, "format": "xml"},
+               {"model": "p/demo", "messages": [{"role": "user", "content": "x", "images": ["?"]}]},
+               {"model": "p/demo", "messages": [{"role": "user", "content": "x", "images": "iVBO"}]},
+               {"model": "p/demo", "messages": USER, "think": "much"}],
     "native": [{}, {"prompt": 5}, {"prompt": None}, {"prompt": ""}, {"prompt": "x", "max_tokens": None},
                {"prompt": "x", "max_tokens": 100.5}, {"prompt": "x", "max_tokens": 0}, {"prompt": "x", "max_tokens": 100001},
                {"prompt": "x", "temperature": 2.5}, {"prompt": "x", "provider": None}, {"prompt": "x", "metadata": None},
-               {"prompt": "x", "tools": {}}, {"prompt": "x", "tools": [{"name": "f"}]}],
+               {"prompt": "x", "tools": {}}, {"prompt": "x", "tools": ["f"]}],
 }
 
 
@@ -527,7 +533,7 @@ def test_metrics_are_prometheus_and_their_labels_are_bounded(router, standin):
     for name, family in families.items():
         assert name.startswith("llm_router_") and family.documentation, name
         for sample in family.samples:
-            assert set(sample.labels) <= {"provider", "outcome", "door", "error", "code", "loss", "what", "task", "le",
+            assert set(sample.labels) <= {"provider", "outcome", "door", "error", "code", "field", "what", "task", "le",
                                           "parameter", "class", "member"}, sample
     documented = set(re.findall(r'"(llm_router_[a-z_]+)"', open(os.path.join(TOP, "src/ledger/metrics.def")).read()))
     assert {n + ("_total" if f.type == "counter" else "") for n, f in families.items()} <= documented

@@ -18,6 +18,7 @@
 #include "exchange/exchange_int.h"
 
 #define CALL_ID_CHARS 24
+#define CALL_WORD_MAX 4096 /* no id or name of a tool has as many bytes */
 
 /* ---- ids and names ---- */
 
@@ -33,7 +34,7 @@ static bool is_used(struct exchange *x, strv id)
 
 static strv call_id(struct exchange *x, strv told, char room[CALL_ID_CHARS + 8])
 {
-    if (told.len > 0 && !is_used(x, told))
+    if (told.len > 0 && told.len <= CALL_WORD_MAX && !is_used(x, told))
         return told;
     x->altered = true;
     memcpy(room, "call_", 5);
@@ -53,7 +54,8 @@ static strv own_name(const struct exchange *x, strv sent)
 
 static bool deliver_args(struct exchange *x, strv text)
 {
-    struct llm_event ev = {.kind = LLM_EV_ARGS, .call = x->tool.index, .text = text};
+    struct llm_event ev = {
+        .kind = LLM_EV_ARGS, .choice = x->tool.choice, .call = x->tool.index, .text = text};
     return text.len == 0 || relay_deliver(x, &ev);
 }
 
@@ -61,6 +63,8 @@ static bool begin_call(struct exchange *x, const struct llm_event *ev)
 {
     char room[CALL_ID_CHARS + 8];
     struct llm_event call = *ev;
+    if (ev->name.len > CALL_WORD_MAX)
+        return false;
     call.id = call_id(x, ev->id, room);
     call.name = own_name(x, ev->name);
     x->n_calls++;
@@ -70,6 +74,7 @@ static bool begin_call(struct exchange *x, const struct llm_event *ev)
     x->tool.on = true;
     x->tool.ended = false;
     x->tool.sent = 0;
+    x->tool.choice = ev->choice;
     x->tool.index = ev->call;
     return relay_deliver(x, &call);
 }
@@ -107,7 +112,7 @@ static bool settle_call(struct exchange *x, bool cut)
     if (!c->ended)
         return true;
     c->ended = c->on = false;
-    struct llm_event end = {.kind = LLM_EV_CALL_END, .call = c->index};
+    struct llm_event end = {.kind = LLM_EV_CALL_END, .choice = c->choice, .call = c->index};
     enum json_mend_result how = json_mend_end(&c->mend, &c->mended);
     bool bad = how == JSON_MEND_FAILED || (cut && how != JSON_MEND_OK);
     if (how != JSON_MEND_OK) {
@@ -132,13 +137,14 @@ static bool end_call(struct exchange *x, const struct llm_event *ev)
 
 /* ---- the finish ---- */
 
-enum llm_finish answer_finish(const struct exchange *x, enum llm_finish told)
+enum llm_finish answer_finish(const struct exchange *x, int choice, enum llm_finish told)
 {
+    bool called = (x->called_in[choice / 64 % 2] >> (choice % 64) & 1) != 0;
     bool stop =
         told == LLM_FINISH_STOP || told == LLM_FINISH_STOP_SEQUENCE || told == LLM_FINISH_OTHER;
-    if (x->called && stop)
+    if (called && stop)
         return LLM_FINISH_CALLS;
-    if (!x->called && told == LLM_FINISH_CALLS)
+    if (!called && told == LLM_FINISH_CALLS)
         return LLM_FINISH_STOP;
     return told;
 }
@@ -146,7 +152,7 @@ enum llm_finish answer_finish(const struct exchange *x, enum llm_finish told)
 static bool finish(struct exchange *x, const struct llm_event *ev)
 {
     struct llm_event told = *ev;
-    told.finish = answer_finish(x, ev->finish);
+    told.finish = answer_finish(x, ev->choice, ev->finish);
     x->altered = x->altered || told.finish != ev->finish;
     return relay_deliver(x, &told);
 }
@@ -178,6 +184,7 @@ void answer_begin(struct exchange *x)
 {
     memset(x->call_ids, 0, sizeof x->call_ids);
     x->n_calls = 0;
+    memset(x->called_in, 0, sizeof x->called_in);
     x->called = x->altered = x->bad_call = false;
     x->tool = (struct tool_call){.on = false};
     buf_init(&x->tool.raw, x->p->limits.reply_bytes_max);

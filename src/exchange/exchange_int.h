@@ -35,10 +35,10 @@ enum step { STEP_AGAIN, STEP_WAIT };
 
 /* The tool call that is coming in. */
 struct tool_call {
-    bool on;     /* its beginning was seen as events */
-    bool ended;  /* its end was seen and not yet told: see answer.c */
-    int index;   /* enum llm_event.call */
-    size_t sent; /* bytes of `mended` that went on */
+    bool on;           /* its beginning was seen as events */
+    bool ended;        /* its end was seen and not yet told: see answer.c */
+    int choice, index; /* of the call: llm_event.choice, .call */
+    size_t sent;       /* bytes of `mended` that went on */
     struct json_mend mend;
     struct buf raw, mended;
 };
@@ -122,15 +122,17 @@ struct exchange {
     bool frame_only_usage; /* the present frame told nothing but usage */
     unsigned frame_events;
     struct kept_event *kept,
-        **kept_end;       /* of the present frame or body while it passes; in scratch */
+        **kept_end; /* of the present frame or body while it passes; in scratch */
+    size_t n_kept;
     strv up_id, up_model; /* of a passing answer, should it have to be written on here */
     int64_t up_created;
     struct tool_call tool;
     uint64_t call_ids[EX_CALL_IDS];
     int n_calls;
-    bool called;   /* it holds a call */
-    bool altered;  /* answer.c changed something */
-    bool bad_call; /* arguments that nobody understands */
+    bool called;           /* it holds a call */
+    uint64_t called_in[2]; /* a bit per choice that does */
+    bool altered;          /* answer.c changed something */
+    bool bad_call;         /* arguments that nobody understands */
     enum llm_finish finish;
     enum llm_format form; /* asked for; schema and text collected in order to check it */
     strv schema, unfenced;
@@ -174,7 +176,7 @@ void answer_begin(struct exchange *x);
 void answer_fini(struct exchange *x);
 /* An event on its way to relay_deliver(), mended. False: no memory, or too much. */
 bool answer_take(struct exchange *x, const struct llm_event *ev);
-enum llm_finish answer_finish(const struct exchange *x, enum llm_finish told);
+enum llm_finish answer_finish(const struct exchange *x, int choice, enum llm_finish told);
 
 /* check.c */
 #ifdef LLM_CHECK_STREAMS

@@ -191,11 +191,21 @@ struct kept_event {
     struct llm_event ev;
 };
 
+#define KEPT_EVENTS_MAX ((size_t)1 << 17) /* vectors of many texts; else a few */
+
+static void begin_keeping(struct exchange *x)
+{
+    x->kept = NULL;
+    x->kept_end = &x->kept;
+    x->n_kept = 0;
+}
+
 /* While bytes pass, events wait for the end of their frame: then it is known whether they are needed. Their
  * texts live in the scratch arena, too. */
 static bool keep(struct exchange *x, const struct llm_event *ev)
 {
-    struct kept_event *k = ARENA_NEW(&x->env->scratch, struct kept_event);
+    bool few = x->n_kept++ < KEPT_EVENTS_MAX;
+    struct kept_event *k = few ? ARENA_NEW(&x->env->scratch, struct kept_event) : NULL;
     if (k == NULL)
         return false;
     k->ev = *ev;
@@ -228,7 +238,7 @@ static void note_finish(struct exchange *x, const struct llm_event *ev)
     x->finish = ev->finish;
     if (x->r->stream && form_check(x) != FORM_FITS)
         exchange_verdict(x, OUTCOME_BAD_FORMAT);
-    if (x->pass && answer_finish(x, ev->finish) != ev->finish)
+    if (x->pass && answer_finish(x, ev->choice, ev->finish) != ev->finish)
         x->in.flaw = true;
 }
 
@@ -276,6 +286,7 @@ static bool on_event(void *arg, const struct llm_event *ev)
         break;
     case LLM_EV_CALL:
         x->called = true;
+        x->called_in[ev->choice / 64 % 2] |= (uint64_t)1 << (ev->choice % 64);
         content_event(x, ev);
         break;
     case LLM_EV_REASONING:
@@ -373,8 +384,7 @@ static bool on_frame(void *arg, const struct http_frame *frame)
         return true;
     x->frame_only_usage = true;
     x->frame_events = 0;
-    x->kept = NULL;
-    x->kept_end = &x->kept;
+    begin_keeping(x);
     bool ok = x->p->dialect->decode_frame(&x->in, frame->name, frame->data, &err);
     if (!ok || x->verdict >= 0)
         exchange_verdict(x, OUTCOME_MALFORMED);
@@ -449,8 +459,7 @@ static void pass_whole(struct exchange *x)
 static void on_whole(struct exchange *x)
 {
     struct err err = ERR_INIT;
-    x->kept = NULL;
-    x->kept_end = &x->kept;
+    begin_keeping(x);
     bool ok = x->p->dialect->decode_reply(&x->in, buf_view(&x->answer), &err);
     if (x->verdict >= 0) {
         /* noted already */

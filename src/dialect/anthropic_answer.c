@@ -18,9 +18,10 @@
  */
 #include "dialect/anthropic.h"
 
-#define TOKENS_MAX ((int64_t)1 << 53) /* beyond this it is no count, and sums could overflow */
-#define OPEN_MAX   1024 /* blocks at a time; llama-server leaves all of an answer open */
-#define LOOSE      (-2) /* index of a block for text that stands in none */
+#define TOKENS_MAX     ((int64_t)1 << 53) /* beyond this it is no count, and sums could overflow */
+#define OPEN_MAX       1024 /* blocks at a time; llama-server leaves all of an answer open */
+#define HELD_BYTES_MAX ((size_t)4 << 20)
+#define LOOSE          (-2) /* index of a block for text that stands in none */
 
 enum block_kind { BLOCK_TEXT, BLOCK_THINKING, BLOCK_CALL, BLOCK_OTHER };
 
@@ -47,6 +48,7 @@ struct taken {
     struct block *call;   /* the open one */
     struct block *last;   /* the last event was of this one */
     size_t n;
+    size_t held;  /* bytes that had to be kept, in all */
     int64_t next; /* index that should come */
 };
 
@@ -274,6 +276,13 @@ static void tell_piece(struct dialect_in *st, struct taken *own, struct block *b
     own->last = b;
 }
 
+/* An upstream that never ends a call must not fill the memory with what comes behind it. */
+static bool may_hold(struct taken *own, size_t bytes, struct err *err)
+{
+    own->held += bytes;
+    return own->held <= HELD_BYTES_MAX || malformed(err, "its blocks are mixed up beyond measure");
+}
+
 /* Now, or when the open call has ended. */
 static bool take_piece(struct dialect_in *st, struct taken *own, struct block *b,
                        enum llm_event_kind kind, strv text, bool redacted, struct err *err)
@@ -282,6 +291,8 @@ static bool take_piece(struct dialect_in *st, struct taken *own, struct block *b
         tell_piece(st, own, b, kind, text, redacted);
         return true;
     }
+    if (!may_hold(own, text.len + sizeof(struct piece), err))
+        return false;
     struct piece *p = ARENA_NEW(st->arena, struct piece);
     if (p == NULL)
         return err_oom(err);
@@ -343,15 +354,18 @@ static void stop_block(struct dialect_in *st, struct taken *own, struct block *b
     settle(st, own);
 }
 
-static bool start_call(struct dialect_in *st, const struct json *doc, yyjson_val *block,
-                       struct block *b, struct err *err)
+static bool start_call(struct dialect_in *st, struct taken *own, const struct json *doc,
+                       yyjson_val *block, struct block *b, struct err *err)
 {
     strv id = json_get_str(block, "id"), name = json_get_str(block, "name");
     if (name.len == 0)
         return malformed(err, "a call without the name of a tool");
+    strv input = input_of(st, doc, block);
+    if (!may_hold(own, id.len + name.len + input.len, err))
+        return false;
     b->id = arena_strv(st->arena, id.ptr != NULL ? id : STRV(""));
     b->name = arena_strv(st->arena, name);
-    b->input = arena_strv(st->arena, input_of(st, doc, block));
+    b->input = arena_strv(st->arena, input);
     if (b->input.len > 0)
         st->flaw = true;
     return !st->arena->failed || err_oom(err);
@@ -372,7 +386,7 @@ static bool take_block_start(struct dialect_in *st, const struct json *doc, stru
     if (old != NULL)
         stop_block(st, own, old);
     struct block *b = open_block(st, own, index, kind_of(type), err);
-    if (b == NULL || (b->kind == BLOCK_CALL && !start_call(st, doc, block, b, err)))
+    if (b == NULL || (b->kind == BLOCK_CALL && !start_call(st, own, doc, block, b, err)))
         return false;
     settle(st, own);
     if (b->kind == BLOCK_TEXT)

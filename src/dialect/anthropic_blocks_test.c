@@ -571,6 +571,32 @@ static void tokens_are_counted(void **state)
     }
 }
 
+static void what_waits_for_a_call_without_end_is_bounded(void **state)
+{
+    (void)state;
+    struct ear ear;
+    struct buf delta;
+    bool ok;
+    ear_init(&ear);
+    ok = feed(&ear, "{`type`:`message_start`,`message`:{`id`:`m`,`model`:`m`}}\n"
+                    "{`type`:`content_block_start`,`index`:0,`content_block`:{`type`:`tool_use`,"
+                    "`id`:`t`,`name`:`f`,`input`:{}}}\n"
+                    "{`type`:`content_block_start`,`index`:1,`content_block`:{`type`:`text`,"
+                    "`text`:``}}");
+    assert_true(ok);
+    buf_init(&delta, MIB);
+    buf_put_cstr(&delta, "{\"type\":\"content_block_delta\",\"index\":1,\"delta\":{\"type\":"
+                         "\"text_delta\",\"text\":\"");
+    for (int i = 0; i < 70000; i++)
+        buf_put_char(&delta, 'x');
+    buf_put_cstr(&delta, "\"}}");
+    for (int i = 0; ok && i < 100; i++)
+        ok = ear_frame(&ear, A, STRV("content_block_delta"), buf_view(&delta));
+    assert_false(ok);
+    buf_fini(&delta);
+    ear_fini(&ear);
+}
+
 static void blocks_survive_every_refusal_of_memory(void **state)
 {
     (void)state;
@@ -604,6 +630,7 @@ int main(void)
         cmocka_unit_test(trap_24_the_prompt_is_the_sum_of_what_was_told_last),
         cmocka_unit_test(trap_24_cached_tokens_are_taken_off_once_for_callers),
         cmocka_unit_test(tokens_are_counted),
+        cmocka_unit_test(what_waits_for_a_call_without_end_is_bounded),
         cmocka_unit_test(blocks_survive_every_refusal_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -157,10 +157,7 @@ static bool read_link(struct reading *rd, yyjson_val *source, const char *type,
     struct llm_part *p = add(rd, to, LLM_PART_LINK);
     if (p == NULL)
         return false;
-    p->text = url;
-    p->type = strv_of(type);
-    rd->r->needs |= LLM_NEED_LINKS;
-    return true;
+    return dialect_read_link(rd, url, type, at->field, p);
 }
 
 /* The type is what the bytes are, whatever the caller calls them: upstreams check (translation.md 3). */

@@ -282,14 +282,14 @@ static void trap_11_a_call_and_its_result_go_on_as_they_are_written(void **state
              "{`n`: 12345678901234567890,`a`:1.0}")) "," USER("{`type`:`tool_result`,`tool_use_id`:"
                                                               "`t1`,`content`:`42`},"
                                                               "{`type`:`image`,`source`:{`type`:`"
-                                                              "url`,`url`:`u`}}")),
+                                                              "url`,`url`:`https://u`}}")),
          {.model = STRV("m"), .fresh = true},
          MADE(USER(TEXT("go")) "," ASSISTANT(TEXT("look") "," USE(
              "t1", "f",
              "{`n`: 12345678901234567890,`a`:1.0}")) "," USER(RESULT("t1",
                                                                      "42") ",{`type`:`image`,`"
                                                                            "source`:{`type`:`url`,`"
-                                                                           "url`:`u`}}"))
+                                                                           "url`:`https://u`}}"))
              NONE_OF("f"),
          ""},
         {AS_IF_OPENAI,

@@ -95,6 +95,10 @@ static void a_wrong_request_names_its_field(void **state)
          "invalid [thinking] thinking: Input should be an object with a type"},
         {"{\"model\":\"m\",\"max_tokens\":1,\"metadata\":{\"user_id\":3}," USER_HI "}",
          "invalid [metadata.user_id] metadata.user_id: Input should be a valid string"},
+        {"{\"model\":\"m\",\"max_tokens\":1,\"messages\":[{\"role\":\"user\",\"content\":[{"
+         "\"type\":\"image\",\"source\":{\"type\":\"url\",\"url\":\"file:///etc/passwd\"}}]}]}",
+         "invalid [messages.0.content.0] messages.0.content.0: must be a data URI or an address "
+         "that begins with https://"},
         {"{\"model\":\"m\",\"model\":\"n\",\"max_tokens\":1," USER_HI "}",
          "invalid [] the member \"model\" occurs twice"},
     };

@@ -190,6 +190,9 @@ static bool remember(struct hearing *h, strv *into, strv text)
 {
     if (into->len > 0 || text.len == 0)
         return true;
+    h->heard->held += text.len;
+    if (h->heard->held > HELD_BYTES_MAX)
+        return openai_malformed(h, "ids and names of its calls are beyond measure");
     *into = arena_strv(h->in->arena, text);
     return into->ptr != NULL ? true : err_oom(h->err);
 }

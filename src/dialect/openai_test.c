@@ -633,6 +633,23 @@ static void calls_without_end_are_bounded(void **state)
         ok = feed(&in, buf_view(&big), &err);
     assert_string_equal(
         err.text, "the provider's answer is malformed: its calls are mixed up beyond measure");
+
+    /* and ids that are no ids */
+    in = new_in();
+    err = ERR_INIT;
+    ok = true;
+    for (int i = 0; ok && i < 100; i++) {
+        buf_clear(&big);
+        buf_printf(&big,
+                   "{\"id\":\"c1\",\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[{"
+                   "\"index\":%d,\"id\":\"",
+                   i);
+        buf_put_cstr(&big, text);
+        buf_put_cstr(&big, "\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]}}]}");
+        ok = feed(&in, buf_view(&big), &err);
+    }
+    assert_string_equal(err.text, "the provider's answer is malformed: ids and names of its calls "
+                                  "are beyond measure");
     buf_fini(&big);
 }
 

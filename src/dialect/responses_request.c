@@ -104,9 +104,7 @@ static bool read_file(struct reading *rd, yyjson_val *part, struct place at, str
         return invalid(rd, at.text, "must have file_data");
     if (data.ptr != NULL)
         return dialect_read_document(rd, data, name.ptr != NULL ? name : STRV(""), at.text, out);
-    rd->r->needs |= LLM_NEED_LINKS;
-    *out = (struct llm_part){.kind = LLM_PART_LINK, .type = STRV("document"), .text = url};
-    return true;
+    return dialect_read_link(rd, url, "document", at.text, out);
 }
 
 static bool read_part(struct reading *rd, yyjson_val *part, struct place at, struct llm_part *out)

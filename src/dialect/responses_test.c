@@ -260,6 +260,10 @@ static void what_is_not_valid_is_named(void **state)
          BAD("input[0].content[0]", "must have an image_url")},
         {ITEMS("{\"role\":\"user\",\"content\":[{\"type\":\"input_file\"}]}"),
          BAD("input[0].content[0]", "must have file_data")},
+        /* the server that takes links would read it from its own disk */
+        {ITEMS("{\"role\":\"user\",\"content\":[{\"type\":\"input_file\",\"file_url\":"
+               "\"file:///etc/passwd\"}]}"),
+         BAD("input[0].content[0]", "must be a data URI or an address that begins with https://")},
         {ITEMS("{\"type\":\"function_call\",\"call_id\":7,\"name\":\"f\"}"),
          BAD("input[0].call_id", "must be a string")},
         {ITEMS("{\"type\":\"function_call\",\"call_id\":\"c\"}"),

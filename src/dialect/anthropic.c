@@ -394,7 +394,11 @@ static void encode_error(int code, strv message, strv field, strv request_id, st
         PUT(out, ": ");
     }
     json_put_esc(out, message);
-    PUT(out, "\"},\"request_id\":");
+    PUT(out, "\"");
+    if (code == LLM_ERR_UNSUPPORTED && strv_eq_cstr(field, ANTHROPIC_THREAD)) /* see its reader */
+        PUT(out, ",\"details\":{\"error_code\":\"thread_unsupported_request\",\"unsupported\":["
+                 "\"thread\"]}");
+    PUT(out, "},\"request_id\":");
     if (request_id.len > 0)
         json_put_str(out, request_id);
     else

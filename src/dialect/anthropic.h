@@ -13,6 +13,9 @@
 #include "dialect/dialect.h"
 #include "dialect/reading.h"
 
+/* The member by which a request leaves or finds its past at the vendor; not taken, see the reader. */
+#define ANTHROPIC_THREAD "thread"
+
 #define PUT(out, literal) buf_put((out), (literal), sizeof(literal) - 1)
 
 bool anthropic_decode_request(strv body, enum llm_op op, struct arena *arena,

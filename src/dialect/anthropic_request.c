@@ -355,6 +355,11 @@ bool anthropic_decode_request(strv body, enum llm_op op, struct arena *arena,
     if (model != NULL && !yyjson_is_str(model))
         return invalid(&rd, "model", "Input should be a valid string");
     out->model = model != NULL ? json_str(model) : STRV("");
+    /* Conversations that the vendor keeps: the next turn may go to another provider, and would find a request
+     * without its past there. Anthropic's clients know this refusal and send all messages from then on. */
+    if (!dialect_is_nothing(json_get(root, ANTHROPIC_THREAD)))
+        return unsupported(&rd, ANTHROPIC_THREAD,
+                           "conversations are not kept here, all messages must be sent");
     return read_params(&rd, root) && anthropic_read_messages(&rd, root) &&
            dialect_decode_bool(root, "stream", &out->stream, err) &&
            read_thinking(&rd, json_get(root, "thinking")) && read_output_config(&rd, root) &&

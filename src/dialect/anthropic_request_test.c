@@ -286,8 +286,15 @@ static void what_only_the_vendor_can_do_is_a_need(void **state)
          "files)"},
         {MORE("`mcp_servers`:[{`url`:`x`}]"), "user:hi need(Anthropic's own tools or files)"},
         {MORE("`container`:`c`"), "user:hi need(Anthropic's own tools or files)"},
+        {MORE("`thread`:null"), "user:hi"},
     };
     check_said(rows, COUNT(rows), true);
+    static const struct said_row kept_there[] = {
+        {MORE("`thread`:{`type`:`create`}"),
+         "unsupported [thread] thread: conversations are not kept here, all messages must be "
+         "sent"},
+    };
+    check_said(kept_there, COUNT(kept_there), false);
 }
 
 static void tools_are_read(void **state)

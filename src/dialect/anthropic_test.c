@@ -151,6 +151,13 @@ static void errors_have_anthropics_form(void **state)
          {NULL, 0},
          "{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":"
          "\"tools: not served\"},\"request_id\":null}"},
+        {LLM_ERR_UNSUPPORTED,
+         STRV("not kept"),
+         STRV("thread"),
+         {NULL, 0},
+         "{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":"
+         "\"thread: not kept\",\"details\":{\"error_code\":\"thread_unsupported_request\","
+         "\"unsupported\":[\"thread\"]}},\"request_id\":null}"},
         {LLM_ERR_MODEL_NOT_FOUND,
          STRV("model: x"),
          {NULL, 0},

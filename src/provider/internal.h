@@ -15,6 +15,9 @@ void models_put(struct provider_cell *cell, struct provider_models *m);
 int64_t model_read_time_us(strv text);
 /* A name without the tag that is meant when there is none. */
 strv model_without_latest(strv name);
+/* What the list `m`, which may be NULL, says of a model, however the configuration spells it; NULL = nothing. */
+const struct provider_model *model_find(const struct provider *p, const struct provider_models *m,
+                                        strv name);
 
 /* ---- capable.c ---- */
 

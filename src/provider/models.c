@@ -354,8 +354,8 @@ static bool same_model(const struct provider *p, strv a, strv b)
                    model_without_latest(b)); /* Docker's names have tags too */
 }
 
-static const struct provider_model *find_model(const struct provider *p,
-                                               const struct provider_models *m, strv name)
+const struct provider_model *model_find(const struct provider *p, const struct provider_models *m,
+                                        strv name)
 {
     for (size_t i = 0; m != NULL && i < m->n; i++)
         if (same_model(p, name, strv_of(m->items[i].name)))
@@ -379,7 +379,7 @@ void provider_each_model(const struct provider *p, const struct provider_models 
     const char *const *fixed = p->static_models;
     if (fixed != NULL && fixed[0] != NULL) {
         for (; *fixed != NULL; fixed++)
-            fn(arg, *fixed, find_model(p, list, strv_of(*fixed)));
+            fn(arg, *fixed, model_find(p, list, strv_of(*fixed)));
         return;
     }
     for (size_t i = 0; list != NULL && i < list->n; i++)
@@ -432,7 +432,7 @@ static bool facts_of_one(const struct provider *p, strv model, struct arena *are
                          struct provider_facts *out)
 {
     struct provider_models *m = provider_models_get(p->cell);
-    const struct provider_model *known = find_model(p, m, model);
+    const struct provider_model *known = model_find(p, m, model);
     bool listed = p->static_models != NULL && p->static_models[0] != NULL;
     const char *name = listed ? find_static(p, model) : known != NULL ? known->name : NULL;
     bool has = model.len > 0 && (name != NULL || (!listed && is_own_name(p, model)));

@@ -221,14 +221,6 @@ static int64_t default_tokens(const struct provider *p, int64_t context)
     return 0;
 }
 
-static const struct provider_model *find(const struct provider_models *m, strv name)
-{
-    for (size_t i = 0; m != NULL && i < m->n; i++)
-        if (strv_eq_cstr(name, m->items[i].name)) /* the plan has the provider's own spelling */
-            return &m->items[i];
-    return NULL;
-}
-
 static void apply_kind(const struct provider *p, struct dialect_target *out)
 {
     out->short_names = p->kind != PROVIDER_OLLAMA;
@@ -258,7 +250,7 @@ void provider_target(const struct provider *p, strv model, const struct llm_requ
                      struct dialect_target *out)
 {
     struct provider_models *m = provider_models_get(p->cell);
-    const struct provider_model *known = find(m, model);
+    const struct provider_model *known = model_find(p, m, model);
     *out = (struct dialect_target){.model = model, .stream = r->stream};
     if (known != NULL && p->kind == PROVIDER_ANTHROPIC)
         out->max_tokens_cap = known->output_max;

@@ -205,6 +205,9 @@ static void a_model_that_does_not_think(void **state)
     assert_false(target(w, "a").no_thinking);
     assert_true(target(w, "b").no_thinking);
     assert_false(target(w, "c").no_thinking); /* nobody knows */
+    /* A configuration may name it as people do, without the tag that the list has. */
+    list(w, "{\"models\":[{\"name\":\"d:latest\",\"capabilities\":[\"completion\"]}]}");
+    assert_true(target(w, "d").no_thinking);
 }
 
 /* It computes on for a caller who left unless it has a limit. */

@@ -17,7 +17,7 @@ import ollama
 import openai
 
 PYTHON = ["py-openai", "py-anthropic", "py-ollama"]
-NODE = ["js-openai", "js-anthropic", "js-anthropic-0", "js-ollama"]
+NODE = ["js-openai", "js-openai-6", "js-anthropic", "js-anthropic-0", "js-ollama"]
 DOOR = {name: name.split("-")[1] for name in PYTHON + NODE}
 
 

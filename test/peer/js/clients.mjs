@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// clients - the official npm clients behind one call; see clients.py, whose jobs and results these are.
+// clients - the official npm clients behind one call; see clients.py, whose jobs and results these are. A job
+// with a feature goes to features.mjs.
 //
 //   node clients.mjs < jobs.json > results.json
 //
@@ -8,6 +9,7 @@
 import { createRequire } from 'node:module';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import path from 'node:path';
+import { runFeature } from './features.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const modules = process.env.NODE_MODULES || path.join(here, '../../../build/node/node_modules');
@@ -19,8 +21,8 @@ const newResult = () => ({
   text: '', reasoning: '', finish: null, usage: null, model: null, id: null, pieces: 0, error: null,
 });
 
-async function runOpenai(job, r) {
-  const OpenAI = pick(await load('openai'));
+const runOpenai = (name) => async (job, r) => {
+  const OpenAI = pick(await load(name));
   const client = new OpenAI({ baseURL: job.url + '/v1', apiKey: job.key ?? 'none', maxRetries: 0, timeout: 30000 });
   if (job.list) {
     r.models = (await client.models.list()).data.map((m) => m.id);
@@ -53,7 +55,7 @@ async function runOpenai(job, r) {
     }
     if (job.leave && r.pieces >= job.leave) return;
   }
-}
+};
 
 const runAnthropic = (name) => async (job, r) => {
   const Anthropic = pick(await load(name));
@@ -141,7 +143,8 @@ async function runOllama(job, r) {
 }
 
 const run = {
-  'js-openai': runOpenai,
+  'js-openai': runOpenai('openai'),
+  'js-openai-6': runOpenai('openai-6'),
   'js-anthropic': runAnthropic('@anthropic-ai/sdk'),
   'js-anthropic-0': runAnthropic('anthropic-sdk-0'),
   'js-ollama': runOllama,
@@ -156,6 +159,10 @@ let next = 0;
 async function work() {
   while (next < jobs.length) {
     const at = next++;
+    if (jobs[at].feature) {
+      results[at] = await runFeature(load, jobs[at]);
+      continue;
+    }
     const r = newResult();
     try {
       await run[jobs[at].client](jobs[at], r);

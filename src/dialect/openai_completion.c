@@ -53,7 +53,7 @@ static bool take_texts(struct reading *rd, yyjson_val *v, const char *field)
 {
     struct llm_request *r = rd->r;
     size_t n = yyjson_is_str(v) ? 1 : yyjson_arr_size(v), i, max;
-    struct llm_part *parts = ARENA_ARRAY(rd->arena, struct llm_part, n);
+    struct llm_part *parts = ARENA_ARRAY(rd->arena, struct llm_part, n + 1); /* and a suffix */
     yyjson_val *one;
     r->inputs = ARENA_ARRAY(rd->arena, strv, n);
     if (parts == NULL || r->inputs == NULL)
@@ -130,6 +130,9 @@ static bool decode_extras(struct reading *rd, yyjson_val *root)
         return false;
     /* logprobs:0 asks for those of the chosen tokens */
     bool wants_logprobs = logprobs > 0 || yyjson_is_int(json_get(root, "logprobs"));
+    struct llm_message *m = &r->messages[0];
+    if (yyjson_get_len(suffix) > 0 && m->parts != NULL) /* a privacy scan reads it, too */
+        m->parts[m->n_parts++] = (struct llm_part){.kind = LLM_PART_TEXT, .text = json_str(suffix)};
     if (yyjson_get_len(suffix) > 0 || echo || best_of > 1 || wants_logprobs)
         r->needs |= LLM_NEED_COMPLETION;
     if (r->n_inputs > 1)

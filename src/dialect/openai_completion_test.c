@@ -35,7 +35,7 @@ static void what_only_this_interface_has_is_a_need(void **state)
         const char *rest;
     } rows[] = {
         {ASK("[\"a\",\"b\"]", ""), LLM_NEED_CHOICES, " | user:a/b"},
-        {ASK("\"a\"", ",\"suffix\":\"z\""), LLM_NEED_COMPLETION, " | user:a"},
+        {ASK("\"a\"", ",\"suffix\":\"z\""), LLM_NEED_COMPLETION, " | user:a/z"},
         {ASK("\"a\"", ",\"echo\":true"), LLM_NEED_COMPLETION, " | user:a"},
         {ASK("\"a\"", ",\"best_of\":2"), LLM_NEED_COMPLETION, " | user:a"},
         {ASK("\"a\"", ",\"logprobs\":0"), LLM_NEED_COMPLETION, " | user:a"},

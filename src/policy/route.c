@@ -290,6 +290,12 @@ static const char *lack_words(uint32_t lacks)
 static const char *inability(struct run *run, const struct policy_provider *p,
                              const struct policy_model *known)
 {
+    /* Whoever fetches it, the address goes to somebody who is no provider, and it may say as much as a text. */
+    if (run->plan->is_private && (run->r->needs & LLM_NEED_LINKS) != 0) {
+        run->unsupported++;
+        run->cannot |= LLM_NEED_LINKS;
+        return "private, and a link would be fetched from elsewhere";
+    }
     uint32_t lacks = run->r->needs & (~p->can | known->lacks);
     if (lacks != 0) {
         run->unsupported++;

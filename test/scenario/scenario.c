@@ -42,7 +42,7 @@
  * are not looked at then (a refused allocation may well change the answer), but nothing may crash, leak, or
  * stay behind, and every exchange still writes exactly one row.
  *
- * With --judge the scripts are random ones (stories.py). What makes no sense in them is passed over, and so are
+ * With --judge the scripts are random ones (stories.py, answers.py). What makes no sense in them is passed over, and so are
  * expectations; instead what must hold of any story at all is looked at, see judge().
  */
 #include <assert.h>

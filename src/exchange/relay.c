@@ -257,21 +257,9 @@ static bool is_behind_end(const struct exchange *x, const struct llm_event *ev)
     return content && x->finished && !wants_several(x);
 }
 
-static bool on_event(void *arg, const struct llm_event *ev)
+/* What the exchange itself learns from an event. False: the text is too long to be checked. */
+static bool note_event(struct exchange *x, const struct llm_event *ev)
 {
-    struct exchange *x = arg;
-    bool fits = true;
-    if (x->verdict >= 0)
-        return false;
-    x->frame_events++;
-    if (ev->kind != LLM_EV_USAGE)
-        x->frame_only_usage = false;
-    if (ev->choice != 0 && ev->kind != LLM_EV_VECTOR && !wants_several(x))
-        return true; /* nobody asked for a second answer */
-    if (is_behind_end(x, ev)) {
-        exchange_verdict(x, OUTCOME_MALFORMED);
-        return false;
-    }
     switch (ev->kind) {
     case LLM_EV_START:
         note_start(x, ev);
@@ -281,9 +269,8 @@ static bool on_event(void *arg, const struct llm_event *ev)
     case LLM_EV_CALL_END:
         break;
     case LLM_EV_TEXT:
-        fits = collect_form(x, ev);
         content_event(x, ev);
-        break;
+        return collect_form(x, ev);
     case LLM_EV_CALL:
         x->called = true;
         x->called_in[ev->choice / 64 % 2] |= (uint64_t)1 << (ev->choice % 64);
@@ -309,6 +296,24 @@ static bool on_event(void *arg, const struct llm_event *ev)
         exchange_verdict(x, outcome_of_event(ev));
         break;
     }
+    return true;
+}
+
+static bool on_event(void *arg, const struct llm_event *ev)
+{
+    struct exchange *x = arg;
+    if (x->verdict >= 0)
+        return false;
+    x->frame_events++;
+    if (ev->kind != LLM_EV_USAGE)
+        x->frame_only_usage = false;
+    if (ev->choice != 0 && ev->kind != LLM_EV_VECTOR && !wants_several(x))
+        return true; /* nobody asked for a second answer */
+    if (is_behind_end(x, ev)) {
+        exchange_verdict(x, OUTCOME_MALFORMED);
+        return false;
+    }
+    bool fits = note_event(x, ev);
     if (x->verdict >= 0)
         return false;
     if (!fits || !(x->pass ? keep(x, ev) : answer_take(x, ev))) {

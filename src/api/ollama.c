@@ -155,7 +155,7 @@ void api_show(struct api *api, struct http_request *req, const struct api_route 
 {
     struct api_found found;
     struct err err = ERR_INIT;
-    struct json doc;
+    struct json doc = {.root = NULL};
     strv name = STRV_NONE;
     if (!ollama_read(req, &doc, &name, &err)) {
         api_refuse(api, req, route->door, &err);

@@ -10,6 +10,8 @@
  */
 #include "llm/llm.h"
 
+#include <assert.h>
+
 #define PARTS_MAX 4096 /* no answer has as many; an upstream that begins calls without end has */
 
 void llm_reply_init(struct llm_reply *r, size_t text_bytes_max)
@@ -61,6 +63,7 @@ static struct llm_reply_part *begin_part(struct llm_reply *r, enum llm_part_kind
         r->parts = parts;
         r->room = room;
     }
+    assert(r->parts != NULL);
     struct llm_reply_part *p = &r->parts[r->n_parts++];
     *p = (struct llm_reply_part){.kind = kind, .from = buf_len(&r->bytes)};
     r->open = true;

@@ -440,6 +440,7 @@ static enum step plan(struct exchange *x)
             return STEP_AGAIN;
         }
         x->target = t;
+        x->ask = x->r; /* what was wrong with one model's answer is nothing to another */
         x->tries = 0;
         x->spent = 0;
         x->model = arena_strv(x->arena, x->plan->targets[t].model);

@@ -564,12 +564,46 @@ static bool check_type(struct walk *w, const struct pair *p, yyjson_val *rule)
     return fail(w, p->place, "must be of one of the types in \"type\"", STRV_NONE);
 }
 
-/* A long double holds every 64-bit integer and every double exactly, where we run (x86-64, arm64). */
-static long double number(yyjson_val *v)
+static bool is_negative(yyjson_val *whole)
 {
-    return yyjson_is_uint(v)   ? (long double)yyjson_get_uint(v)
-           : yyjson_is_sint(v) ? (long double)yyjson_get_sint(v)
-                               : (long double)yyjson_get_real(v);
+    return yyjson_is_sint(whole) && yyjson_get_sint(whole) < 0;
+}
+
+static int order_whole(yyjson_val *a, yyjson_val *b)
+{
+    uint64_t x = yyjson_get_uint(a),
+             y = yyjson_get_uint(b); /* two's complement keeps the order below 0 */
+    if (is_negative(a) != is_negative(b))
+        return is_negative(a) ? -1 : 1;
+    return x < y ? -1 : x > y;
+}
+
+/* Between a whole number and any other, by the whole part first: no rounding. */
+static int order_mixed(yyjson_val *whole, double real)
+{
+    if (real >= 0x1p64 || (is_negative(whole) && real >= 0))
+        return -1;
+    if (real < -0x1p63 || (!is_negative(whole) && real < 0))
+        return 1;
+    if (real >= 0) {
+        uint64_t v = yyjson_get_uint(whole), part = (uint64_t)real;
+        return v != part ? (v < part ? -1 : 1) : real > (double)part ? -1 : 0;
+    }
+    int64_t v = yyjson_get_sint(whole), part = (int64_t)real;
+    return v != part ? (v < part ? -1 : 1) : real < (double)part ? 1 : 0;
+}
+
+/* Below 0, 0, above 0: exactly, also beyond 2^53. */
+static int order(yyjson_val *a, yyjson_val *b)
+{
+    if (yyjson_is_int(a) && yyjson_is_int(b))
+        return order_whole(a, b);
+    if (yyjson_is_int(a))
+        return order_mixed(a, yyjson_get_real(b));
+    if (yyjson_is_int(b))
+        return -order_mixed(b, yyjson_get_real(a));
+    double x = yyjson_get_real(a), y = yyjson_get_real(b);
+    return x < y ? -1 : x > y;
 }
 
 /* 1 is 1.0, and the order of members does not count. */
@@ -580,7 +614,7 @@ static bool equal(struct walk *w, yyjson_val *a, yyjson_val *b)
     if (!spend(w, 1))
         return false;
     if (yyjson_is_num(a) && yyjson_is_num(b))
-        return number(a) == number(b);
+        return order(a, b) == 0;
     if (!yyjson_is_ctn(a) || !yyjson_is_ctn(b))
         return yyjson_get_type(a) == yyjson_get_type(b) && yyjson_equals(a, b);
     if (yyjson_get_type(a) != yyjson_get_type(b) ||
@@ -889,9 +923,8 @@ static bool check_minimum(struct walk *w, const struct pair *p, yyjson_val *rule
     if (!yyjson_is_num(p->value) || !yyjson_is_num(rule))
         return true;
     bool strict = yyjson_is_true(find(w, p->schema, STRV("exclusiveMinimum")));
-    long double v = number(p->value), limit = number(rule);
-    return v > limit || (v == limit && !strict) ||
-           fail(w, p->place, "is below \"minimum\"", STRV_NONE);
+    int way = order(p->value, rule);
+    return way > 0 || (way == 0 && !strict) || fail(w, p->place, "is below \"minimum\"", STRV_NONE);
 }
 
 static bool check_maximum(struct walk *w, const struct pair *p, yyjson_val *rule)
@@ -899,20 +932,19 @@ static bool check_maximum(struct walk *w, const struct pair *p, yyjson_val *rule
     if (!yyjson_is_num(p->value) || !yyjson_is_num(rule))
         return true;
     bool strict = yyjson_is_true(find(w, p->schema, STRV("exclusiveMaximum")));
-    long double v = number(p->value), limit = number(rule);
-    return v < limit || (v == limit && !strict) ||
-           fail(w, p->place, "is above \"maximum\"", STRV_NONE);
+    int way = order(p->value, rule);
+    return way < 0 || (way == 0 && !strict) || fail(w, p->place, "is above \"maximum\"", STRV_NONE);
 }
 
 static bool check_above(struct walk *w, const struct pair *p, yyjson_val *rule)
 {
-    return !yyjson_is_num(p->value) || !yyjson_is_num(rule) || number(p->value) > number(rule) ||
+    return !yyjson_is_num(p->value) || !yyjson_is_num(rule) || order(p->value, rule) > 0 ||
            fail(w, p->place, "is not above \"exclusiveMinimum\"", STRV_NONE);
 }
 
 static bool check_below(struct walk *w, const struct pair *p, yyjson_val *rule)
 {
-    return !yyjson_is_num(p->value) || !yyjson_is_num(rule) || number(p->value) < number(rule) ||
+    return !yyjson_is_num(p->value) || !yyjson_is_num(rule) || order(p->value, rule) < 0 ||
            fail(w, p->place, "is not below \"exclusiveMaximum\"", STRV_NONE);
 }
 
@@ -925,18 +957,18 @@ static bool is_multiple(yyjson_val *value, yyjson_val *rule)
             v = 0 - v;
         return v % yyjson_get_uint(rule) == 0;
     }
-    long double times = number(value) / number(rule);
+    double times = yyjson_get_num(value) / yyjson_get_num(rule);
     times = times < 0 ? -times : times;
-    if (!(times < 0x1p53L))
+    if (!(times < 0x1p53))
         return true;
-    long double off = times - (long double)(int64_t)(times + 0.5L);
-    long double slack = times > 1 ? times * 1e-12L : 1e-12L;
+    double off = times - (double)(int64_t)(times + 0.5);
+    double slack = times > 1 ? times * 1e-12 : 1e-12;
     return off <= slack && off >= -slack;
 }
 
 static bool check_multiple(struct walk *w, const struct pair *p, yyjson_val *rule)
 {
-    return !yyjson_is_num(p->value) || !yyjson_is_num(rule) || !(number(rule) > 0) ||
+    return !yyjson_is_num(p->value) || !yyjson_is_num(rule) || !(yyjson_get_num(rule) > 0) ||
            is_multiple(p->value, rule) ||
            fail(w, p->place, "is no multiple of \"multipleOf\"", STRV_NONE);
 }

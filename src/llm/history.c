@@ -19,6 +19,8 @@
 
 #define SEARCHED_MAX                                                                               \
     1024 /* calls of one group that results are looked for in; beyond it only order counts */
+#define SEARCHES_MAX                                                                               \
+    ((size_t)4 << 20) /* looks at a call, of one group: results without end find none */
 #define NAME_MAX_LEN 64
 #define NAME_KEPT    55
 
@@ -131,6 +133,7 @@ struct group {
     strv *was;                /* ids as they came */
     bool *answered;
     size_t unanswered; /* first call that may be */
+    size_t searches;
 };
 
 static size_t count_parts(const struct llm_request *r, size_t from, size_t to,
@@ -187,6 +190,9 @@ static size_t find_call(struct group *g, const struct llm_part *result)
         g->unanswered++;
     if (g->n_calls > SEARCHED_MAX)
         return g->unanswered;
+    if (g->searches > SEARCHES_MAX)
+        return g->n_calls;
+    g->searches += g->n_calls - g->unanswered;
     for (size_t i = g->unanswered; i < g->n_calls; i++) {
         if (g->answered[i])
             continue;

@@ -115,10 +115,10 @@ static bool settle_call(struct exchange *x, bool cut)
     struct llm_event end = {.kind = LLM_EV_CALL_END, .choice = c->choice, .call = c->index};
     enum json_mend_result how = json_mend_end(&c->mend, &c->mended);
     bool bad = how == JSON_MEND_FAILED || (cut && how != JSON_MEND_OK);
-    if (how != JSON_MEND_OK) {
-        x->altered = true;
+    x->altered = x->altered || how != JSON_MEND_OK;
+    if (how != JSON_MEND_OK &&
+        strv_trim(buf_view(&c->raw)).len > 0) /* no text at all stands for {} */
         x->losses |= 1u << DIALECT_LOSS_ARGUMENTS;
-    }
     x->bad_call = x->bad_call || (bad && !cut);
     bool ok = !c->mended.failed && !c->raw.failed;
     if (bad)

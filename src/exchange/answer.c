@@ -26,9 +26,9 @@ static bool is_used(struct exchange *x, strv id)
 {
     uint64_t hash = strv_hash(id, 0) | 1;
     for (size_t i = 0; i < EX_CALL_IDS; i++)
-        if (x->call_ids[i] == hash)
+        if (x->tool->ids[i] == hash)
             return true;
-    x->call_ids[x->n_calls % EX_CALL_IDS] = hash;
+    x->tool->ids[x->n_calls % EX_CALL_IDS] = hash;
     return false;
 }
 
@@ -52,10 +52,18 @@ static strv own_name(const struct exchange *x, strv sent)
 
 /* ---- calls ---- */
 
+/* No call yet, in this attempt. */
+static void begin_calls(struct exchange *x)
+{
+    *x->tool = (struct tool_call){.on = false};
+    buf_init(&x->tool->raw, x->p->limits.reply_bytes_max);
+    buf_init(&x->tool->mended, 2 * x->p->limits.reply_bytes_max + 64);
+}
+
 static bool deliver_args(struct exchange *x, strv text)
 {
     struct llm_event ev = {
-        .kind = LLM_EV_ARGS, .choice = x->tool.choice, .call = x->tool.index, .text = text};
+        .kind = LLM_EV_ARGS, .choice = x->tool->choice, .call = x->tool->index, .text = text};
     return text.len == 0 || relay_deliver(x, &ev);
 }
 
@@ -63,26 +71,33 @@ static bool begin_call(struct exchange *x, const struct llm_event *ev)
 {
     char room[CALL_ID_CHARS + 8];
     struct llm_event call = *ev;
+    if (x->tool == NULL) {
+        x->tool = ARENA_NEW(x->arena, struct tool_call);
+        if (x->tool == NULL)
+            return false;
+        begin_calls(x);
+    }
+    struct tool_call *c = x->tool;
     if (ev->name.len > CALL_WORD_MAX)
         return false;
     call.id = call_id(x, ev->id, room);
     call.name = own_name(x, ev->name);
     x->n_calls++;
-    buf_clear(&x->tool.raw);
-    buf_clear(&x->tool.mended);
-    json_mend_init(&x->tool.mend);
-    x->tool.on = true;
-    x->tool.ended = false;
-    x->tool.sent = 0;
-    x->tool.choice = ev->choice;
-    x->tool.index = ev->call;
+    buf_clear(&c->raw);
+    buf_clear(&c->mended);
+    json_mend_init(&c->mend);
+    c->on = true;
+    c->ended = false;
+    c->sent = 0;
+    c->choice = ev->choice;
+    c->index = ev->call;
     return relay_deliver(x, &call);
 }
 
 static bool more_args(struct exchange *x, const struct llm_event *ev)
 {
-    struct tool_call *c = &x->tool;
-    if (!c->on) /* the first half of it passed by as bytes */
+    struct tool_call *c = x->tool;
+    if (c == NULL || !c->on) /* the first half of it passed by as bytes */
         return relay_deliver(x, ev);
     if (!buf_put_strv(&c->raw, ev->text) || !json_mend_feed(&c->mend, ev->text, &c->mended))
         return false;
@@ -95,7 +110,7 @@ static bool more_args(struct exchange *x, const struct llm_event *ev)
 
 static bool deliver_raw(struct exchange *x)
 {
-    struct tool_call *c = &x->tool;
+    struct tool_call *c = x->tool;
     if (c->sent > 0)
         return deliver_args(x, strv_from(buf_view(&c->raw), c->sent));
     buf_clear(&c->mended);
@@ -108,8 +123,8 @@ static bool deliver_raw(struct exchange *x)
 /* The end of a call, told when it is known what comes behind it. */
 static bool settle_call(struct exchange *x, bool cut)
 {
-    struct tool_call *c = &x->tool;
-    if (!c->ended)
+    struct tool_call *c = x->tool;
+    if (c == NULL || !c->ended)
         return true;
     c->ended = c->on = false;
     struct llm_event end = {.kind = LLM_EV_CALL_END, .choice = c->choice, .call = c->index};
@@ -129,9 +144,9 @@ static bool settle_call(struct exchange *x, bool cut)
 
 static bool end_call(struct exchange *x, const struct llm_event *ev)
 {
-    if (!x->tool.on)
+    if (x->tool == NULL || !x->tool->on)
         return relay_deliver(x, ev);
-    x->tool.ended = true;
+    x->tool->ended = true;
     return true;
 }
 
@@ -182,17 +197,17 @@ bool answer_take(struct exchange *x, const struct llm_event *ev)
 
 void answer_begin(struct exchange *x)
 {
-    memset(x->call_ids, 0, sizeof x->call_ids);
     x->n_calls = 0;
     memset(x->called_in, 0, sizeof x->called_in);
     x->called = x->altered = x->bad_call = false;
-    x->tool = (struct tool_call){.on = false};
-    buf_init(&x->tool.raw, x->p->limits.reply_bytes_max);
-    buf_init(&x->tool.mended, 2 * x->p->limits.reply_bytes_max + 64);
+    if (x->tool != NULL)
+        begin_calls(x);
 }
 
 void answer_fini(struct exchange *x)
 {
-    buf_fini(&x->tool.raw);
-    buf_fini(&x->tool.mended);
+    if (x->tool == NULL)
+        return;
+    buf_fini(&x->tool->raw);
+    buf_fini(&x->tool->mended);
 }

@@ -33,7 +33,7 @@ enum step { STEP_AGAIN, STEP_WAIT };
 
 #define EX_CALL_IDS 32 /* remembered, so that no id is used twice in an answer */
 
-/* The tool call that is coming in. */
+/* The tool call that is coming in. Most answers have none: it is made with the first. */
 struct tool_call {
     bool on;           /* its beginning was seen as events */
     bool ended;        /* its end was seen and not yet told: see answer.c */
@@ -41,6 +41,7 @@ struct tool_call {
     size_t sent;       /* bytes of `mended` that went on */
     struct json_mend mend;
     struct buf raw, mended;
+    uint64_t ids[EX_CALL_IDS]; /* hashes of those used in this answer */
 };
 
 enum form { FORM_FITS, FORM_FENCED, FORM_BAD };
@@ -126,8 +127,7 @@ struct exchange {
     size_t n_kept;
     strv up_id, up_model; /* of a passing answer, should it have to be written on here */
     int64_t up_created;
-    struct tool_call tool;
-    uint64_t call_ids[EX_CALL_IDS];
+    struct tool_call *tool; /* NULL = none yet */
     int n_calls;
     bool called;           /* it holds a call */
     uint64_t called_in[2]; /* a bit per choice that does */

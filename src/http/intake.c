@@ -12,7 +12,7 @@
 /* A refused body up to this size is read over, which is cheaper than a new connection. */
 #define DISCARD_MAX ((uint64_t)64 * 1024)
 /* First block of a request's arena: the head of an ordinary request and the handler's own struct. */
-#define ARENA_BLOCK ((size_t)4032)
+#define ARENA_BLOCK ((size_t)5056)
 /* A decoded document takes a small multiple of its body (yyjson: 12 to 16 bytes per byte at worst). */
 #define ARENA_PER_BODY 16
 #define ARENA_BASE     ((size_t)1024 * 1024)

@@ -119,20 +119,9 @@ bool json_raw_next(strv *rest, strv *element)
     return true;
 }
 
-yyjson_val *json_get(yyjson_val *obj, const char *key)
-{
-    yyjson_val *v = yyjson_obj_get(obj, key);
-    return yyjson_is_null(v) ? NULL : v;
-}
-
 strv json_str(yyjson_val *v)
 {
     return yyjson_is_str(v) ? (strv){yyjson_get_str(v), yyjson_get_len(v)} : STRV_NONE;
-}
-
-strv json_get_str(yyjson_val *obj, const char *key)
-{
-    return json_str(yyjson_obj_get(obj, key));
 }
 
 bool json_is_int(yyjson_val *v, int64_t *out)

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <yyjson.h>
 
 #include "base/arena.h"
@@ -55,9 +56,17 @@ bool json_raw_value(const struct json *doc, yyjson_val *key, strv *out);
 bool json_raw_next(strv *rest, strv *element);
 
 /* Members. Absent and null are both "not there". NULL obj is an empty object. */
-yyjson_val *json_get(yyjson_val *obj, const char *key);
+/* Inline, so that the length of a key that is a literal is known when it is compiled. */
+static inline yyjson_val *json_get(yyjson_val *obj, const char *key)
+{
+    yyjson_val *v = yyjson_obj_getn(obj, key, strlen(key));
+    return yyjson_is_null(v) ? NULL : v;
+}
 strv json_str(yyjson_val *v); /* STRV_NONE if not a string */
-strv json_get_str(yyjson_val *obj, const char *key);
+static inline strv json_get_str(yyjson_val *obj, const char *key)
+{
+    return json_str(yyjson_obj_getn(obj, key, strlen(key)));
+}
 bool json_is_int(yyjson_val *v,
                  int64_t *out); /* an integer, or a real with no fraction, in int64 range */
 bool json_is_num(yyjson_val *v, double *out);

@@ -19,11 +19,6 @@ static bool same_nocase(const char *a, const char *b, size_t n)
     return true;
 }
 
-bool strv_eq_cstr(strv a, const char *b)
-{
-    return strv_eq(a, strv_of(b));
-}
-
 bool strv_eq_nocase(strv a, strv b)
 {
     return a.len == b.len && same_nocase(a.ptr, b.ptr, a.len);

@@ -49,7 +49,10 @@ static inline int strv_hex(char c) /* value of a hexadecimal digit, or -1 */
                                   : -1;
 }
 
-bool strv_eq_cstr(strv a, const char *b);
+static inline bool strv_eq_cstr(strv a, const char *b)
+{
+    return strv_eq(a, strv_of(b));
+}
 bool strv_eq_nocase(strv a, strv b); /* ASCII letters only */
 bool strv_starts(strv v, strv prefix);
 bool strv_ends(strv v, strv suffix);

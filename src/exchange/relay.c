@@ -422,7 +422,8 @@ static bool is_acceptable(struct exchange *x)
     enum form form = form_check(x);
     if (form == FORM_BAD)
         exchange_verdict(x, OUTCOME_BAD_FORMAT);
-    else if (x->bad_call && x->snapshot->repair && x->ask == x->r)
+    else if (x->bad_call && x->snapshot->repair && x->ask == x->r &&
+             x->calls < x->snapshot->attempts_max)
         exchange_verdict(x, OUTCOME_BAD_CALL);
     else if (form == FORM_FENCED && !llm_reply_set_text(&x->reply, x->unfenced))
         exchange_verdict(x, OUTCOME_NO_MEMORY);

@@ -59,13 +59,13 @@ bool json_raw_next(strv *rest, strv *element);
 /* Inline, so that the length of a key that is a literal is known when it is compiled. */
 static inline yyjson_val *json_get(yyjson_val *obj, const char *key)
 {
-    yyjson_val *v = yyjson_obj_getn(obj, key, strlen(key));
+    yyjson_val *v = obj != NULL ? yyjson_obj_getn(obj, key, strlen(key)) : NULL;
     return yyjson_is_null(v) ? NULL : v;
 }
 strv json_str(yyjson_val *v); /* STRV_NONE if not a string */
 static inline strv json_get_str(yyjson_val *obj, const char *key)
 {
-    return json_str(yyjson_obj_getn(obj, key, strlen(key)));
+    return obj != NULL ? json_str(yyjson_obj_getn(obj, key, strlen(key))) : STRV_NONE;
 }
 bool json_is_int(yyjson_val *v,
                  int64_t *out); /* an integer, or a real with no fraction, in int64 range */

@@ -46,13 +46,13 @@ struct growth {
 static struct llm_part *add_part(struct reading *rd, struct growth *g, enum grows kind)
 {
     struct llm_request *r = rd->r;
-    struct llm_message *m = r->n_messages > 0 ? &r->messages[r->n_messages - 1] : NULL;
-    if (g->kind != kind || m == NULL) {
-        m = &r->messages[r->n_messages++];
-        *m = (struct llm_message){.role = kind == GROW_RESULTS ? LLM_USER : LLM_ASSISTANT};
+    if (g->kind != kind || r->n_messages == 0) {
+        r->messages[r->n_messages++] =
+            (struct llm_message){.role = kind == GROW_RESULTS ? LLM_USER : LLM_ASSISTANT};
         g->kind = kind;
         g->room = 0;
     }
+    struct llm_message *m = &r->messages[r->n_messages - 1];
     if (m->n_parts == g->room) {
         size_t room = g->room > 0 ? 2 * g->room : 4;
         struct llm_part *parts =

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * text - what is written, whatever it is written like.
+ *
+ *   normal.h   a piece of text in the views that detectors read, with the way back to its own bytes
+ *   data.h     the data file: read-only tables and weights, mapped
+ *
+ * Pure, but for the mapping of the one file.
+ */
+#ifndef TEXT_TEXT_H
+#define TEXT_TEXT_H
+
+#include "text/data.h"
+#include "text/normal.h"
+
+#endif

@@ -775,7 +775,7 @@ bool policy_run(const struct policy_facts *facts, const struct llm_request *r, s
                       .plan = out,
                       .only = -1,
                       .tokens_low = -1};
-    bool said_private = r->private_hint;
+    bool said_private = r->private_hint || (facts->verdict != NULL && facts->verdict->is_private);
     *out = (struct policy_plan){.task = STRV_NONE};
     if (r->task.len > 0) {
         if (strv_eq(r->task, STRV("privacy_sensitive")))

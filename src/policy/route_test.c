@@ -177,7 +177,11 @@ static bool run(enum variant v, const struct wish *w, struct arena *arena, struc
                 struct err *err)
 {
     struct policy_conf conf = conf_of(v);
-    struct policy_facts facts = {&conf, providers, N, has_model, any_model, NULL};
+    struct policy_facts facts = {.conf = &conf,
+                                 .providers = providers,
+                                 .n_providers = N,
+                                 .has_model = has_model,
+                                 .any_model = any_model};
     struct llm_request r = request_of(w);
     return policy_run(&facts, &r, arena, plan, err);
 }
@@ -628,7 +632,11 @@ static void more_targets_than_a_plan_holds(void **state)
     }
     conf.roles = &list;
     conf.n_roles = 1;
-    struct policy_facts facts = {&conf, providers, N, has_model, any_model, NULL};
+    struct policy_facts facts = {.conf = &conf,
+                                 .providers = providers,
+                                 .n_providers = N,
+                                 .has_model = has_model,
+                                 .any_model = any_model};
     struct llm_request r = {.model = STRV("many")};
     arena_init(&arena, 4096, 1 << 20);
     assert_true(policy_run(&facts, &r, &arena, &plan, &err));
@@ -751,7 +759,12 @@ static bool kin_run(const struct policy_model *known, struct llm_request *r, str
                                .n_roles = 1};
     struct policy_model copy[KINS];
     memcpy(copy, known, sizeof copy);
-    struct policy_facts facts = {&conf, kin, KINS, kin_has, kin_any, copy};
+    struct policy_facts facts = {.conf = &conf,
+                                 .providers = kin,
+                                 .n_providers = KINS,
+                                 .has_model = kin_has,
+                                 .any_model = kin_any,
+                                 .arg = copy};
     return policy_run(&facts, r, arena, plan, err);
 }
 

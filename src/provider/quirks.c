@@ -112,22 +112,13 @@ static int version_of(strv model)
 
 /* ---- the table ---- */
 
-/* "mistralai/Mistral-7B" is one of "*stral*". A name too long for a copy is none of ours. */
-static bool glob_nocase(const char *pattern, strv name)
+/* `lower` is the model's name in lower case: "mistralai/Mistral-7B" is one of "*stral*". */
+static bool applies(const struct quirk *q, const struct provider *p, strv model, strv lower,
+                    const char *owner)
 {
-    char lower[128];
-    if (name.len > sizeof lower)
+    if (q->kind != p->kind || (q->owner != NULL && strcmp(q->owner, owner) != 0))
         return false;
-    for (size_t i = 0; i < name.len; i++)
-        lower[i] = (char)tolower((unsigned char)name.ptr[i]);
-    return strv_glob(strv_of(pattern), (strv){lower, name.len});
-}
-
-static bool applies(const struct quirk *q, const struct provider *p, strv model, const char *owner)
-{
-    if (q->kind != p->kind || !glob_nocase(q->model, model))
-        return false;
-    if (q->owner != NULL && strcmp(q->owner, owner) != 0)
+    if (!strv_glob(strv_of(q->model), lower))
         return false;
     int version = q->from > 0 || q->below > 0 ? version_of(model) : 0;
     return version >= q->from && (q->below == 0 || version < q->below);
@@ -155,9 +146,14 @@ static void apply_flags(unsigned flags, struct dialect_target *out)
 static void apply_quirks(const struct provider *p, strv model, const char *owner,
                          struct dialect_target *out)
 {
+    char lower[128];
+    if (model.len > sizeof lower) /* a name too long for a copy is none of ours */
+        return;
+    for (size_t i = 0; i < model.len; i++)
+        lower[i] = (char)tolower((unsigned char)model.ptr[i]);
     for (size_t i = 0; i < sizeof quirks / sizeof *quirks; i++) {
         const struct quirk *q = &quirks[i];
-        if (!applies(q, p, model, owner))
+        if (!applies(q, p, model, (strv){lower, model.len}, owner))
             continue;
         apply_flags(q->flags, out);
         if (out->max_tokens_cap == 0)

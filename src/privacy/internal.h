@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * internal - what the parts of the detector share.
+ *
+ *   detect.c     the detector, its scratch, the order of the steps, the verdict
+ *   rules.*      one Vectorscan database of labels, marks, shapes and house words; what follows from each match
+ *   validate.*   pure functions: is this number one of those?
+ *   words.*      words against tables, roster, token model
+ *   house.*      house rules; last, because they ask whether a person is near
+ *
+ * A *piece* is what is read at once: a text or a part of it, or several strings of a JSON text as lines
+ * "name: value". All parts add findings to the piece with places in its view; detect.c leads them back to
+ * the document's bytes.
+ */
+#ifndef PRIVACY_INTERNAL_H
+#define PRIVACY_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "privacy/privacy.h"
+
+/* words.h declares, and detect.c calls:
+ *
+ *   struct words *words_new(struct text_data *data, const char *roster, struct err *err);  NULL: not ready
+ *   void words_free(struct words *w);
+ *   size_t words_roster_size(const struct words *w);
+ *   bool words_stale(const struct words *w);
+ *   struct words_scratch *words_scratch_new(void), words_scratch_free()
+ *   bool words_scan(const struct words *w, struct words_scratch *s, struct privacy_piece *t);  false: no memory
+ */
+struct words;
+struct words_scratch;
+struct rules; /* rules.h */
+
+struct privacy {
+    atomic_uint refs;
+    struct text_data *data; /* NULL: not ready */
+    struct words *words;    /* tables, roster, token model; NULL: not ready */
+    struct rules *rules;    /* NULL: not ready */
+    uint8_t (*fixed)[32];   /* digests of fixed texts, sorted */
+    size_t n_fixed;
+    uint32_t house_off;
+    size_t bytes_max;
+    uint64_t budget_us;
+};
+
+/* Rules have numbers in the order of these tables; the operator's own patterns follow. */
+enum privacy_rule {
+#define RULE(id, name, kind, doc) RULE_##id,
+#include "privacy/findings.def" /* rules, structure marks, house */
+#include "privacy/words.def"    /* words, roster, model */
+#undef RULE
+    PRIVACY_RULES
+};
+
+/* What a value is said to be: by a word before it, the head of its column, or its member's name in JSON. */
+enum privacy_label {
+    LABEL_NONE,
+    LABEL_NAME, /* name, resident, provider, patient, from, to ...; whose value it is decides the token pass */
+    LABEL_MRN,
+    LABEL_SSN,
+    LABEL_DOB,  /* a date of birth */
+    LABEL_DATE, /* another date of a person's life or care: admitted, seen, died */
+    LABEL_PHONE,
+    LABEL_FAX,
+    LABEL_EMAIL,
+    LABEL_ADDRESS,
+    LABEL_ZIP,
+    LABEL_AGE,
+    LABEL_PLAN, /* member, subscriber, policy */
+    LABEL_ACCOUNT,
+    LABEL_ROUTING,
+    LABEL_LICENSE,
+    LABEL_NPI,
+    LABEL_DEA,
+    LABEL_VEHICLE,
+    LABEL_DEVICE,
+    LABEL_BIOMETRIC,
+    LABEL_STAFF, /* badge, employee, DoD, login, study number */
+    LABEL_IP,
+    LABEL_URL,
+    LABELS
+};
+
+/* [start, end) of the view is the value of something with that label. */
+struct privacy_value {
+    uint32_t start, end;
+    uint8_t label; /* enum privacy_label */
+};
+
+/* A place that other parts want to know of, whatever it means by itself: a role code, a word for a person,
+ * a health word, a clinical shorthand ... */
+struct privacy_hit {
+    uint32_t start, end; /* in the view */
+    uint16_t what;       /* enum rules_expr, rules.h */
+};
+
+enum { PIECE_FINDINGS = 256, PIECE_VALUES = 256, PIECE_HITS = 1024 };
+
+struct privacy_piece {
+    const struct privacy *p;
+    struct privacy_scratch *scratch;
+    const struct text_view *view;
+    bool fixed;  /* a registered text: identifiers that are numbers or addresses, nothing else */
+    bool json;   /* strings of a JSON text, one a line: "member: value" */
+    bool failed; /* no memory: the verdict will say so */
+    bool full;   /* there was more than room */
+
+    struct privacy_finding found[PIECE_FINDINGS]; /* places in the view; not in order */
+    size_t n_found;
+    uint32_t counts[PRIVACY_KINDS]; /* of those that found no room too */
+    uint32_t score;
+
+    struct privacy_value values[PIECE_VALUES]; /* in order of place */
+    size_t n_values;
+    struct privacy_hit hits[PIECE_HITS]; /* in order of their ends */
+    size_t n_hits;
+};
+
+/* Adds a finding; the same kind at the same place twice is one finding, with the greater weight. */
+void piece_find(struct privacy_piece *t, enum privacy_kind kind, unsigned rule, unsigned weight,
+                bool replaceable, size_t start, size_t end);
+/* The first finding of the kind that touches [start, end), or NULL. */
+const struct privacy_finding *piece_finding_near(const struct privacy_piece *t,
+                                                 enum privacy_kind kind, size_t start, size_t end);
+/* The label of the value that holds the place, LABEL_NONE if there is none. */
+enum privacy_label piece_label_at(const struct privacy_piece *t, size_t place);
+
+struct privacy_scratch {
+    struct text_scratch *text;
+    struct words_scratch *words; /* words.c makes it when it is first needed */
+    void *hs;                    /* hs_scratch_t, for the database of hs_for */
+    const struct privacy *hs_for;
+    struct privacy_piece piece;
+};
+
+#endif

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/base.h"
+#include "store/database.h"
 
 struct store;
 /* Makes directory (0700) and file (0600) if missing. create false: a missing file is an empty store. */

@@ -254,15 +254,6 @@ static bool put_end(struct dialect_out *st, struct buf *out)
     return true;
 }
 
-static void remember_finish(struct dialect_out *st, const struct llm_event *ev)
-{
-    strv sequence = utf8_cut(ev->stop_sequence, sizeof st->stop_sequence - 1);
-    st->finish = ev->finish;
-    if (sequence.len > 0)
-        memcpy(st->stop_sequence, sequence.ptr, sequence.len);
-    st->stop_sequence[sequence.len] = '\0';
-}
-
 static bool put_event(struct dialect_out *st, const struct llm_event *ev, struct buf *out)
 {
     switch (ev->kind) {
@@ -285,7 +276,7 @@ static bool put_event(struct dialect_out *st, const struct llm_event *ev, struct
         close_block(st, out);
         break;
     case LLM_EV_FINISH:
-        remember_finish(st, ev);
+        dialect_remember_finish(st, ev);
         break;
     case LLM_EV_USAGE:
         llm_usage_merge(&st->usage, &ev->usage);

@@ -202,6 +202,21 @@ bool dialect_put_arguments(struct buf *out, strv text)
     return !out->failed;
 }
 
+static void keep_text(char *to, size_t size, strv text)
+{
+    text = utf8_cut(text, size - 1);
+    if (text.len > 0)
+        memcpy(to, text.ptr, text.len);
+    to[text.len] = '\0';
+}
+
+void dialect_remember_finish(struct dialect_out *st, const struct llm_event *ev)
+{
+    st->finish = ev->finish;
+    keep_text(st->raw_finish, sizeof st->raw_finish, ev->raw_finish);
+    keep_text(st->stop_sequence, sizeof st->stop_sequence, ev->stop_sequence);
+}
+
 /* Of ten: at or one below that of the first digit. */
 static int magnitude(double v)
 {

@@ -294,6 +294,8 @@ bool dialect_decode_bool(yyjson_val *obj, const char *key, bool *out, struct err
  * on one line; {} for none; {"value":...} around another value; {"_raw":"..."} around what is no JSON, or an object with a
  * member twice, of which two readers could take different ones. */
 bool dialect_put_arguments(struct buf *out, strv text);
+/* A FINISH event, kept until the stream's last words are written. */
+void dialect_remember_finish(struct dialect_out *st, const struct llm_event *ev);
 /* Numbers in brackets, with so many digits that they read back as the same floats. False also when one of
  * them is no number. */
 bool dialect_put_vector(struct buf *out, const float *vector, size_t n);

@@ -217,15 +217,6 @@ static bool put_end(struct dialect_out *st, struct buf *out)
     return true;
 }
 
-static void remember_finish(struct dialect_out *st, const struct llm_event *ev)
-{
-    strv raw = utf8_cut(ev->raw_finish, sizeof st->raw_finish - 1);
-    st->finish = ev->finish;
-    if (raw.len > 0)
-        memcpy(st->raw_finish, raw.ptr, raw.len);
-    st->raw_finish[raw.len] = '\0';
-}
-
 static bool encode_event(struct dialect_out *st, const struct llm_event *ev, struct buf *out)
 {
     begin(st);
@@ -250,7 +241,7 @@ static bool encode_event(struct dialect_out *st, const struct llm_event *ev, str
         return ev->choice != 0 || put_call(st, out);
     case LLM_EV_FINISH:
         if (ev->choice == 0)
-            remember_finish(st, ev);
+            dialect_remember_finish(st, ev);
         break;
     case LLM_EV_USAGE:
         llm_usage_merge(&st->usage, &ev->usage);

@@ -3,7 +3,7 @@
  * policy - who may ask, and who may answer. Pure: request and facts in, plan out; no I/O.
  *
  *   auth    an API key's digest -> the key's id
- *   route   a request -> an ordered list of targets, each with its reason, or an error
+ *   route   a request -> an ordered list of targets, each with its reason, or an error (order.def: the rules)
  *
  * A normal case: `model` is a role or an alias, the role's list is walked, what policy forbids is left out,
  * the plan is what remains in order. A bad case: the caller names a provider that policy forbids; that is an
@@ -66,6 +66,8 @@ struct policy_conf {    /* part of a snapshot */
     struct policy_list *roles, *routes, *aliases;
     size_t n_roles, n_routes, n_aliases;
     const char *default_role; /* "general" */
+    bool complexity_set;      /* by the operator; else the classifier says what is hard */
+    float complexity_min;     /* a request is hard from here on; above 1: none is */
 };
 
 struct policy_provider {
@@ -100,6 +102,30 @@ struct policy_facts {
     const struct policy_key *key;             /* the caller's; NULL = none was needed */
 };
 
+/* The rules, the highest first; what each looks at and does is a row of order.def. */
+enum policy_by {
+#define POLICY_ORDER(id, name, rank, function, looks_at, does) POLICY_BY_##id,
+#include "policy/order.def"
+#undef POLICY_ORDER
+    POLICY_ORDERS
+};
+enum policy_rank {
+    POLICY_RANK_SAFETY,
+    POLICY_RANK_KEY,
+    POLICY_RANK_PROVIDER,
+    POLICY_RANK_MODEL,
+    POLICY_RANK_CLASS,
+    POLICY_RANK_DEFAULT,
+    POLICY_RANK_ORDER
+};
+struct policy_order {
+    const char *name; /* stable: "task.route" */
+    enum policy_rank rank;
+    const char *looks_at, *does;
+};
+extern const struct policy_order policy_orders[POLICY_ORDERS];
+const char *policy_rank_name(enum policy_rank rank);
+
 #define POLICY_TARGETS_MAX 16
 
 struct policy_target {
@@ -117,7 +143,9 @@ struct policy_plan {
     size_t n;
     struct policy_skip skips[POLICY_TARGETS_MAX];
     size_t n_skips;
-    strv task;          /* class used, or STRV_NONE */
+    enum policy_by steps[POLICY_ORDERS]; /* the rules that had a say, in order */
+    size_t n_steps;
+    strv task;          /* class named or found, sure or not; STRV_NONE = not classified */
     const char *reason; /* how the list was found: "hint task=explanation", "alias claude-*" */
     bool is_private;    /* only local targets are in the plan */
     bool explicit_choice;
@@ -136,6 +164,7 @@ void policy_name_parse(const struct policy_provider *providers, size_t n, strv t
  * INVALID_REQUEST, except for sensitivity, where anything unknown means private (hints fail closed). */
 bool policy_hints(struct llm_request *r, strv mode, strv sensitivity, strv task, struct err *err);
 bool policy_mode_parse(strv text, enum llm_mode *out);
-extern const char *const policy_tasks[]; /* the six classes, NULL-terminated */
+extern const char *const policy_tasks[];        /* the six classes, NULL-terminated */
+const char *policy_task_role(const char *task); /* who serves a class that has no route: "code" */
 
 #endif

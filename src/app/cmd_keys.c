@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cmd_keys - the API keys of callers: add, list, revoke.
+ * cmd_keys - the API keys of callers: add, edit, list, revoke.
  *
  *   llmr_ + 43 characters of [0-9A-Za-z]     256 bits from the system; the store keeps their SHA-256
  *
@@ -70,6 +70,19 @@ static void put_time(struct buf *out, int64_t us)
     json_put_str(out, strv_of(text));
 }
 
+/* A rule that is not understood is shown as it stands: another version's. */
+static void put_rules_json(struct buf *out, const struct store_key *key)
+{
+    struct policy_rules rules;
+    struct err err = ERR_INIT;
+    if (policy_rules_read(strv_of(key->rules), &rules, &err)) {
+        policy_rules_json(&rules, out);
+    } else {
+        buf_put_cstr(out, ",\"rules\":");
+        json_put_str(out, strv_of(key->rules));
+    }
+}
+
 static void put_key_json(struct buf *out, const struct store_key *key)
 {
     buf_put_cstr(out, "{\"id\":");
@@ -80,6 +93,49 @@ static void put_key_json(struct buf *out, const struct store_key *key)
     put_time(out, key->created_us);
     buf_put_cstr(out, ",\"revoked\":");
     put_time(out, key->revoked_us);
+    put_rules_json(out, key);
+}
+
+/* ---- rules ---- */
+
+static const char *const *rule_flags(const struct cli *cli)
+{
+    return &cli->flags[FLAG_RULE_MODE];
+}
+
+static bool any_rule(const struct cli *cli)
+{
+    for (unsigned i = 0; i < POLICY_RULES; i++)
+        if (rule_flags(cli)[i] != NULL)
+            return true;
+    return false;
+}
+
+/* What the flags say, over what stands there. */
+static bool take_rules(const struct cli *cli, struct policy_rules *rules, int64_t now_us,
+                       struct err *err)
+{
+    for (unsigned i = 0; i < POLICY_RULES; i++) {
+        const char *text = rule_flags(cli)[i];
+        if (text != NULL &&
+            !policy_rule_set(rules, (enum policy_rule)i, strv_of(text), now_us, err))
+            return false;
+    }
+    return true;
+}
+
+static bool keep_rules(const struct policy_rules *rules, struct store_key *key, struct err *err)
+{
+    struct buf text;
+    buf_init(&text, sizeof key->rules - 1);
+    policy_rules_write(rules, &text);
+    bool ok = !text.failed;
+    if (ok) {
+        memcpy(key->rules, buf_view(&text).ptr, buf_len(&text));
+        key->rules[buf_len(&text)] = '\0';
+    }
+    buf_fini(&text);
+    return ok || err_oom(err);
 }
 
 /* ---- add ---- */
@@ -100,6 +156,7 @@ static int key_add(struct cli *cli, struct store *store)
 {
     struct err err = ERR_INIT;
     struct store_key key = {0};
+    struct policy_rules rules = {.mode = LLM_MODE_UNSET};
     struct buf out;
     char text[sizeof KEY_PREFIX + SECRET_CHARS];
     memcpy(text, KEY_PREFIX, sizeof KEY_PREFIX);
@@ -111,7 +168,8 @@ static int key_add(struct cli *cli, struct store *store)
         return EXIT_FAILED;
     }
     policy_key_digest(strv_of(text), key.digest);
-    if (!wall_us(&key.created_us, &err) || !store_key_add(store, &key, &err)) {
+    if (!wall_us(&key.created_us, &err) || !take_rules(cli, &rules, key.created_us, &err) ||
+        !keep_rules(&rules, &key, &err) || !store_key_add(store, &key, &err)) {
         mem_wipe(text, sizeof text);
         term_error("%s", err.text);
         return EXIT_FAILED;
@@ -132,6 +190,55 @@ static int key_add(struct cli *cli, struct store *store)
     return EXIT_FAILED;
 }
 
+/* ---- edit ---- */
+
+struct search {
+    const char *id;
+    struct store_key key;
+    bool found;
+};
+
+static bool look_for(void *arg, const struct store_key *key)
+{
+    struct search *s = arg;
+    s->found = strcmp(key->id, s->id) == 0;
+    if (s->found)
+        s->key = *key;
+    return !s->found;
+}
+
+static bool edit(struct cli *cli, struct store *store, struct search *s, struct err *err)
+{
+    struct policy_rules rules;
+    int64_t now_us;
+    if (!wall_us(&now_us, err) || !store_key_each(store, look_for, s, err))
+        return false;
+    if (!s->found)
+        return err_set(err, 0, "there is no key %.31s", s->id);
+    return policy_rules_read(strv_of(s->key.rules), &rules, err) &&
+           take_rules(cli, &rules, now_us, err) && keep_rules(&rules, &s->key, err) &&
+           store_key_edit(store, s->key.id, s->key.rules, err);
+}
+
+static int key_edit(struct cli *cli, struct store *store)
+{
+    struct err err = ERR_INIT;
+    struct search s = {.id = cli->words[1]};
+    struct buf out;
+    if (!edit(cli, store, &s, &err)) {
+        term_error("%s", err.text);
+        return EXIT_FAILED;
+    }
+    buf_init(&out, 8192);
+    if (cli->flags[FLAG_JSON] != NULL) {
+        put_key_json(&out, &s.key);
+        buf_put_cstr(&out, "}\n");
+    } else {
+        buf_printf(&out, "changed %s\n%s", s.key.id, s.key.rules);
+    }
+    return term_write(&out) ? EXIT_OK : EXIT_FAILED;
+}
+
 /* ---- list ---- */
 
 struct listing {
@@ -149,6 +256,20 @@ static void cell_time(struct term_table *t, int64_t us)
     term_table_cell(t, TERM_PLAIN, "%s", text);
 }
 
+/* "mode=local rpm=60" */
+static void cell_rules(struct term_table *t, const char *rules)
+{
+    char text[STORE_RULES_MAX];
+    size_t n = strlen(rules);
+    memcpy(text, rules, n + 1);
+    while (n > 0 && text[n - 1] == '\n')
+        text[--n] = '\0';
+    for (char *c = text; *c != '\0'; c++)
+        if (*c == '\n')
+            *c = ' ';
+    term_table_cell(t, TERM_PLAIN, "%s", text);
+}
+
 static bool list_key(void *arg, const struct store_key *key)
 {
     struct listing *l = arg;
@@ -162,6 +283,7 @@ static bool list_key(void *arg, const struct store_key *key)
         term_table_cell(&l->table, TERM_PLAIN, "%s", key->name);
         cell_time(&l->table, key->created_us);
         cell_time(&l->table, key->revoked_us);
+        cell_rules(&l->table, key->rules);
     }
     l->n++;
     return true;
@@ -169,7 +291,7 @@ static bool list_key(void *arg, const struct store_key *key)
 
 static int key_list(struct cli *cli, struct store *store)
 {
-    static const char *const heads[] = {"ID", "NAME", "CREATED", "REVOKED"};
+    static const char *const heads[] = {"ID", "NAME", "CREATED", "REVOKED", "RULES"};
     struct err err = ERR_INIT;
     struct listing l = {.json = cli->flags[FLAG_JSON] != NULL};
     buf_init(&l.out, LIST_MAX);
@@ -223,12 +345,32 @@ static const struct {
     const char *name;
     size_t words; /* with its own */
     bool create;  /* makes the store if there is none */
+    bool rules;   /* takes the flags of rules */
     int (*run)(struct cli *cli, struct store *store);
 } verbs[] = {
-    {"add", 2, true, key_add},
-    {"list", 1, false, key_list},
-    {"revoke", 2, false, key_revoke},
+    {"add", 2, true, true, key_add},
+    {"edit", 2, false, true, key_edit},
+    {"list", 1, false, false, key_list},
+    {"revoke", 2, false, false, key_revoke},
 };
+
+/* What is wrong with the words is said before anything is opened. */
+static bool words_ok(struct cli *cli, size_t verb)
+{
+    struct err err = ERR_INIT;
+    struct policy_rules rules = {.mode = LLM_MODE_UNSET};
+    if (!verbs[verb].rules && any_rule(cli))
+        term_error("keys %s takes no rules", verbs[verb].name);
+    else if (verbs[verb].run == key_edit && !any_rule(cli))
+        term_error("keys edit: say what to change, as --rpm 60");
+    else if (verbs[verb].run == key_add && !name_ok(cli->words[1]))
+        term_error("a key's name has 1 to 63 bytes and no control characters");
+    else if (!take_rules(cli, &rules, 0, &err))
+        term_error("--%s", err.text);
+    else
+        return true;
+    return false;
+}
 
 int command_keys(struct cli *cli)
 {
@@ -238,10 +380,8 @@ int command_keys(struct cli *cli)
         v++;
     if (v == n_verbs || cli->n_words != verbs[v].words)
         return command_usage_error(cli);
-    if (verbs[v].run == key_add && !name_ok(cli->words[1])) {
-        term_error("a key's name has 1 to 63 bytes and no control characters");
+    if (!words_ok(cli, v))
         return EXIT_USAGE;
-    }
     struct config *config = command_config(cli);
     if (config == NULL)
         return EXIT_USAGE;

@@ -35,11 +35,16 @@ const struct flag_row flag_rows[FLAGS] = {
                      "Prints a sample file with every option, its default and its documentation."},
     [FLAG_OFFLINE] = {0, "offline", NULL, "Contacts nobody: answers from the configuration alone."},
     [FLAG_PROVIDER] = {0, "provider", "NAME", "Name of a provider of the configuration."},
+#define POLICY_RULE(id, name, kind, member, min, max, value, doc)                                  \
+    [FLAG_RULE_##id] = {0, name, value, doc},
+#include "policy/key_rules.def"
+#undef POLICY_RULE
     [FLAG_HELP] = {'h', "help", NULL, "Prints this help."},
 };
 
-#define F(x)   (1u << FLAG_##x)
+#define F(x)   FLAG_BIT(FLAG_##x)
 #define SOURCE (F(CONFIG) | F(SET))
+#define RULES  (FLAG_BIT(FLAG_RULE_EXPIRES + 1) - FLAG_BIT(FLAG_RULE_MODE))
 
 const struct command commands[] = {
     {"serve", "", "run the router",
@@ -105,11 +110,14 @@ const struct command commands[] = {
      "Exit status 4 means that such a request would be refused.",
      SOURCE | F(JSON) | F(MODEL) | F(PRIVATE) | F(MODE) | F(TASK) | F(OFFLINE), 1, 1,
      command_explain},
-    {"keys", "add NAME | list | revoke ID", "manage the API keys of callers",
+    {"keys", "add NAME | edit ID | list | revoke ID", "manage the API keys of callers",
      "A key is shown once, when it is made: alone on standard output. Only its digest is kept. A "
      "running router "
-     "takes changes over within seconds.",
-     SOURCE | F(JSON), 1, 2, command_keys},
+     "takes changes over within seconds.\n\n"
+     "What a key may do is said when it is made, or later with edit, by the flags below; without "
+     "them it may do whatever the configuration allows, but not read what is told of other "
+     "callers. The value none takes a rule away.",
+     SOURCE | F(JSON) | RULES, 1, 2, command_keys},
     {"version", "", "print the version", "", F(JSON), 0, 0, command_version},
     {"help", "[COMMAND]", "print help", "", 0, 0, 1, command_help},
     {"manpage", "[NAME]", "print a manual page's source",
@@ -204,7 +212,7 @@ static void help_command(FILE *out, const struct command *c)
     put_wrapped(out, c->doc[0] != '\0' ? c->doc : c->summary, 0, 100);
     fputs("\nflags:\n", out);
     for (unsigned i = 0; i < FLAGS; i++)
-        if ((c->flags & (1u << i)) != 0 || i == FLAG_HELP)
+        if ((c->flags & FLAG_BIT(i)) != 0 || i == FLAG_HELP)
             put_flag(out, &flag_rows[i]);
 }
 
@@ -283,12 +291,12 @@ static bool has_page(const struct command *c)
     return c->run != command_help && c->run != command_manpage;
 }
 
-static void man_flags(struct buf *b, uint32_t flags)
+static void man_flags(struct buf *b, uint64_t flags)
 {
     buf_put_cstr(b, ".SH OPTIONS\n");
     for (unsigned i = 0; i < FLAGS; i++) {
         const struct flag_row *f = &flag_rows[i];
-        if ((flags & (1u << i)) == 0 && i != FLAG_HELP)
+        if ((flags & FLAG_BIT(i)) == 0 && i != FLAG_HELP)
             continue;
         buf_put_cstr(b, ".TP\n");
         if (f->letter != 0)
@@ -441,7 +449,7 @@ static int find_flag(const struct command *c, const char *arg, const char **valu
     for (unsigned i = 0; i < FLAGS; i++) {
         const struct flag_row *f = &flag_rows[i];
         size_t n = strlen(f->name);
-        if ((c->flags & (1u << i)) == 0 && i != FLAG_HELP)
+        if ((c->flags & FLAG_BIT(i)) == 0 && i != FLAG_HELP)
             continue;
         if (arg[1] != '-') {
             if (arg[1] == f->letter && (arg[2] == '\0' || f->value != NULL)) {

@@ -26,13 +26,19 @@ enum flag {
     FLAG_SAMPLE,
     FLAG_OFFLINE,
     FLAG_PROVIDER,
+#define POLICY_RULE(id, name, kind, member, min, max, value, doc) FLAG_RULE_##id,
+#include "policy/key_rules.def"
+#undef POLICY_RULE
     FLAG_HELP,
     FLAGS
 };
 
+_Static_assert(FLAGS <= 64, "one bit of struct command's flags each");
+#define FLAG_BIT(flag) (UINT64_C(1) << (flag))
+
 struct flag_row {
     char letter;       /* 0 = none */
-    const char *name;  /* without dashes */
+    const char *name;  /* without dashes; no other flag of the same command has it */
     const char *value; /* word for its value in the help; NULL = a switch */
     const char *doc;   /* one or two sentences */
 };
@@ -64,7 +70,7 @@ struct command {
     const char *usage;   /* words after the flags: "\"QUESTION\"" */
     const char *summary; /* one line, lower case, no full stop */
     const char *doc;     /* paragraphs for help and man page, separated by blank lines */
-    uint32_t flags;      /* 1 << FLAG_x; HELP is always there */
+    uint64_t flags;      /* FLAG_BIT(FLAG_x); HELP is always there */
     unsigned words_min, words_max;
     int (*run)(struct cli *cli);
 };

@@ -125,7 +125,12 @@ static const struct {
     {{"llm-router", "ask", "-c", "FILE", "--url", "http://127.0.0.1:1", "Hi"}, EXIT_UNREACHABLE},
     {{"llm-router", "keys", "-c", "FILE", "list"}, EXIT_OK},
     {{"llm-router", "keys", "-c", "FILE", "add", "me"}, EXIT_OK},
+    {{"llm-router", "keys", "-c", "FILE", "add", "you", "--rpm", "60", "--json"}, EXIT_OK},
+    {{"llm-router", "keys", "-c", "FILE", "add", "you", "--rpm", "0"}, EXIT_USAGE},
     {{"llm-router", "keys", "-c", "FILE", "list", "--json"}, EXIT_OK},
+    {{"llm-router", "keys", "-c", "FILE", "list", "--rpm", "60"}, EXIT_USAGE},
+    {{"llm-router", "keys", "-c", "FILE", "edit", "k_nothere"}, EXIT_USAGE}, /* nothing to do */
+    {{"llm-router", "keys", "-c", "FILE", "edit", "k_nothere", "--rpm", "60"}, EXIT_FAILED},
     {{"llm-router", "keys", "-c", "FILE", "revoke", "k_nothere"}, EXIT_FAILED},
 };
 

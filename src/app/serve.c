@@ -77,6 +77,8 @@ static void complain(const struct err *err)
 struct key_list {
     struct policy_key *items;
     size_t n, cap;
+    bool failed;
+    struct err *err;
 };
 
 static bool collect_key(void *arg, const struct store_key *key)
@@ -87,22 +89,25 @@ static bool collect_key(void *arg, const struct store_key *key)
     if (l->n == l->cap) {
         size_t cap = l->cap > 0 ? l->cap * 2 : 16;
         struct policy_key *items = mem_realloc(l->items, cap * sizeof *items);
-        if (items == NULL)
-            return false;
+        l->failed = items == NULL;
+        if (l->failed)
+            return err_oom(l->err);
         l->items = items;
         l->cap = cap;
     }
     struct policy_key *k = &l->items[l->n++];
+    l->failed = !policy_rules_read(strv_of(key->rules), &k->rules, l->err);
     memcpy(k->id, key->id, sizeof k->id);
     memcpy(k->name, key->name, sizeof k->name);
     memcpy(k->digest, key->digest, sizeof k->digest);
-    return true;
+    return !l->failed;
 }
 
 static bool load_keys(struct serve *s, struct policy_keys **out, struct err *err)
 {
-    struct key_list list = {0};
+    struct key_list list = {.err = err};
     bool ok = s->store == NULL || store_key_each(s->store, collect_key, &list, err);
+    ok = ok && !list.failed; /* half of the keys are none */
     *out = ok ? policy_keys_new(list.items, list.n) : NULL;
     mem_free(list.items);
     return *out != NULL || (err->set ? false : err_oom(err));

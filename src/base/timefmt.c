@@ -75,6 +75,41 @@ static int64_t days_in_month(int64_t year, int64_t month)
     return days[month - 1] + (month == 2 && leap);
 }
 
+static bool has_shape(const char *text, const char *shape)
+{
+    for (; *shape != '\0'; shape++, text++)
+        if (*shape != 'a' && *shape != '0' && *shape != *text)
+            return false;
+    return true;
+}
+
+/* Whole parts of a moment, each checked; -1 = there is no such one. */
+static int64_t seconds(int64_t year, int64_t month, int64_t day, int64_t hour, int64_t minute,
+                       int64_t second)
+{
+    if (year < 1970 || month < 1 || month > 12 || day < 1 || day > days_in_month(year, month))
+        return -1;
+    if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 ||
+        second > 60) /* 60: leap */
+        return -1;
+    return days_from_date(year, month, day) * S_PER_DAY + hour * 3600 + minute * 60 + second;
+}
+
+/*  2027-01-31T15:00:00Z
+ *  0    5  8  11 14 17  */
+int64_t timefmt_read_rfc3339(strv v)
+{
+    static const char shape[] = "0000-00-00T00:00:00Z";
+    const char *t = v.ptr;
+    if (v.len != 10 && v.len != sizeof shape - 1)
+        return -1;
+    if (!has_shape(t, v.len == 10 ? "0000-00-00" : shape))
+        return -1;
+    bool day = v.len == 10;
+    return seconds(number(t, 4), number(t + 5, 2), number(t + 8, 2), day ? 0 : number(t + 11, 2),
+                   day ? 0 : number(t + 14, 2), day ? 0 : number(t + 17, 2));
+}
+
 /*  Sun, 06 Nov 1994 08:49:37 GMT
  *  0    5  8   12   17 20 23 26     The day's name is not checked against the date. */
 int64_t timefmt_http_date(const char *text, size_t len)
@@ -82,20 +117,12 @@ int64_t timefmt_http_date(const char *text, size_t len)
     static const char shape[] = "aaa, 00 aaa 0000 00:00:00 GMT";
     if (len != sizeof(shape) - 1 || name(text, "MonTueWedThuFriSatSun") < 0)
         return -1;
-    for (size_t i = 0; i < len; i++) {
-        if (shape[i] != 'a' && shape[i] != '0' && shape[i] != text[i])
-            return -1;
-    }
+    if (!has_shape(text, shape))
+        return -1;
     int64_t day = number(text + 5, 2),
             month = name(text + 8, "JanFebMarAprMayJunJulAugSepOctNovDec") + 1;
-    int64_t year = number(text + 12, 4), hour = number(text + 17, 2);
-    int64_t minute = number(text + 20, 2), second = number(text + 23, 2);
-    if (year < 1970 || month < 1 || day < 1 || day > days_in_month(year, month))
-        return -1;
-    if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 ||
-        second > 60) /* 60: leap */
-        return -1;
-    return days_from_date(year, month, day) * S_PER_DAY + hour * 3600 + minute * 60 + second;
+    return seconds(number(text + 12, 4), month, day, number(text + 17, 2), number(text + 20, 2),
+                   number(text + 23, 2));
 }
 
 /* Days since 1970-01-01; year >= 0. */

@@ -122,12 +122,45 @@ static void any_broken_byte_of_an_http_date_is_refused(void **state)
     }
 }
 
+static void moments_are_read(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t seconds; /* -1 = refused */
+    } cases[] = {
+        {"1970-01-01", 0},
+        {"2026-11-22T15:00:00Z", 1795359600},
+        {"2000-02-29", 951782400},
+        {"2026-11-22T23:59:60Z", 1795392000},
+        {"2100-02-29", -1},
+        {"1969-12-31", -1},
+        {"2026-13-01", -1},
+        {"2026-00-01", -1},
+        {"2026-01-00", -1},
+        {"2026-01-32", -1},
+        {"2026-11-22T24:00:00Z", -1},
+        {"2026-11-22T15:60:00Z", -1},
+        {"2026-11-22T15:00:61Z", -1},
+        {"2026-11-22T15:00:00", -1},
+        {"2026-11-22 15:00:00Z", -1},
+        {"2026-11-22T15:00:00.0Z", -1},
+        {"2026-1-22", -1},
+        {"20x6-11-22", -1},
+        {"", -1},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+        assert_int_equal(timefmt_read_rfc3339(strv_of(cases[i].text)), cases[i].seconds);
+    assert_int_equal(timefmt_read_rfc3339(STRV_NONE), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(known_moments_are_printed),
         cmocka_unit_test(agrees_with_the_c_library),
         cmocka_unit_test(http_dates_are_strict),
+        cmocka_unit_test(moments_are_read),
         cmocka_unit_test(any_broken_byte_of_an_http_date_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,10 +24,28 @@
 
 /* ---- auth ---- */
 
+#define POLICY_MODELS_MAX 512
+
+/* What the holder of a key may do. All zero: whatever the configuration allows, without a limit of his own. */
+struct policy_rules {
+    enum llm_mode mode; /* widest; UNSET = the configuration's */
+    bool force_private; /* every request counts as private */
+    bool pseudonyms;    /* a private request may go out under pseudonyms */
+    bool cache;         /* answers may be kept and given again */
+    bool admin;         /* may read what is told of everybody: metrics, statistics, usage, audit */
+    uint32_t doors;     /* 1 << enum llm_dialect; 0 = all */
+    int64_t requests_min, tokens_min;             /* per minute; 0 = no limit, as below */
+    int64_t concurrent;                           /* requests at the same time */
+    int64_t budget_day_micro, budget_month_micro; /* millionths of a dollar, UTC days and months */
+    int64_t expires_us;                           /* wall time; 0 = never */
+    char models[POLICY_MODELS_MAX];               /* patterns, commas between; "" = every model */
+};
+
 struct policy_key {
     char id[32];        /* public name of the key, "k_..." */
     char name[64];      /* operator's words */
     uint8_t digest[32]; /* SHA-256 of the whole key text */
+    struct policy_rules rules;
 };
 struct policy_keys { /* counted, immutable */
     atomic_uint refs;
@@ -43,6 +61,31 @@ const struct policy_key *policy_auth(const struct policy_keys *keys, strv secret
 void policy_key_digest(strv secret, uint8_t out[32]);
 /* The key in "Authorization: Bearer KEY" or "x-api-key: KEY"; STRV_NONE if neither holds one. */
 strv policy_key_from_headers(strv authorization, strv x_api_key);
+
+/* ---- what a key's rules are called: one row each in key_rules.def ---- */
+
+enum policy_rule {
+#define POLICY_RULE(id, name, kind, member, min, max, value, doc) POLICY_RULE_##id,
+#include "policy/key_rules.def"
+#undef POLICY_RULE
+    POLICY_RULES
+};
+const char *policy_rule_name(enum policy_rule rule); /* "rpm"; the flag of `keys add` */
+/* The rule's value from its text ("60", "100k", "2.50", "yes", "2027-01-31", "30d", "claude-*,fast"); "none" takes
+ * it away. False with err, which names the rule and what it takes. */
+bool policy_rule_set(struct policy_rules *rules, enum policy_rule rule, strv text, int64_t wall_us,
+                     struct err *err);
+/* Its value as text that policy_rule_set() reads; nothing if it is not set. */
+void policy_rule_show(const struct policy_rules *rules, enum policy_rule rule, struct buf *out);
+/* As the store keeps them: a line "name=value" for each that is set. A line that is not understood is an error:
+ * a rule of a newer version must not be passed over. */
+bool policy_rules_read(strv text, struct policy_rules *out, struct err *err);
+void policy_rules_write(const struct policy_rules *rules, struct buf *out);
+/* As members of a JSON object, each with a comma before it. */
+void policy_rules_json(const struct policy_rules *rules, struct buf *out);
+/* May the holder of the key ask for this name, or be answered by it? True for the name of a model, role or alias,
+ * or "provider/model", that one of the patterns fits, and for every name if there are none. */
+bool policy_rules_model(const struct policy_rules *rules, strv name);
 
 /* ---- route ---- */
 

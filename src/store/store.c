@@ -26,17 +26,23 @@ static const char *const migrations[] = {
     " digest BLOB NOT NULL UNIQUE CHECK (typeof(digest) = 'blob' AND length(digest) = 32),"
     " created_us INTEGER NOT NULL,"
     " revoked_us INTEGER NOT NULL DEFAULT 0)",
+    /* Keys that are there could read everything until now. */
+    "ALTER TABLE key ADD COLUMN rules TEXT NOT NULL DEFAULT ''"
+    " CHECK (length(CAST(rules AS BLOB)) < 1536);"
+    "UPDATE key SET rules = 'admin=yes' || char(10)",
 };
 #define VERSION_NOW ((int)(sizeof migrations / sizeof *migrations))
 
-enum statement { KEY_ADD, KEY_REVOKE, KEY_FIND, KEY_EACH, DATA_VERSION, STATEMENTS };
+enum statement { KEY_ADD, KEY_REVOKE, KEY_EDIT, KEY_FIND, KEY_EACH, DATA_VERSION, STATEMENTS };
 
 static const char *const statements[STATEMENTS] = {
-    [KEY_ADD] =
-        "INSERT INTO key (id, name, digest, created_us, revoked_us) VALUES (?1, ?2, ?3, ?4, ?5)",
+    [KEY_ADD] = "INSERT INTO key (id, name, digest, created_us, revoked_us, rules)"
+                " VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     [KEY_REVOKE] = "UPDATE key SET revoked_us = ?2 WHERE id = ?1 AND revoked_us = 0",
+    [KEY_EDIT] = "UPDATE key SET rules = ?2 WHERE id = ?1 AND revoked_us = 0",
     [KEY_FIND] = "SELECT revoked_us FROM key WHERE id = ?1",
-    [KEY_EACH] = "SELECT id, name, digest, created_us, revoked_us FROM key ORDER BY created_us, id",
+    [KEY_EACH] = "SELECT id, name, digest, created_us, revoked_us, rules FROM key"
+                 " ORDER BY created_us, id",
     [DATA_VERSION] = "PRAGMA data_version",
 };
 
@@ -142,7 +148,8 @@ bool store_key_add(struct store *s, const struct store_key *key, struct err *err
         bind_text(st, 1, key->id) && bind_text(st, 2, key->name) &&
         sqlite3_bind_blob(st, 3, key->digest, sizeof key->digest, SQLITE_STATIC) == SQLITE_OK &&
         sqlite3_bind_int64(st, 4, key->created_us) == SQLITE_OK &&
-        sqlite3_bind_int64(st, 5, key->revoked_us) == SQLITE_OK && sqlite3_step(st) == SQLITE_DONE;
+        sqlite3_bind_int64(st, 5, key->revoked_us) == SQLITE_OK && bind_text(st, 6, key->rules) &&
+        sqlite3_step(st) == SQLITE_DONE;
     if (!ok && sqlite3_errcode(s->d.db) == SQLITE_CONSTRAINT)
         err_set(err, 0, "the key %.31s is there already, or has no id", key->id);
     else if (!ok)
@@ -151,8 +158,8 @@ bool store_key_add(struct store *s, const struct store_key *key, struct err *err
     return ok;
 }
 
-/* Why a revocation changed nothing; always false. */
-static bool not_revoked(struct store *s, const char *id, struct err *err)
+/* Why nothing was changed; always false. */
+static bool unchanged(struct store *s, const char *id, struct err *err)
 {
     sqlite3_stmt *st = database_prepare(&s->d, KEY_FIND, err);
     if (st == NULL)
@@ -168,21 +175,34 @@ static bool not_revoked(struct store *s, const char *id, struct err *err)
     return false;
 }
 
+/* Steps a statement that is bound and must have changed the one key. */
+static bool change(struct store *s, sqlite3_stmt *st, bool bound, const char *id, struct err *err)
+{
+    bool ok = bound && sqlite3_step(st) == SQLITE_DONE;
+    if (!ok)
+        database_failed(&s->d, err);
+    int changed = ok ? sqlite3_changes(s->d.db) : 0;
+    database_done(st);
+    return ok && (changed == 1 || unchanged(s, id, err));
+}
+
 bool store_key_revoke(struct store *s, const char *id, int64_t now_us, struct err *err)
 {
     if (s->d.db == NULL)
         return err_set(err, 0, "there is no key %.31s", id);
     assert(now_us != 0); /* 0 means not revoked */
     sqlite3_stmt *st = database_prepare(&s->d, KEY_REVOKE, err);
-    if (st == NULL)
-        return false;
-    bool ok = bind_text(st, 1, id) && sqlite3_bind_int64(st, 2, now_us) == SQLITE_OK &&
-              sqlite3_step(st) == SQLITE_DONE;
-    if (!ok)
-        database_failed(&s->d, err);
-    int changed = ok ? sqlite3_changes(s->d.db) : 0;
-    database_done(st);
-    return ok && (changed == 1 || not_revoked(s, id, err));
+    return st != NULL &&
+           change(s, st, bind_text(st, 1, id) && sqlite3_bind_int64(st, 2, now_us) == SQLITE_OK, id,
+                  err);
+}
+
+bool store_key_edit(struct store *s, const char *id, const char *rules, struct err *err)
+{
+    if (s->d.db == NULL)
+        return err_set(err, 0, "there is no key %.31s", id);
+    sqlite3_stmt *st = database_prepare(&s->d, KEY_EDIT, err);
+    return st != NULL && change(s, st, bind_text(st, 1, id) && bind_text(st, 2, rules), id, err);
 }
 
 static bool copy_text(sqlite3_stmt *st, int column, char *out, size_t size)
@@ -201,7 +221,8 @@ static bool read_key(sqlite3_stmt *st, struct store_key *key)
     *key = (struct store_key){0};
     const void *digest = sqlite3_column_blob(st, 2);
     if (!copy_text(st, 0, key->id, sizeof key->id) ||
-        !copy_text(st, 1, key->name, sizeof key->name) || digest == NULL ||
+        !copy_text(st, 1, key->name, sizeof key->name) ||
+        !copy_text(st, 5, key->rules, sizeof key->rules) || digest == NULL ||
         sqlite3_column_bytes(st, 2) != (int)sizeof key->digest)
         return false;
     memcpy(key->digest, digest, sizeof key->digest);

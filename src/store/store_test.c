@@ -45,6 +45,7 @@ static struct store_key key(const char *id, uint8_t digest, int64_t created_us)
     snprintf(k.id, sizeof k.id, "%s", id);
     snprintf(k.name, sizeof k.name, "name of %s", id);
     memset(k.digest, digest, sizeof k.digest);
+    snprintf(k.rules, sizeof k.rules, "rpm=%d\n", digest);
     return k;
 }
 
@@ -171,6 +172,62 @@ static void revoking(void **state)
     store_close(s);
 }
 
+static void editing(void **state)
+{
+    struct place *p = *state;
+    struct store *s = opened(p->path, false);
+    struct store_key one = key("k_1", 1, 1);
+    struct err err = ERR_INIT;
+    assert_false(store_key_edit(s, "k_1", "rpm=5\n", &err));
+    assert_string_equal(err.text, "there is no key k_1");
+    err_clear(&err);
+    store_close(s);
+
+    s = opened(p->path, true);
+    assert_true(store_key_add(s, &one, &err));
+    assert_string_equal(keys_of(s).items[0].rules, "rpm=1\n");
+    int64_t version = store_version(s);
+    assert_true(store_key_edit(s, "k_1", "rpm=5\n", &err));
+    assert_int_not_equal(store_version(s), version);
+    assert_string_equal(keys_of(s).items[0].rules, "rpm=5\n");
+    assert_false(store_key_edit(s, "k_9", "", &err));
+    assert_string_equal(err.text, "there is no key k_9");
+    err_clear(&err);
+    assert_true(store_key_revoke(s, "k_1", 7, &err));
+    assert_false(store_key_edit(s, "k_1", "", &err));
+    assert_string_equal(err.text, "the key k_1 is revoked already");
+    store_close(s);
+}
+
+/* The file as version 1 left it. */
+static void older_files_are_brought_up_to_date(void **state)
+{
+    struct place *p = *state;
+    char path[128];
+    sqlite3 *db;
+    snprintf(path, sizeof path, "%s/old", p->folder);
+    write_file(path, "", 0, 0600);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_exec(db,
+                     "CREATE TABLE key (id TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL,"
+                     " digest BLOB NOT NULL UNIQUE, created_us INTEGER NOT NULL,"
+                     " revoked_us INTEGER NOT NULL DEFAULT 0);"
+                     "INSERT INTO key VALUES ('k_1', 'old', zeroblob(32), 1, 0);"
+                     "PRAGMA application_id = 1280068946; PRAGMA user_version = 1",
+                     NULL, NULL, NULL),
+        SQLITE_OK);
+    sqlite3_close(db);
+    struct store *s = opened(path, false);
+    assert_string_equal(keys_of(s).items[0].rules, "admin=yes\n"); /* as it was */
+    struct store_key two = key("k_2", 2, 2);
+    two.rules[0] = '\0';
+    struct err err = ERR_INIT;
+    assert_true(store_key_add(s, &two, &err));
+    assert_string_equal(keys_of(s).items[1].rules, "");
+    store_close(s);
+}
+
 static void two_handles_see_each_other(void **state)
 {
     struct place *p = *state;
@@ -263,7 +320,7 @@ static void what_is_no_store_is_refused(void **state)
     assert_int_equal(sqlite3_open(p->path, &db), SQLITE_OK);
     assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 99", NULL, NULL, NULL), SQLITE_OK);
     sqlite3_close(db);
-    refused(p->path, false, "was written by a newer version (99, this one knows 1)");
+    refused(p->path, false, "was written by a newer version (99, this one knows 2)");
 }
 
 static void damage_in_the_middle_is_told(void **state)
@@ -312,6 +369,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(keys_survive, set_up, tear_down),
         cmocka_unit_test_setup_teardown(same_key_twice_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(revoking, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(editing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(older_files_are_brought_up_to_date, set_up, tear_down),
         cmocka_unit_test_setup_teardown(two_handles_see_each_other, set_up, tear_down),
         cmocka_unit_test_setup_teardown(missing_file_is_an_empty_store, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_others_can_write_is_refused, set_up, tear_down),

@@ -45,6 +45,18 @@ void text_scratch_free(struct text_scratch *s);
 /* The views live until the next call with the same scratch. False: no memory, or longer than 2^31 bytes. */
 bool text_normalise(struct text_scratch *s, strv raw, enum text_escapes escapes,
                     struct text_view *out);
+
+/* The same for a text that is put together from pieces of a document, and from a few words of our own:
+ *
+ *   text_begin(s); text_add(s, piece, where it stands, TEXT_JSON_STRING); ... text_end(s, document, &view)
+ *
+ * Words of our own stand at one place of the document, and are plain ASCII. Each false: no memory. */
+void text_begin(struct text_scratch *s);
+bool text_add(struct text_scratch *s, strv piece, size_t place, enum text_escapes escapes);
+bool text_add_own(struct text_scratch *s, strv words, size_t place);
+size_t text_added(const struct text_scratch *s); /* length of the views so far */
+bool text_end(struct text_scratch *s, strv document, struct text_view *out);
+
 /* Raw bytes that stand for [start, end) of the views. */
 static inline size_t text_at(const struct text_view *v, size_t i)
 {

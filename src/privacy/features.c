@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * features - what the token model sees of a word: what it is, how it is written, where it stands.
+ *
+ * Always FEATURES numbers, each the hash of one observation. A word is seen as one of a few dozen categories, so that
+ * what is learnt with one name holds for all; only neighbours and words of the dictionary are seen by their letters.
+ * A change here needs new weights: tools/data/train_names.
+ */
+#include <assert.h>
+
+#include "privacy/names.h"
+
+/* What a word counts as beside another: its class, or one of these. */
+enum {
+    CAT_NUMBER = CLASSES,
+    CAT_SINGLE,
+    CAT_DIGITS,
+    CAT_ROSTER,
+    CAT_NAME,   /* a name and no word */
+    CAT_RARE,   /* a rare name and no word */
+    CAT_BOTH,   /* a usual name and a word */
+    CAT_COMMON, /* a common word */
+    CAT_WORD,   /* another word */
+    CAT_SPANISH,
+    CAT_PROPER, /* only capitalised in the dictionary */
+    CAT_UNKNOWN,
+    CAT_NONE, /* there is no word */
+};
+
+static unsigned most(unsigned a, unsigned b)
+{
+    return a > b ? a : b;
+}
+
+static uint8_t category(const struct token *t)
+{
+    unsigned name = most(info_first(t->info), info_last(t->info)), word = info_word(t->info);
+    if (t->flags & TOKEN_ROSTER)
+        return CAT_ROSTER;
+    if (t->shape == SHAPE_NUMBER)
+        return CAT_NUMBER;
+    if (info_class(t->info) != CLASS_NONE)
+        return (uint8_t)info_class(t->info);
+    if (t->shape == SHAPE_SINGLE)
+        return CAT_SINGLE;
+    if (t->shape == SHAPE_DIGITS)
+        return CAT_DIGITS;
+    if (word == 0 && name > 0)
+        return name >= 3 ? CAT_NAME : info_spanish(t->info) ? CAT_SPANISH : CAT_RARE;
+    if (word > 0 && name >= 4)
+        return CAT_BOTH;
+    if (word > 0)
+        return word == 3 ? CAT_COMMON : CAT_WORD;
+    if (info_spanish(t->info))
+        return CAT_SPANISH;
+    return info_proper(t->info) ? CAT_PROPER : CAT_UNKNOWN;
+}
+
+void tokens_categorise(struct words_scratch *s)
+{
+    for (size_t i = 0; i < s->n; i++)
+        s->tokens[i].cat = category(&s->tokens[i]);
+}
+
+/* The word, coarsely: what sort of name or word, and whether its capital letter means anything here. */
+static unsigned group_of(const struct words_scratch *s, const struct token *t)
+{
+    unsigned class = info_class(t->info), sort;
+    unsigned first = info_first(t->info), last = info_last(t->info), word = info_word(t->info);
+    if (t->flags & TOKEN_ROSTER)
+        sort = 0;
+    else if (t->flags & TOKEN_PHRASE)
+        sort = 1;
+    else if (class == CLASS_EPONYM || class == CLASS_PUBLIC || class == CLASS_BRAND ||
+             class == CLASS_PLACE)
+        sort = 2 + (first >= 5);
+    else if (class == CLASS_MONTH || class == CLASS_POSS || class == CLASS_STATE ||
+             class == CLASS_AUX)
+        sort = 4 + (first >= 5);
+    else if (class != CLASS_NONE)
+        sort = 6;
+    else if (t->shape == SHAPE_SINGLE)
+        sort = 7;
+    else if (t->shape == SHAPE_DIGITS)
+        sort = t->flags & TOKEN_LOGIN ? 9 : 8;
+    else if (t->flags & TOKEN_LOGIN)
+        sort = 10;
+    else if (word == 0 && first >= 3)
+        sort = 11;
+    else if (word == 0 && last >= 3)
+        sort = 12;
+    else if (word == 0 && (first >= 2 || last >= 2))
+        sort = 13;
+    else if (word == 0 && (first || last))
+        sort = 14;
+    else if (word == 0)
+        sort = info_proper(t->info) ? 15 : info_spanish(t->info) ? 16 : 17;
+    else if (first >= 5)
+        sort = 18 + (word == 3);
+    else if (last >= 5)
+        sort = 20 + (word == 3);
+    else
+        sort = 22 + (word == 3);
+    unsigned capital = s->regime != REGIME_NORMAL                                        ? 0
+                       : t->shape == SHAPE_LOWER                                         ? 1
+                       : t->gap == GAP_START || t->gap == GAP_STOP || t->gap == GAP_LINE ? 2
+                                                                                         : 3;
+    return sort * 4 + capital;
+}
+
+bool token_is_candidate(const struct words_scratch *s, size_t i)
+{
+    const struct token *t = &s->tokens[i];
+    const struct token *next = i + 1 < s->n ? t + 1 : NULL;
+    unsigned class = info_class(t->info);
+    if (t->shape == SHAPE_NUMBER)
+        return false;
+    if (t->flags & (TOKEN_ROSTER | TOKEN_ROSTER_WORD | TOKEN_LOGIN | TOKEN_SPACED))
+        return true;
+    if (t->shape == SHAPE_SINGLE)
+        return (t->flags & TOKEN_HONOR) || (next != NULL && next->shape == SHAPE_SINGLE &&
+                                            next->gap == GAP_DOT && t->gap != GAP_DOT);
+    if (t->shape == SHAPE_DIGITS)
+        return false;
+    bool capital = s->regime == REGIME_NORMAL && t->shape != SHAPE_LOWER;
+    bool opens = t->gap == GAP_START || t->gap == GAP_STOP || t->gap == GAP_LINE;
+    bool marked = (t->flags & (TOKEN_LABEL | TOKEN_HONOR)) != 0;
+    switch (class) {
+    case CLASS_PRON3:
+    case CLASS_AUX:
+    case CLASS_CONJ:
+    case CLASS_PREP:
+    case CLASS_DET:
+    case CLASS_FUNC:
+    case CLASS_SPFUNC:
+    case CLASS_HONOR:
+    case CLASS_FOREIGN:
+        return capital && (!opens || (next != NULL && (info_class(next->info) == CLASS_AUX ||
+                                                       info_class(next->info) == CLASS_SAY)));
+    case CLASS_NONE:
+        break;
+    default:
+        return info_first(t->info) > 2 || info_last(t->info) > 4 || marked || (capital && !opens);
+    }
+    if (info_word(t->info) == 0)
+        return t->letters >= 2;
+    return info_first(t->info) >= 3 || info_last(t->info) >= 4 || marked || (capital && !opens);
+}
+
+/* ---- features ---- */
+
+struct sink {
+    uint32_t *out;
+    unsigned n;
+};
+
+static void emit(struct sink *to, uint64_t value)
+{
+    uint64_t h = (value + 1) * 0x9e3779b97f4a7c15u + (uint64_t)(to->n + 1) * 0xd6e8feb86659fd93u;
+    h ^= h >> 32;
+    h *= 0xd6e8feb86659fd93u;
+    to->out[to->n++] = (uint32_t)(h >> 32);
+}
+
+struct around {
+    const struct token *self, *p1, *p2, *n1, *n2;
+    unsigned group;
+};
+
+static const struct token nobody = {.cat = CAT_NONE, .gap = GAP_START};
+
+static bool is_namelike(const struct token *t)
+{
+    return t->cat == CAT_NAME || t->cat == CAT_ROSTER || t->cat == CAT_RARE ||
+           (t->cat == CAT_BOTH && t->shape == SHAPE_TITLE) || t->cat == CAT_UNKNOWN;
+}
+
+static void emit_self(struct sink *to, const struct words_scratch *s, const struct around *a)
+{
+    const struct token *t = a->self;
+    unsigned names = t->info & 0xff; /* first, last, word */
+    bool opens = t->gap == GAP_START || t->gap == GAP_STOP || t->gap == GAP_LINE;
+    emit(to, 0);
+    emit(to, (uint64_t)t->cat << 8 | (uint64_t)t->shape << 2 | s->regime);
+    emit(to, names);
+    emit(to, (uint64_t)names << 8 | (uint64_t)(t->shape != SHAPE_LOWER) << 2 | s->regime);
+    emit(to, (uint64_t)(t->info >> 8));
+    emit(to, (uint64_t)t->shape << 8 | (uint64_t)opens << 2 | s->regime);
+    emit(to, a->group);
+    emit(to, (uint64_t)a->group << 16 | t->flags);
+    emit(to, (uint64_t)a->group << 8 | (t->letters < 12 ? t->letters : 12));
+    bool dictionary = info_class(t->info) != CLASS_NONE || info_word(t->info) >= 2;
+    emit(to, dictionary ? t->hash : 0);
+}
+
+static void emit_letters(struct sink *to, const struct text_view *v, const struct around *a)
+{
+    const struct token *t = a->self;
+    const char *p = v->folded + t->start;
+    size_t n = t->end - t->start;
+    unsigned sort = a->group / 4;
+    emit(to, text_hash(p + (n > 2 ? n - 2 : 0), n > 2 ? 2 : n) ^ sort);
+    emit(to, text_hash(p + (n > 3 ? n - 3 : 0), n > 3 ? 3 : n) ^ sort);
+    emit(to, text_hash(p, n > 3 ? 3 : n) ^ sort);
+}
+
+static void emit_neighbours(struct sink *to, const struct around *a)
+{
+    const struct token *p1 = a->p1, *p2 = a->p2, *n1 = a->n1, *n2 = a->n2;
+    uint64_t before = (uint64_t)p1->cat << 8 | a->self->gap,
+             after = (uint64_t)n1->cat << 8 | n1->gap;
+    uint64_t group = a->group;
+    emit(to, before);
+    emit(to, after);
+    emit(to, before << 16 | group);
+    emit(to, after << 16 | group);
+    emit(to, (uint64_t)p2->cat << 16 | group);
+    emit(to, (uint64_t)n2->cat << 16 | group);
+    emit(to, before << 40 | after << 16 | group);
+    emit(to, before << 40 | (uint64_t)p2->cat << 16 | group / 4);
+    emit(to, after << 40 | (uint64_t)n2->cat << 16 | group / 4);
+    emit(to, p1->hash);
+    emit(to, n1->hash);
+    emit(to, p1->hash ^ group << 8);
+    emit(to, n1->hash ^ group << 8);
+    emit(to, p2->hash ^ p1->cat);
+    emit(to, n2->hash ^ n1->cat);
+}
+
+static void emit_place(struct sink *to, const struct words_scratch *s, const struct around *a,
+                       size_t i)
+{
+    const struct token *t = a->self;
+    unsigned count = s->n < 3 ? 0 : s->n < 6 ? 1 : s->n < 12 ? 2 : s->n < 40 ? 3 : 4;
+    bool last = i + 1 == s->n || a->n1->gap == GAP_LINE;
+    bool line = t->gap == GAP_START || t->gap == GAP_LINE;
+    bool listed = (is_namelike(a->p1) && t->gap != GAP_SPACE) ||
+                  (is_namelike(a->n1) && a->n1->gap != GAP_SPACE) ||
+                  (a->p1->cat == CLASS_CONJ && is_namelike(a->p2)) ||
+                  (a->n1->cat == CLASS_CONJ && is_namelike(a->n2));
+    bool pair = (is_namelike(a->p1) && t->gap == GAP_SPACE) ||
+                (is_namelike(a->n1) && a->n1->gap == GAP_SPACE);
+    emit(to, (uint64_t)a->group << 8 | count << 2 | (unsigned)last << 1 | (unsigned)line);
+    emit(to, (uint64_t)a->group << 8 | (uint64_t)s->pronoun << 4 | count);
+    emit(to, (uint64_t)a->group << 8 | (unsigned)listed << 1 | (unsigned)pair);
+    emit(to, (uint64_t)((t->flags & TOKEN_POSSESSIVE) != 0) << 16 | (uint64_t)a->n1->cat << 8 | 1);
+}
+
+void token_features(const struct words_scratch *s, const struct text_view *v, size_t i,
+                    uint32_t features[FEATURES])
+{
+    struct sink to = {.out = features};
+    const struct token *t = &s->tokens[i];
+    struct around a = {.self = t, .p1 = &nobody, .p2 = &nobody, .n1 = &nobody, .n2 = &nobody};
+    if (i >= 1)
+        a.p1 = t - 1;
+    if (i >= 2)
+        a.p2 = t - 2;
+    if (i + 1 < s->n)
+        a.n1 = t + 1;
+    if (i + 2 < s->n)
+        a.n2 = t + 2;
+    a.group = group_of(s, t);
+    emit_self(&to, s, &a);
+    emit_letters(&to, v, &a);
+    emit_neighbours(&to, &a);
+    emit_place(&to, s, &a, i);
+    assert(to.n == FEATURES);
+}

@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tokens - a view cut into words, and what each of them is.
+ *
+ *   "Dr. O'Brien-Li's 2 shifts"  >  dr | obrien | li (possessive, after a hyphen) | 2 | shifts
+ *
+ * A word is a run of letters and digits; an apostrophe between letters belongs to it and is left out of its hash, 's
+ * at its end is a mark and no part. An identifier falls into its parts (swap_ingeborg, patientName). Letters that stand
+ * alone in a row are one word when that word is a name (s m i t h). Digits for letters are undone when a name comes out.
+ */
+#include <stddef.h>
+
+#include "privacy/names.h"
+
+enum { KIND_OTHER, KIND_LETTER, KIND_DIGIT, KIND_HIGH };
+
+static inline int kind_of(unsigned char c)
+{
+    return c >= 'a' && c <= 'z'   ? KIND_LETTER
+           : c >= '0' && c <= '9' ? KIND_DIGIT
+           : c >= 0x80            ? KIND_HIGH
+                                  : KIND_OTHER;
+}
+
+/* Signs of Latin-1, of general punctuation and pictures are no letters. The byte count, 0 = it is a letter. */
+static size_t sign_length(const char *p, size_t n)
+{
+    unsigned char c = (unsigned char)p[0];
+    size_t length = c == 0xc2   ? 2
+                    : c == 0xe2 ? 3
+                    : c == 0xf0 ? 4
+                    : c == 0xef ? 3
+                    : c == 0xe3 ? 3
+                                : 0;
+    if (c == 0xe3 && n >= 2 && (unsigned char)p[1] != 0x80)
+        length = 0; /* kana; E3 80 is their punctuation */
+    return length <= n ? length : n;
+}
+
+static bool is_upper(char c)
+{
+    return c >= 'A' && c <= 'Z';
+}
+
+struct cutter {
+    struct words_scratch *s;
+    const struct words *w;
+    const struct text_view *v;
+    size_t previous_end;
+    bool failed;
+};
+
+/* ---- what stands between two words ---- */
+
+enum {
+    SAW_LINE = 1,
+    SAW_COLON = 2,
+    SAW_COMMA = 4,
+    SAW_STOP = 8,
+    SAW_QUOTE = 16,
+    SAW_BRACKET = 32,
+    SAW_SLASH = 64,
+    SAW_UNDERSCORE = 128,
+    SAW_HYPHEN = 256,
+    SAW_DOT = 512,
+    SAW_BLANK = 1024,
+    SAW_OTHER = 2048
+};
+
+static unsigned saw(char c)
+{
+    switch (c) {
+    case '\n':
+    case '\r':
+        return SAW_LINE;
+    case ' ':
+    case '\t':
+        return SAW_BLANK;
+    case ':':
+    case '=':
+        return SAW_COLON;
+    case ',':
+    case ';':
+        return SAW_COMMA;
+    case '!':
+    case '?':
+        return SAW_STOP;
+    case '"':
+    case '\'':
+    case '`':
+        return SAW_QUOTE;
+    case '(':
+    case ')':
+    case '[':
+    case ']':
+    case '{':
+    case '}':
+    case '<':
+    case '>':
+        return SAW_BRACKET;
+    case '/':
+    case '|':
+    case '^':
+    case '*':
+    case '~':
+    case '&':
+    case '+':
+        return SAW_SLASH;
+    case '_':
+        return SAW_UNDERSCORE;
+    case '-':
+        return SAW_HYPHEN;
+    case '.':
+        return SAW_DOT;
+    default:
+        return SAW_OTHER;
+    }
+}
+
+static uint8_t gap_of(const struct cutter *c, size_t start)
+{
+    const char *p = c->v->plain;
+    if (c->s->n == 0)
+        return GAP_START;
+    if (c->previous_end == start)
+        return GAP_NONE;
+    unsigned seen = 0;
+    for (size_t i = c->previous_end; i < start; i++)
+        seen |= saw(p[i]);
+    const struct token *before = &c->s->tokens[c->s->n - 1];
+    bool abbreviated = before->shape == SHAPE_SINGLE || info_class(before->info) == CLASS_HONOR;
+    if ((seen & SAW_DOT) && (seen & SAW_BLANK))
+        seen |= abbreviated ? 0 : SAW_STOP;
+    static const struct {
+        unsigned sign;
+        uint8_t gap;
+    } order[] = {{SAW_LINE, GAP_LINE},   {SAW_COLON, GAP_COLON}, {SAW_COMMA, GAP_COMMA},
+                 {SAW_STOP, GAP_STOP},   {SAW_QUOTE, GAP_QUOTE}, {SAW_BRACKET, GAP_BRACKET},
+                 {SAW_SLASH, GAP_SLASH}, {SAW_OTHER, GAP_OTHER}, {SAW_UNDERSCORE, GAP_UNDERSCORE}};
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++)
+        if (seen & order[i].sign)
+            return order[i].gap;
+    if (seen & SAW_HYPHEN)
+        return seen & SAW_BLANK ? GAP_OTHER : GAP_HYPHEN;
+    if (seen & SAW_BLANK)
+        return GAP_SPACE;
+    return GAP_DOT;
+}
+
+/* ---- one word ---- */
+
+static struct token *token_add(struct cutter *c, size_t start, size_t end)
+{
+    struct words_scratch *s = c->s;
+    if (s->n == s->cap) {
+        size_t cap = s->cap > 0 ? 2 * s->cap : 256;
+        struct token *more = mem_realloc(s->tokens, cap * sizeof *more);
+        if (more == NULL) {
+            c->failed = true;
+            return NULL;
+        }
+        s->tokens = more;
+        s->cap = cap;
+    }
+    uint8_t gap = gap_of(c, start);
+    struct token *t = &s->tokens[s->n++];
+    *t = (struct token){.start = (uint32_t)start, .end = (uint32_t)end, .gap = gap};
+    c->previous_end = end;
+    return t;
+}
+
+/* Folded letters of a range, without apostrophes; at most `size`. */
+static size_t letters_of(const struct text_view *v, size_t start, size_t end, char *out,
+                         size_t size)
+{
+    size_t n = 0;
+    for (size_t i = start; i < end && n < size; i++)
+        if (v->folded[i] != '\'')
+            out[n++] = v->folded[i];
+    return n;
+}
+
+static uint8_t shape_of(const char *p, size_t n)
+{
+    size_t upper = 0, letters = 0;
+    for (size_t i = 0; i < n; i++) {
+        upper += is_upper(p[i]);
+        letters += p[i] != '\'';
+    }
+    if (letters == 1)
+        return SHAPE_SINGLE;
+    if (upper == 0)
+        return SHAPE_LOWER;
+    if (upper == letters)
+        return SHAPE_UPPER;
+    return upper == 1 && is_upper(p[0]) ? SHAPE_TITLE : SHAPE_MIXED;
+}
+
+enum { WORD_MAX = 48 }; /* longer runs of letters are nobody's name */
+
+static unsigned info_of(const struct words *w, const char *letters, size_t n)
+{
+    return word_info(&w->table, text_hash(letters, n));
+}
+
+static bool is_name(unsigned info)
+{
+    return info_first(info) > 1 || info_last(info) > 1;
+}
+
+/* A login made of a name: jsmith, smithj, janesmith. */
+static bool is_login(const struct words *w, const char *p, size_t n)
+{
+    if (n < 5 || n >= WORD_MAX)
+        return false;
+    unsigned rest = info_of(w, p + 1, n - 1);
+    if (info_last(rest) >= 3 && info_word(rest) < 2)
+        return true;
+    unsigned head = info_of(w, p, n - 1);
+    if (n >= 6 && info_last(head) >= 3 && info_word(head) == 0)
+        return true;
+    for (size_t k = 3; k + 4 <= n; k++)
+        if (info_first(info_of(w, p, k)) >= 3 && info_last(info_of(w, p + k, n - k)) >= 3)
+            return true;
+    return false;
+}
+
+/* Digits that stand for letters: the word's letters with them undone, if that is a name. */
+static bool undo_digits(const struct words *w, char *p, size_t n, unsigned *info)
+{
+    for (int one = 0; one < 2; one++) {
+        char q[WORD_MAX];
+        for (size_t i = 0; i < n; i++) {
+            char c = p[i];
+            q[i] = c == '0'   ? 'o'
+                   : c == '1' ? (one ? 'l' : 'i')
+                   : c == '3' ? 'e'
+                   : c == '4' ? 'a'
+                   : c == '5' ? 's'
+                   : c == '8' ? 'b'
+                              : c;
+        }
+        unsigned found = info_of(w, q, n);
+        if (is_name(found) || (w->roster != NULL && roster_word(w->roster, q, n, found) != 0)) {
+            memcpy(p, q, n);
+            *info = found;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void look_up_digits(const struct words *w, struct token *t, char *letters, size_t n)
+{
+    size_t bare = n;
+    while (bare > 0 && letters[bare - 1] >= '0' && letters[bare - 1] <= '9')
+        bare--;
+    size_t digits = 0;
+    for (size_t i = 0; i < bare; i++)
+        digits += letters[i] <= '9';
+    unsigned info;
+    t->shape = SHAPE_DIGITS;
+    if (n - bare <= 1 && n >= 5 && 3 * digits < n && undo_digits(w, letters, n, &info)) {
+        t->shape = SHAPE_MIXED;
+        t->info = (uint16_t)info;
+        t->hash = text_hash(letters, n);
+    } else if (digits == 0 && bare >= 4) {
+        if (is_login(w, letters, bare))
+            t->flags |= TOKEN_LOGIN;
+        if (w->roster != NULL && roster_word(w->roster, letters, bare, 0xffff) != 0)
+            t->flags |= TOKEN_ROSTER;
+    }
+    if (w->roster != NULL && roster_number(w->roster, text_hash(letters, n)))
+        t->flags |= TOKEN_ROSTER;
+}
+
+static void look_up(const struct cutter *c, struct token *t, bool digits)
+{
+    const struct words *w = c->w;
+    char letters[WORD_MAX];
+    size_t n = letters_of(c->v, t->start, t->end, letters, sizeof letters);
+    t->letters = (uint8_t)n;
+    t->hash = text_hash(letters, n);
+    t->shape = shape_of(c->v->plain + t->start, t->end - t->start);
+    if (digits) {
+        look_up_digits(w, t, letters, n);
+        return;
+    }
+    t->info = (uint16_t)word_info(&w->table, t->hash);
+    if (w->roster != NULL) {
+        t->flags |= (uint16_t)roster_word(w->roster, letters, n, t->info);
+        if (roster_number(w->roster, t->hash))
+            t->flags |= TOKEN_ROSTER;
+        if (n <= 3 && t->shape == SHAPE_UPPER && info_class(t->info) == CLASS_NONE &&
+            roster_initials(w->roster, letters, n))
+            t->flags |= TOKEN_ROSTER_WORD;
+    }
+    if (!is_name(t->info) && info_word(t->info) == 0 && info_class(t->info) == CLASS_NONE &&
+        n >= 5 && is_login(w, letters, n))
+        t->flags |= TOKEN_LOGIN;
+}
+
+/* patientName: a word of the table as it stands, or its parts. */
+static void add_word(struct cutter *c, size_t start, size_t end)
+{
+    const char *p = c->v->plain;
+    size_t cut = 0;
+    for (size_t i = start + 3; i + 2 < end && cut == 0; i++)
+        if (is_upper(p[i]) && !is_upper(p[i - 1]) && p[i - 1] != '\'')
+            cut = i;
+    if (cut != 0) {
+        char letters[WORD_MAX];
+        size_t n = letters_of(c->v, start, end, letters, sizeof letters);
+        unsigned info = info_of(c->w, letters, n);
+        if (info != 0 || (c->w->roster != NULL && roster_word(c->w->roster, letters, n, info) != 0))
+            cut = 0;
+    }
+    struct token *t = token_add(c, start, cut != 0 ? cut : end);
+    if (t == NULL)
+        return;
+    look_up(c, t, false);
+    if (cut != 0) {
+        t->flags |= TOKEN_CODE;
+        size_t n = c->s->n;
+        add_word(c, cut, end);
+        if (n < c->s->n)
+            c->s->tokens[n].flags |= TOKEN_CODE;
+    }
+}
+
+/* The end of the run of letters and digits that begins at `start`. */
+static size_t run_end(const struct text_view *v, size_t start, bool *letter, bool *digit,
+                      bool *high)
+{
+    const char *f = v->folded;
+    size_t i = start;
+    *letter = *digit = *high = false;
+    while (i < v->n) {
+        int kind = kind_of((unsigned char)f[i]);
+        if (kind == KIND_OTHER) {
+            bool inside = f[i] == '\'' && i > start && i + 1 < v->n &&
+                          kind_of((unsigned char)f[i - 1]) == KIND_LETTER &&
+                          kind_of((unsigned char)f[i + 1]) == KIND_LETTER;
+            if (!inside)
+                break;
+        } else if (kind == KIND_HIGH && sign_length(f + i, v->n - i) > 0) {
+            break;
+        }
+        *letter |= kind == KIND_LETTER;
+        *digit |= kind == KIND_DIGIT;
+        *high |= kind == KIND_HIGH;
+        i++;
+    }
+    return i;
+}
+
+/* 's, 'll, 'd at the end of a word are not its own; n't is. Where the word ends without them. */
+static size_t without_clitic(const char *f, size_t start, size_t end, bool *possessive)
+{
+    size_t n = end - start;
+    *possessive = false;
+    if (n >= 3 && f[end - 2] == '\'' && (f[end - 1] == 's' || f[end - 1] == 'd')) {
+        *possessive = f[end - 1] == 's';
+        return end - 2;
+    }
+    if (n >= 4 && f[end - 3] == '\'' &&
+        (f[end - 2] == 'l' || f[end - 2] == 'v' || f[end - 2] == 'r'))
+        return end - 3;
+    return end;
+}
+
+static size_t cut_run(struct cutter *c, size_t start)
+{
+    bool letter, digit, high, possessive = false;
+    const char *f = c->v->folded;
+    size_t run = run_end(c->v, start, &letter, &digit, &high), end = run;
+    size_t first = c->s->n;
+    if (letter)
+        end = without_clitic(f, start, run, &possessive);
+    if (letter && !digit && !high) {
+        add_word(c, start, end);
+    } else {
+        struct token *t = token_add(c, start, end);
+        if (t == NULL)
+            return run;
+        if (!letter && !high) {
+            t->shape = SHAPE_NUMBER;
+            if (c->w->roster != NULL &&
+                roster_number(c->w->roster, text_hash(f + start, end - start)))
+                t->flags |= TOKEN_ROSTER;
+        } else {
+            look_up(c, t, digit);
+        }
+    }
+    if (c->failed)
+        return run;
+    struct token *last = &c->s->tokens[c->s->n - 1];
+    if (possessive || (run < c->v->n && f[run] == '\'' && f[run - 1] == 's' && last->letters > 3))
+        last->flags |= possessive ? TOKEN_POSSESSIVE : 0;
+    c->previous_end = run;
+    char before = start > 0 ? f[start - 1] : '\0', after = run < c->v->n ? f[run] : '\0';
+    bool quoted = (before == '"' || before == '\'') && (after == before || after == ' ');
+    for (size_t i = first; i < c->s->n && quoted; i++)
+        c->s->tokens[i].flags |= TOKEN_QUOTED;
+    return run;
+}
+
+/* ---- several words ---- */
+
+/* s m i t h, r-a-v-i: one word, if it is a name. */
+static void join_spaced(struct cutter *c)
+{
+    struct words_scratch *s = c->s;
+    for (size_t i = 0; i + 3 < s->n; i++) {
+        size_t k = i;
+        char letters[WORD_MAX];
+        size_t n = 0;
+        while (k < s->n && s->tokens[k].shape == SHAPE_SINGLE && n < sizeof letters &&
+               (k == i || s->tokens[k].gap == GAP_SPACE || s->tokens[k].gap == GAP_HYPHEN ||
+                s->tokens[k].gap == GAP_DOT))
+            letters[n++] = c->v->folded[s->tokens[k++].start];
+        if (n < 4)
+            continue;
+        unsigned info = info_of(c->w, letters, n);
+        unsigned known = c->w->roster != NULL ? roster_word(c->w->roster, letters, n, info) : 0;
+        if (is_name(info) || known != 0) {
+            struct token *t = &s->tokens[i];
+            t->hash = text_hash(letters, n);
+            t->info = (uint16_t)info;
+            t->end = s->tokens[k - 1].end;
+            t->shape = SHAPE_MIXED;
+            t->letters = (uint8_t)n;
+            t->flags |= (uint16_t)(TOKEN_SPACED | known);
+            memmove(t + 1, &s->tokens[k], (s->n - k) * sizeof *t);
+            s->n -= k - i - 1;
+        } else {
+            i = k - 1;
+        }
+    }
+}
+
+static void mark_phrases(struct words_scratch *s, const struct word_table *table)
+{
+    for (size_t i = 0; i + 1 < s->n; i++) {
+        if (!info_begins_phrase(s->tokens[i].info))
+            continue;
+        uint64_t hash = s->tokens[i].hash;
+        for (size_t k = i + 1; k < s->n && k < i + 5; k++) {
+            const struct token *t = &s->tokens[k];
+            if (t->gap != GAP_SPACE && t->gap != GAP_HYPHEN && t->gap != GAP_LINE &&
+                t->gap != GAP_DOT && t->gap != GAP_UNDERSCORE && t->gap != GAP_SLASH)
+                break;
+            hash = hash * 31 + t->hash;
+            if (!word_is_phrase(table, hash))
+                continue;
+            for (size_t m = i; m <= k; m++)
+                s->tokens[m].flags |= TOKEN_PHRASE;
+        }
+    }
+}
+
+static void mark_context(struct words_scratch *s, const struct privacy_piece *t)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        struct token *w = &s->tokens[i];
+        const struct token *before = i > 0 ? w - 1 : NULL;
+        bool near =
+            w->gap == GAP_SPACE || w->gap == GAP_DOT || w->gap == GAP_LINE || w->gap == GAP_HYPHEN;
+        if (before != NULL && near && info_class(before->info) == CLASS_HONOR &&
+            !(before->flags & TOKEN_POSSESSIVE))
+            w->flags |= TOKEN_HONOR;
+        if (info_class(w->info) == CLASS_PRON3)
+            s->pronoun = true;
+    }
+    for (size_t i = 0, k = 0; i < t->n_values; i++) {
+        const struct privacy_value *value = &t->values[i];
+        if (value->label != LABEL_NAME)
+            continue;
+        while (k > 0 && s->tokens[k - 1].start >= value->start)
+            k--;
+        while (k < s->n && s->tokens[k].start < value->start)
+            k++;
+        for (; k < s->n && s->tokens[k].start < value->end; k++)
+            s->tokens[k].flags |= TOKEN_LABEL;
+    }
+}
+
+static uint8_t regime_of(const struct words_scratch *s)
+{
+    size_t lower = 0, upper = 0, title = 0, long_lower = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        const struct token *t = &s->tokens[i];
+        if (t->shape == SHAPE_LOWER) {
+            lower++;
+            long_lower += t->letters >= 3;
+        } else if (t->shape == SHAPE_UPPER) {
+            upper++;
+        } else if (t->shape == SHAPE_TITLE) {
+            title++;
+        }
+    }
+    if (upper + title == 0)
+        return REGIME_LOWER;
+    if (lower + title == 0)
+        return REGIME_UPPER;
+    return title >= 3 && long_lower == 0 ? REGIME_TITLE : REGIME_NORMAL;
+}
+
+bool tokens_make(struct words_scratch *s, const struct words *w, const struct privacy_piece *t)
+{
+    struct cutter c = {.s = s, .w = w, .v = t->view};
+    s->n = 0;
+    s->pronoun = false;
+    for (size_t i = 0; i < c.v->n && !c.failed;) {
+        int kind = kind_of((unsigned char)c.v->folded[i]);
+        size_t sign = kind == KIND_HIGH ? sign_length(c.v->folded + i, c.v->n - i) : 0;
+        if (kind == KIND_OTHER)
+            i++;
+        else if (sign > 0)
+            i += sign;
+        else
+            i = cut_run(&c, i);
+    }
+    if (c.failed)
+        return false;
+    join_spaced(&c);
+    mark_phrases(s, &w->table);
+    mark_context(s, t);
+    s->regime = regime_of(s);
+    tokens_categorise(s);
+    return true;
+}

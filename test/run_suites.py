@@ -34,6 +34,7 @@ LOGS = os.path.join(TOP, "build", "test")
 SUITES = [
     ("builds", "lines", 60, "cat build/test/builds", "gcc and clang, warnings are errors (made by ./dev test)"),
     ("layers", "exit", 60, "tools/check-layers", "which way includes point"),
+    ("egress", "exit", 60, "tools/check-egress", "there is one way out of the program"),
     ("format", "exit", 120, "tools/format --check", "clang-format has nothing to change"),
     ("lint", "exit", 900, "tools/lint", "clang-tidy has nothing to say"),
     ("docs", "lines", 60, "tools/check-docs", "the documents say what the source says"),

@@ -139,6 +139,8 @@ bool api_hints(struct llm_request *r, const struct http_request *req, struct err
         bool mode = strv_eq_nocase(h->name, STRV("X-LLM-Mode"));
         bool sensitivity = strv_eq_nocase(h->name, STRV("X-LLM-Sensitivity"));
         bool task = strv_eq_nocase(h->name, STRV("X-LLM-Task"));
+        if (strv_eq_nocase(h->name, STRV("X-LLM-Session")))
+            r->session_header = strv_trim(h->value);
         if ((mode || sensitivity || task) &&
             !policy_hints(r, mode ? h->value : STRV_NONE, sensitivity ? h->value : STRV_NONE,
                           task ? h->value : STRV_NONE, err))

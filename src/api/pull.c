@@ -117,6 +117,7 @@ void api_pull(struct api *api, struct http_request *req, const struct api_route 
                                      .path = "/api/pull",
                                      .body = body,
                                      .lines = stream,
+                                     .leaves = true,
                                      .silence_ms = stream ? STREAM_SILENCE_MS : WHOLE_SILENCE_MS,
                                      .event = "pull"});
 }

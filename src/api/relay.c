@@ -70,6 +70,15 @@ static void fail(struct api_relay *relay, enum outcome outcome, int status, strv
     let_go(relay, outcome_row(outcome)->name);
 }
 
+static void withhold(struct api_relay *relay)
+{
+    metric_add(relay->api->env->metrics, METRIC_WITHHELD, 0, 1);
+    api_error(relay->req, api_door(relay->req), LLM_ERR_PROVIDER_FORBIDDEN, 0,
+              STRV("The model's name would leave the premises, and it may be private."), STRV_NONE,
+              0);
+    let_go(relay, outcome_row(OUTCOME_WITHHELD)->name);
+}
+
 /* The provider's own refusal, in its words. What it thinks of our key is none of the caller's business. */
 static void refused(struct api_relay *relay)
 {
@@ -218,7 +227,7 @@ static void on_drain(struct http_request *req)
 
 /* ---- the way in ---- */
 
-static struct http_call *call(struct api_relay *relay)
+static struct http_call *call(struct api_relay *relay, bool *withheld)
 {
     static const struct http_call_ops ops = {on_head, on_body, on_end, NULL};
     struct arena *arena = &relay->req->arena;
@@ -232,7 +241,18 @@ static struct http_call *call(struct api_relay *relay)
                                   .n_headers = n,
                                   .content_type = "application/json",
                                   .body = relay->spec.body};
-    return arena->failed ? NULL : http_call(relay->api->env->client, &spec, &ops, relay);
+    /* A model's name is a caller's text: it is read like any other before it goes to zone cloud. */
+    struct privacy_verdict *found = ARENA_NEW(arena, struct privacy_verdict);
+    if (arena->failed)
+        return NULL;
+    struct exchange_env *env = relay->api->env;
+    const struct egress_judge judge = {env->snapshot->privacy, env->privacy_scratch, false};
+    struct egress_pass pass;
+    *withheld =
+        egress_seal(&pass, p, relay->spec.leaves, spec.body, &judge, found) == EGRESS_PRIVATE;
+    return *withheld || pass.p == NULL
+               ? NULL
+               : egress_call(env->client, &pass, &spec, &ops, relay, withheld);
 }
 
 void relay_start(struct api *api, struct http_request *req, const struct relay_spec *spec)
@@ -254,8 +274,11 @@ void relay_start(struct api *api, struct http_request *req, const struct relay_s
     api_state(req)->relay = relay;
     req->on_gone = on_gone;
     req->on_drain = on_drain;
-    relay->call = call(relay);
-    if (relay->call == NULL)
+    bool withheld = false;
+    relay->call = call(relay, &withheld);
+    if (withheld)
+        withhold(relay);
+    else if (relay->call == NULL)
         fail(relay, OUTCOME_NO_MEMORY, 0, STRV_NONE);
     else
         watch(relay);

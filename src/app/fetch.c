@@ -186,7 +186,9 @@ static bool ask(struct fetch *f)
     http_framer_fini(&f->framer);
     http_framer_init(&f->framer, HTTP_NDJSON, LINE_BYTES_MAX);
     progress_begin(&f->progress, io_now_us(f->loop));
-    f->call = http_call(f->client, &spec, &ops, f);
+    struct egress_pass pass; /* the model's name was given by who runs this command */
+    if (egress_seal_own(&pass, f->p, spec.body))
+        f->call = egress_call(f->client, &pass, &spec, &ops, f, NULL);
     if (f->call == NULL)
         return false;
     watch(f);

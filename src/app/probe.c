@@ -224,8 +224,9 @@ static bool start(struct probe *probe, struct err *err)
         .headers = headers,
         .n_headers = n,
     };
-    if (!probe->arena.failed)
-        probe->call = http_call(probe->set->client, &spec, &ops, probe);
+    struct egress_pass pass;
+    if (!probe->arena.failed && egress_seal_own(&pass, p, spec.body))
+        probe->call = egress_call(probe->set->client, &pass, &spec, &ops, probe, NULL);
     if (probe->call == NULL)
         return err_oom(err);
     probe->set->open++;

@@ -20,6 +20,7 @@
 #include "store/store.h"
 
 #define TICK_MS         1000
+#define STALE_AGAIN_MS  10000
 #define ENGINE_GRACE_MS 2500
 #define WORKERS_MAX     64
 
@@ -45,9 +46,11 @@ struct serve {
     struct worker *workers;
     unsigned n_workers, n_drained;
     struct policy_keys *keys;
+    struct policy_sticky *sticky;
     struct store *store;
     int64_t store_version;
     struct io_timer tick, deadline;
+    int64_t stale_again_us; /* not before this time, if a file stays changed */
     bool draining, stopping;
     bool forced; /* the drain was cut short */
 };
@@ -127,6 +130,18 @@ static bool open_store(struct serve *s, struct err *err)
 }
 
 static void stop_retired(struct serve *s);
+static void on_reload(void *arg, int signum);
+
+/* The roster or the data file has changed: read again like the configuration. One that is refused changes nothing,
+ * and is not tried again at once. */
+static void follow_privacy_files(struct serve *s)
+{
+    int64_t now = io_now_us(s->loop);
+    if (now < s->stale_again_us || !privacy_stale(s->config->snapshot->privacy))
+        return;
+    s->stale_again_us = now + (int64_t)STALE_AGAIN_MS * 1000;
+    on_reload(s, 0);
+}
 
 static void on_tick(void *arg)
 {
@@ -136,6 +151,7 @@ static void on_tick(void *arg)
     io_timer_start(s->loop, &s->tick, TICK_MS, on_tick, s);
     log_flush(&s->log);
     stop_retired(s);
+    follow_privacy_files(s);
     if (s->store == NULL && !open_store(s, &err))
         return;
     if (s->store == NULL)
@@ -464,6 +480,7 @@ static bool start_workers(struct serve *s, struct err *err)
             s->n_workers++;
             return false;
         }
+        w->env.sticky = s->sticky;
         w->on_drained = on_drained;
         w->arg = s;
     }
@@ -503,6 +520,9 @@ static bool start(struct serve *s, struct err *err)
         !io_on_signal(s->loop, SIGINT, on_stop, s, err) ||
         !io_on_signal(s->loop, SIGHUP, on_reload, s, err))
         return false;
+    s->sticky = policy_sticky_new();
+    if (s->sticky == NULL)
+        return err_oom(err);
     s->prober = provider_prober_new(s->loop, s->client, &s->log, s->config->probe_interval_ms);
     if (s->prober == NULL)
         return err_oom(err);
@@ -537,6 +557,7 @@ static void finish(struct serve *s)
     }
     if (s->keys != NULL)
         policy_keys_unref(s->keys);
+    policy_sticky_free(s->sticky);
     if (s->store != NULL)
         store_close(s->store);
     config_free(s->config);

@@ -2,7 +2,7 @@
 /*
  * config - one run from the sources to a snapshot.
  *
- *   file, environment, --set  >  settings  >  defaults  >  providers  >  names  >  snapshot
+ *   file, environment, --set  >  settings  >  defaults  >  providers  >  names  >  detector  >  snapshot
  *
  * Everything is built anew, whole, in one arena; a failure at any point frees it and leaves no trace.
  */
@@ -29,6 +29,7 @@ static void drop(struct snapshot *s)
     struct whole *w = whole_of(s);
     for (struct tls_use *use = w->tls; use != NULL; use = use->next)
         io_tls_unref(use->tls);
+    privacy_unref(s->privacy);
     for (struct secret *k = w->secrets; k != NULL; k = k->next)
         mem_wipe(k->text, k->len);
     arena_fini(&s->arena);
@@ -237,7 +238,7 @@ struct config *load_within(const struct config_source *source, const strv *text,
     bool ok = take_sources(&l, text) && fill_defaults(&l);
     if (ok) {
         apply(&l);
-        ok = providers_build(&l) && names_build(&l);
+        ok = providers_build(&l) && names_build(&l) && privacy_build(&l);
     }
     if (ok)
         return &w->config;

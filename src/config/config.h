@@ -37,6 +37,7 @@ struct config_warning {
 struct config {
     struct snapshot *snapshot;
 
+    struct privacy_conf privacy;    /* what the detector was made of */
     const char *path;               /* file it came from; NULL = none */
     const char *const *listen;      /* addresses, NULL-terminated */
     int64_t workers;                /* threads; 0 = cores */
@@ -75,7 +76,7 @@ const char *config_open_address(const struct config *c);
  * arena of `now`. */
 const char *const *config_needs_restart(const struct config *before, const struct config *now);
 
-/* At the program's end: wipes the engines' keys, which otherwise stay the same over every reload. */
+/* At the program's end: wipes the engines' keys and drops the detector, which otherwise stay over every reload. */
 void config_forget(void);
 
 #endif

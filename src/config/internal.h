@@ -213,6 +213,11 @@ void manual_text(struct buf *out, strv text);
 
 bool providers_build(struct load *l);
 bool names_build(struct load *l);
+bool privacy_build(
+    struct load *l); /* after the providers: whether there is a cloud decides what is said */
+
+/* privacy.c: drops the detector that is kept for the next load. */
+void privacy_forget(void);
 
 /* zone.c: the promise about local providers, kept where connections are made. */
 struct zone_rule {

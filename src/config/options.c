@@ -25,7 +25,8 @@ static bool is_origin(strv text);
 static bool is_host(strv text);
 static bool is_engine_arg(strv text);
 static bool is_claim(strv text);
-static bool is_threshold(strv text);
+static bool is_pattern(strv text);
+static bool is_digest(strv text);
 
 static const struct option_word mode_words[] = {
     {"local", LLM_MODE_LOCAL}, {"hybrid", LLM_MODE_HYBRID}, {"cloud", LLM_MODE_CLOUD}, {NULL, 0}};
@@ -41,8 +42,6 @@ static const struct option_word level_words[] = {
     {"debug", LOG_DEBUG}, {"info", LOG_INFO}, {"warn", LOG_WARN},      {"warning", LOG_WARN},
     {"error", LOG_ERROR}, {"off", LOG_OFF},   {"critical", LOG_ERROR}, {NULL, 0}};
 
-static const struct option_form FORM_THRESHOLD = {"a number from 0 to 1, auto or never",
-                                                  is_threshold, NULL};
 static const struct option_form FORM_NONE = {NULL, NULL, NULL};
 static const struct option_form FORM_MODE = {NULL, NULL, mode_words};
 static const struct option_form FORM_KIND = {NULL, NULL, kind_words};
@@ -74,6 +73,9 @@ static const struct option_form FORM_ENGINE_ARG = {
     "downloads "
     "nothing",
     is_engine_arg, NULL};
+static const struct option_form FORM_PATTERN = {"name=regular expression", is_pattern, NULL};
+static const struct option_form FORM_DIGEST = {"the 64 hexadecimal digits of a SHA-256 digest",
+                                               is_digest, NULL};
 
 /* ---- the table ---- */
 
@@ -655,17 +657,25 @@ static bool is_origin(strv text)
            is_host(strv_from(rest, 3));
 }
 
-static bool is_threshold(strv text)
-{
-    double n;
-    return strv_eq(text, STRV("auto")) || strv_eq(text, STRV("never")) ||
-           (strv_double(text, &n) && n >= 0 && n <= 1);
-}
-
 static bool is_claim(strv text)
 {
     struct provider_claim claim;
     return provider_claim_parse(text, NULL, &claim);
+}
+
+/* The expression itself is compiled with the detector, which says what is wrong with it. */
+static bool is_pattern(strv text)
+{
+    strv rest = text, name;
+    return strv_cut(&rest, '=', &name) && rest.len > 0 && is_word(name);
+}
+
+static bool is_digest(strv text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (!isxdigit((unsigned char)text.ptr[i]))
+            return false;
+    return text.len == 64;
 }
 
 static bool is_host(strv text)

@@ -396,6 +396,7 @@ void config_forget(void)
     mem_wipe(engine_keys.rows, sizeof engine_keys.rows);
     engine_keys.n = 0;
     pthread_mutex_unlock(&engine_keys.lock);
+    privacy_forget();
 }
 
 /* Cores less one: ggml's threads spin at barriers, and any other busy process would stop them all. */

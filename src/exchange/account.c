@@ -36,6 +36,8 @@ void account_close(struct exchange *x, int64_t now)
     int64_t total = now - x->caller->received_us;
     struct llm_usage usage = x->usage;
     bool estimated = estimate_usage(x, &usage);
+    if (x->is_private)
+        metric_add(m, METRIC_PRIVATE, 0, 1);
     for (unsigned bit = 0; bit < DIALECT_LOSSES; bit++)
         if (x->losses & (1u << bit))
             metric_add(m, METRIC_TRANSLATION_LOSSY, bit, 1);

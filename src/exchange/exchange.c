@@ -11,7 +11,8 @@
 
 #include "exchange/exchange_int.h"
 
-#define STEPS_PER_TURN   64   /* more in one go is a loop in the table */
+#define STEPS_PER_TURN   64 /* more in one go is a loop in the table */
+#define NO_LOCAL_WAIT_MS 60000
 #define FINISH_LINGER_MS 1000 /* for the upstream's last chunk after its terminator */
 
 /* ---- snapshots ---- */
@@ -34,6 +35,7 @@ static enum step admit(struct exchange *x);
 static enum step plan(struct exchange *x);
 static enum step queue(struct exchange *x);
 static enum step backoff(struct exchange *x);
+static enum step seal(struct exchange *x);
 static enum step send_request(struct exchange *x);
 static enum step await_head(struct exchange *x);
 static enum step hold(struct exchange *x);
@@ -50,9 +52,10 @@ static const struct {
     enum outcome timeout; /* what it means when the state's limit passes */
 } states[] = {
     [EX_ADMIT] = {"admit", admit, TO(PLAN), OUTCOME_DEADLINE},
-    [EX_PLAN] = {"plan", plan, TO(QUEUE) | TO(SEND), OUTCOME_DEADLINE},
-    [EX_QUEUE] = {"queue", queue, TO(SEND) | TO(PLAN), OUTCOME_BUSY},
+    [EX_PLAN] = {"plan", plan, TO(QUEUE) | TO(SEAL), OUTCOME_DEADLINE},
+    [EX_QUEUE] = {"queue", queue, TO(SEAL) | TO(PLAN), OUTCOME_BUSY},
     [EX_BACKOFF] = {"backoff", backoff, TO(PLAN), OUTCOME_DEADLINE},
+    [EX_SEAL] = {"seal", seal, TO(SEND) | TO(PLAN) | TO(BACKOFF), OUTCOME_DEADLINE},
     [EX_SEND] = {"send", send_request, TO(AWAIT) | TO(PLAN) | TO(BACKOFF), OUTCOME_CONNECT_TIMEOUT},
     [EX_AWAIT] = {"await", await_head, TO(HOLD) | TO(PLAN) | TO(BACKOFF), OUTCOME_HEAD_TIMEOUT},
     [EX_HOLD] = {"hold", hold, TO(STREAM) | TO(FINISH) | TO(PLAN) | TO(BACKOFF),
@@ -195,7 +198,9 @@ static void refuse(struct exchange *x, int error, int status, strv message, strv
 
 static void refuse_err(struct exchange *x, const struct err *err)
 {
-    refuse(x, err->code, 0, strv_of(err->text), strv_of(err->field), 0);
+    /* Without any local target it takes an operator: it is worth trying again, but not soon. */
+    uint64_t wait_ms = err->code == LLM_ERR_PRIVACY_LOCAL_UNAVAILABLE ? NO_LOCAL_WAIT_MS : 0;
+    refuse(x, err->code, 0, strv_of(err->text), strv_of(err->field), wait_ms);
 }
 
 /* Nobody is left to ask: the most telling of the failures becomes the answer. */
@@ -271,7 +276,8 @@ static strv any_model(void *arg, size_t i, struct arena *arena)
     return name;
 }
 
-static bool make_plan(struct snapshot *s, const struct llm_request *r, struct arena *arena,
+static bool make_plan(struct snapshot *s, const struct llm_request *r,
+                      const struct privacy_verdict *verdict, struct arena *arena,
                       struct policy_plan *out, struct err *err)
 {
     struct policy_facts facts = {
@@ -281,6 +287,7 @@ static bool make_plan(struct snapshot *s, const struct llm_request *r, struct ar
         .has_model = has_model,
         .any_model = any_model,
         .arg = s,
+        .verdict = verdict,
     };
     return policy_run(&facts, r, arena, out, err);
 }
@@ -288,7 +295,11 @@ static bool make_plan(struct snapshot *s, const struct llm_request *r, struct ar
 bool exchange_explain(struct exchange_env *env, const struct llm_request *r, struct arena *arena,
                       struct policy_plan *out, struct err *err)
 {
-    return make_plan(env->snapshot, r, arena, out, err);
+    struct privacy_verdict *verdict = ARENA_NEW(arena, struct privacy_verdict);
+    if (verdict == NULL)
+        return err_oom(err);
+    exchange_judge(env, r, verdict);
+    return make_plan(env->snapshot, r, verdict, arena, out, err);
 }
 
 /* The plan lives with the request and goes with it at commit; what is told later is copied out. */
@@ -297,7 +308,7 @@ static bool plan_request(struct exchange *x, struct err *err)
     x->plan = ARENA_NEW(x->r->arena, struct policy_plan);
     if (x->plan == NULL)
         return err_oom(err);
-    bool ok = make_plan(x->snapshot, x->r, x->r->arena, x->plan, err);
+    bool ok = make_plan(x->snapshot, x->r, x->judged, x->r->arena, x->plan, err);
     x->is_private = x->is_private || x->plan->is_private;
     x->task = arena_strv(x->arena, x->plan->task);
     if (ok && x->r->dialect == LLM_NATIVE)
@@ -312,7 +323,7 @@ static enum step admit(struct exchange *x)
         refuse(x, LLM_ERR_DRAINING, 0, STRV_NONE, STRV_NONE, 1000);
     else if (x->env->active > x->snapshot->exchanges_max)
         refuse(x, LLM_ERR_OVERLOADED, 0, STRV_NONE, STRV_NONE, 1000);
-    else if (!plan_request(x, &err))
+    else if (!judge_request(x) || !plan_request(x, &err))
         refuse_err(x, &err);
     else
         exchange_go(x, EX_PLAN);
@@ -338,39 +349,6 @@ static int next_target(const struct exchange *x)
         if (target_left(x, i))
             return (int)i;
     return -1;
-}
-
-static bool is_confined(const struct policy_conf *conf)
-{
-    return conf->airgap || conf->mode == LLM_MODE_LOCAL;
-}
-
-/* By both configurations: the one the plan was made with, and the present one if it has the provider. */
-static bool is_local(const struct exchange *x, const struct provider *p)
-{
-    const struct snapshot *now = x->env->snapshot;
-    for (size_t i = 0; i < now->n_providers; i++)
-        for (size_t k = 0; k < provider_instance_count(&now->providers[i]); k++) {
-            const struct provider *one = provider_instance(&now->providers[i], k);
-            if (one->cell == p->cell && one->zone != ZONE_LOCAL)
-                return false;
-        }
-    return p->zone == ZONE_LOCAL;
-}
-
-/* The promise of promises, checked where bytes are about to leave: a private request meets only local
- * providers, and there only models that are served there. The plan holds no other, but it may have been
- * made a while ago: since then a list of models has come, or another configuration. */
-static bool may_leave_to(const struct exchange *x, const struct provider *p)
-{
-    bool remote = false;
-    if (!x->is_private && !is_confined(&x->snapshot->policy) &&
-        !is_confined(&x->env->snapshot->policy))
-        return true;
-    if (!is_local(x, p))
-        return false;
-    (void)provider_has_model(p, x->model, x->r->arena, NULL, &remote);
-    return !remote;
 }
 
 static void wait_hint(struct exchange *x, uint64_t ms)
@@ -422,7 +400,7 @@ static enum admit admit_somewhere(struct exchange *x, uint64_t *wait_ms)
         if (i < 0)
             return a;
         x->p = provider_instance(row, (size_t)i);
-        a = may_leave_to(x, x->p) ? provider_admit(x->p, wish.now_us, wait_ms) : ADMIT_FORBIDDEN;
+        a = judge_may_go(x, x->p) ? provider_admit(x->p, wish.now_us, wait_ms) : ADMIT_FORBIDDEN;
         if (a == ADMIT_GO || a == ADMIT_BUSY)
             return a;
         wait_hint(x, *wait_ms);
@@ -451,7 +429,7 @@ static enum step plan(struct exchange *x)
     case ADMIT_GO:
         x->slot = true;
         x->cold = provider_is_cold(x->p, x->model, x->attempt_us);
-        exchange_go(x, EX_SEND);
+        exchange_go(x, EX_SEAL);
         return STEP_AGAIN;
     case ADMIT_BUSY:
         wait_hint(x, wait_ms > 0 ? wait_ms : 1000);
@@ -561,18 +539,11 @@ static bool encode(struct exchange *x, struct err *err)
     return !x->body.failed && !x->path.failed;
 }
 
-static enum step send_request(struct exchange *x)
+/* The request in the words of its target; and may exactly these bytes go there? */
+static enum step seal(struct exchange *x)
 {
-    if (x->call != NULL)
-        return STEP_WAIT;
     struct err err = ERR_INIT;
-    struct http_header headers[4];
-    x->calls++;
     x->sent_us = 0;
-    if (!may_leave_to(x, x->p)) { /* again: it may have stood in the queue */
-        exchange_verdict(x, OUTCOME_WITHHELD);
-        return STEP_WAIT;
-    }
     if (!relay_begin(x) || !encode(x, &err)) {
         bool memory =
             x->body.failed || x->path.failed || x->arena->failed || x->r->arena->failed || !err.set;
@@ -581,24 +552,40 @@ static enum step send_request(struct exchange *x)
             x->upstream_message = arena_strv(x->arena, strv_of(err.text));
         return STEP_WAIT;
     }
+    if (!judge_seal(x))
+        return STEP_WAIT;
+    exchange_go(x, EX_SEND);
+    return STEP_AGAIN;
+}
+
+/* False: no memory, or the call would not be the one that was permitted. */
+static bool call_provider(struct exchange *x, bool *withheld)
+{
+    struct http_header *headers = ARENA_ARRAY(x->r->arena, struct http_header, 4);
     struct http_call_spec spec = {
         .upstream = &x->p->upstream,
         .method = HTTP_POST,
         .path = buf_view(&x->path).ptr,
         .headers = headers,
-        .n_headers = provider_headers(x->p, x->r->arena, headers),
+        .n_headers = headers != NULL ? provider_headers(x->p, x->r->arena, headers) : 0,
         .content_type = "application/json",
         .body = buf_view(&x->body),
     };
-    struct http_header *kept = arena_alloc(x->r->arena, sizeof headers);
+    *withheld = !judge_may_go(x, x->p); /* again: time may have passed since the plan was made */
     /* A key that found no memory must not become a call without a key. */
-    if (kept != NULL && !x->r->arena->failed) {
-        memcpy(kept, headers, sizeof headers);
-        spec.headers = kept;
-        x->call = http_call(x->env->client, &spec, &relay_ops, x);
-    }
-    if (x->call == NULL) {
-        exchange_verdict(x, OUTCOME_NO_MEMORY);
+    if (!*withheld && !x->r->arena->failed)
+        x->call = egress_call(x->env->client, &x->permit, &spec, &relay_ops, x, withheld);
+    return x->call != NULL;
+}
+
+static enum step send_request(struct exchange *x)
+{
+    bool withheld = false;
+    if (x->call != NULL)
+        return STEP_WAIT;
+    x->calls++;
+    if (!call_provider(x, &withheld)) {
+        exchange_verdict(x, withheld ? OUTCOME_WITHHELD : OUTCOME_NO_MEMORY);
         return STEP_WAIT;
     }
     /* The client's own connect_ms comes first; this catches a request that cannot be written. */
@@ -683,6 +670,19 @@ static void tear_down(struct exchange *x)
     x->snapshot = NULL;
 }
 
+/* The plan was for a request that might leave. What was tried may be tried again: it is a shorter list. */
+static void plan_anew(struct exchange *x)
+{
+    struct err err = ERR_INIT;
+    x->replan = false;
+    x->tried = 0;
+    x->target = -1;
+    if (plan_request(x, &err))
+        exchange_go(x, EX_PLAN);
+    else
+        refuse_err(x, &err);
+}
+
 /* An attempt failed while nothing was sent to the caller: what now? */
 static void after_failure(struct exchange *x, enum outcome o)
 {
@@ -701,6 +701,10 @@ static void after_failure(struct exchange *x, enum outcome o)
         return;
     }
     x->ask = x->r;
+    if (x->replan) {
+        plan_anew(x);
+        return;
+    }
     if (row->next == NEXT_TELL) {
         if (o == OUTCOME_NO_MEMORY)
             refuse(x, LLM_ERR_INTERNAL, 0, STRV_NONE, STRV_NONE, 0);
@@ -820,7 +824,8 @@ struct exchange *exchange_start(struct exchange_env *env, struct arena *arena,
     x->door = dialect_get(r->dialect);
     x->verdict = -1;
     x->target = -1;
-    x->is_private = r->private_hint || r->mode == LLM_MODE_LOCAL; /* until the plan says more */
+    x->is_private = r->private_hint || r->mode == LLM_MODE_LOCAL; /* until judge.c says more */
+    x->findings = "";
     x->usage = LLM_USAGE_NONE;
     x->started_us = io_now_us(env->loop);
     x->own_us = x->started_us - caller->received_us;
@@ -892,6 +897,11 @@ strv exchange_task(const struct exchange *x)
 bool exchange_private(const struct exchange *x)
 {
     return x->is_private;
+}
+
+const char *exchange_findings(const struct exchange *x)
+{
+    return x->findings;
 }
 
 /* Calls made so far; targets that could not be asked are none. */

@@ -3,10 +3,11 @@
  * exchange - one request from caller to model and back. The spine: everything the program does for anyone
  * goes through exchange_start().
  *
- *   ADMIT > PLAN > (QUEUE) > SEND > AWAIT > HOLD > (STREAM) > FINISH > CLOSE
- *             ^---------------------- BACKOFF           refuse > CLOSE
+ *   ADMIT > PLAN > (QUEUE) > SEAL > SEND > AWAIT > HOLD > (STREAM) > FINISH > CLOSE
+ *             ^----------------------------- BACKOFF           refuse > CLOSE
  *
- * A normal case: the plan's first target is admitted, the request is written in its dialect and sent; what
+ * A normal case: everything the caller sent is judged (may it leave the premises?), the plan's first target is
+ * admitted, the request is written in its dialect, sealed (may exactly these bytes go there?) and sent; what
  * comes back is held until its first content, then relayed piece by piece. A bad case before that first
  * piece: the attempt ends with an outcome, whose row says whether to try again, go on or tell the caller.
  * After it: the stream ends with an error in the caller's own dialect, never as if complete.
@@ -46,6 +47,10 @@ struct snapshot {
     size_t exchanges_max;      /* at once, per worker */
     size_t pending_high_bytes; /* unsent to the caller: stop reading upstream above this */
     uint64_t keepalive_ms;     /* silence of a begun stream before the dialect's keep-alive */
+    struct privacy *privacy;   /* the detector; NULL: everything is private */
+    const char *privacy_why;   /* why the detector is not ready; NULL = it is */
+    int64_t roster_until_us;   /* wall clock: from here on the roster is too old; 0 = never */
+    bool roster_required;      /* without a roster that is young enough everything is private */
     bool strict;               /* refuse rather than drop what a translation cannot carry */
     bool repair; /* one more turn when structured output or a call's arguments do not fit */
     void (*drop)(struct snapshot *s); /* called when the last reference goes */
@@ -66,7 +71,9 @@ struct exchange_env {
     struct list live;            /* every exchange in progress */
     struct exchange_wait *waits; /* per provider cell: exchanges waiting for a slot */
     struct arena scratch;        /* for decoding one frame or body; empty between callbacks */
-    struct buf encoded;          /* for encoding one frame's events; empty between callbacks */
+    struct privacy_scratch *privacy_scratch; /* NULL: no memory for it, everything is private */
+    struct policy_sticky *sticky; /* shared by all workers; NULL = nothing is remembered */
+    struct buf encoded;           /* for encoding one frame's events; empty between callbacks */
 };
 /* Fills what is private; the fields above `waits` are the caller's to set. */
 bool exchange_env_init(struct exchange_env *env, struct err *err);
@@ -95,6 +102,7 @@ struct exchange_caller {
     const char *key;     /* id of the API key or NULL */
     int64_t received_us; /* when the request's head was complete */
     int64_t bytes_in;
+    bool force_private; /* everything of this key is */
     void (*committed)(
         void *arg); /* r->arena and the body's bytes are not needed any more; may be NULL */
 };
@@ -116,8 +124,16 @@ const char *exchange_provider(const struct exchange *x); /* NULL = none yet */
 strv exchange_model(const struct exchange *x);
 strv exchange_task(const struct exchange *x); /* STRV_NONE = none */
 bool exchange_private(const struct exchange *x);
+const char *exchange_findings(const struct exchange *x); /* "mrn=1 name=2"; "" = none */
 size_t exchange_attempts(const struct exchange *x);
 uint32_t exchange_losses(const struct exchange *x);
+
+/* What the request holds: everything that its caller sent, its hints, and what the detector cannot read. The
+ * conversation's past is not looked at. Never fails: what cannot be judged is private. */
+void exchange_judge(const struct exchange_env *env, const struct llm_request *r,
+                    struct privacy_verdict *out);
+/* Why no request may go to a provider of zone cloud now; NULL = it may. */
+const char *exchange_cloud_refused(const struct snapshot *s, int64_t wall_us);
 
 /* The plan alone, for explain and for model look-ups. */
 bool exchange_explain(struct exchange_env *env, const struct llm_request *r, struct arena *arena,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * exchange_int - what exchange.c (the machine), relay.c (the way back), answer.c and form.c (what is said),
- * queue.c and account.c share. Nobody else includes it.
+ * exchange_int - what exchange.c (the machine), judge.c (may it leave?), relay.c (the way back), answer.c and
+ * form.c (what is said), queue.c and account.c share. Nobody else includes it.
  *
  * Callbacks (upstream, timer, caller) come in through enter()/leave() in exchange.c. Inside, code only takes
  * notes: `verdict` (the attempt failed thus), `complete` (the answer is whole), `gone` (the caller left).
@@ -17,6 +17,7 @@ enum state {
     EX_PLAN,    /* choose the next target */
     EX_QUEUE,   /* wait for a free slot of the target */
     EX_BACKOFF, /* wait before the same target again */
+    EX_SEAL,    /* write the request; may exactly these bytes go there? */
     EX_SEND,    /* connecting, sending */
     EX_AWAIT,   /* sent; no response head yet */
     EX_HOLD,    /* head seen; nothing sent to the caller yet */
@@ -75,10 +76,13 @@ struct exchange {
     strv task;                /* of the plan, STRV_NONE = none */
     const char *reason;
     bool is_private;
-    uint32_t tried; /* bit per target that is used up */
-    uint32_t spent; /* bit per instance of the target's provider that is */
-    int target;     /* current, -1 = none */
-    int64_t tries;  /* on the current target */
+    bool replan; /* it became private under way: the plan was made for another request */
+    struct privacy_verdict *judged; /* in the request's arena; NULL once committed */
+    const char *findings;           /* its words */
+    uint32_t tried;                 /* bit per target that is used up */
+    uint32_t spent;                 /* bit per instance of the target's provider that is */
+    int target;                     /* current, -1 = none */
+    int64_t tries;                  /* on the current target */
     uint64_t backoff_ms;
     uint64_t wait_hint_ms; /* shortest wait that a provider asked for */
     struct attempt {
@@ -101,6 +105,7 @@ struct exchange {
     struct http_call *call;
     struct buf body; /* request to the upstream; freed at commit */
     struct buf path;
+    struct egress_pass permit; /* for x->body, to x->p */
     uint32_t losses;
     struct llm_rename *renames; /* tool names that the upstream knows otherwise */
     size_t n_renames;
@@ -164,6 +169,14 @@ void exchange_arm(struct exchange *x, uint64_t limit_ms);
 /* queue.c */
 void queue_join(struct exchange *x);
 void queue_leave(struct exchange *x); /* does nothing if it is in none */
+
+/* judge.c */
+/* Before there is a plan. False: no memory. */
+bool judge_request(struct exchange *x);
+/* A private request meets only local providers, and there only models that are served there. */
+bool judge_may_go(const struct exchange *x, const struct provider *p);
+/* Reads x->body once more if it would leave; makes x->permit. Otherwise the attempt has its outcome. */
+bool judge_seal(struct exchange *x);
 
 /* account.c */
 /* The one row of the ledger. */

@@ -42,6 +42,9 @@ static void on_slot_free(void *arg) /* any thread */
 
 bool exchange_env_init(struct exchange_env *env, struct err *err)
 {
+    env->privacy_scratch = privacy_scratch_new();
+    if (env->privacy_scratch == NULL)
+        return err_oom(err);
     env->waits = mem_zalloc(sizeof *env->waits * PROVIDERS_MAX);
     if (env->waits == NULL)
         return err_oom(err);
@@ -72,6 +75,8 @@ static void stop_waiting(struct exchange_wait *w)
 void exchange_env_fini(struct exchange_env *env)
 {
     assert(env->active == 0);
+    privacy_scratch_free(env->privacy_scratch);
+    env->privacy_scratch = NULL;
     if (env->waits == NULL)
         return;
     for (size_t i = 0; i < PROVIDERS_MAX; i++)
@@ -166,7 +171,7 @@ static void wake_queue(void *arg)
             x->slot = true;
             x->attempt_us = x->entered_us;
             x->cold = provider_is_cold(p, x->model, x->attempt_us);
-            exchange_go(x, EX_SEND);
+            exchange_go(x, EX_SEAL);
         } else if (a != ADMIT_BUSY) { /* the provider went away meanwhile: choose again */
             exchange_go(x, EX_PLAN);
         }

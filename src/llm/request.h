@@ -192,6 +192,7 @@ struct llm_request {
     bool private_hint;
     strv task;                /* class named by the caller; STRV_NONE = none */
     strv session, request_id; /* native metadata; STRV_NONE = none */
+    strv session_header;      /* X-LLM-Session; both count where they differ */
 };
 
 static inline bool llm_has(const struct llm_request *r, enum llm_param p)

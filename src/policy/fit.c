@@ -81,11 +81,23 @@ static const char *lack_words(uint32_t lacks)
     return "cannot express the request";
 }
 
+/* Private for no other reason than that nobody here can read what a link leads to. */
+static bool only_unread(const struct run *run)
+{
+    const struct privacy_verdict *v = run->facts->verdict;
+    if (v == NULL || run->r->private_hint || run->r->mode == LLM_MODE_LOCAL)
+        return false;
+    for (size_t i = 0; i < PRIVACY_KINDS; i++)
+        if (i != PRIVACY_UNREADABLE && v->counts[i] > 0)
+            return false;
+    return true;
+}
+
 const char *inability(struct run *run, const struct policy_provider *p,
                       const struct policy_model *known)
 {
     /* Whoever fetches it, the address goes to somebody who is no provider, and it may say as much as a text. */
-    if (run->plan->is_private && (run->r->needs & LLM_NEED_LINKS) != 0) {
+    if (run->plan->is_private && (run->r->needs & LLM_NEED_LINKS) != 0 && !only_unread(run)) {
         run->unsupported++;
         run->cannot |= LLM_NEED_LINKS;
         return "private, and a link would be fetched from elsewhere";

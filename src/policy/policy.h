@@ -4,6 +4,7 @@
  *
  *   auth    an API key's digest -> the key's id
  *   route   a request -> an ordered list of targets, each with its reason, or an error (order.def: the rules)
+ *   sticky  which conversations were private before
  *
  * A normal case: `model` is a role or an alias, the role's list is walked, what policy forbids is left out,
  * the plan is what remains in order. A bad case: the caller names a provider that policy forbids; that is an
@@ -20,6 +21,7 @@
 #include "base/base.h"
 #include "llm/llm.h"
 #include "policy/classify.h"
+#include "policy/sticky.h"
 #include "privacy/privacy.h"
 
 /* ---- auth ---- */
@@ -105,6 +107,8 @@ struct policy_conf {    /* part of a snapshot */
     enum llm_mode mode; /* widest allowed: LOCAL, HYBRID or CLOUD */
     bool airgap;
     bool explicit_fallback; /* may an explicit choice fall back to others? */
+    bool fallback_to_cloud; /* from a first choice that is local */
+    bool fallback_to_local; /* from one in the cloud */
     bool fallback;          /* walk the list at all beyond its first target */
     struct policy_list *roles, *routes, *aliases;
     size_t n_roles, n_routes, n_aliases;

@@ -74,48 +74,6 @@ static enum effect by_caller(struct run *run)
     return HOLDS;
 }
 
-static const struct policy_rules *key_rules(const struct run *run)
-{
-    static const struct policy_rules none;
-    return run->facts->key != NULL ? &run->facts->key->rules : &none;
-}
-
-static enum effect by_key_private(struct run *run)
-{
-    if (!key_rules(run)->force_private)
-        return PASSES;
-    run->plan->is_private = true;
-    stay_home(run, "private");
-    return HOLDS;
-}
-
-/* As the operator's own mode, no verdict about this request. */
-static enum effect by_key_mode(struct run *run)
-{
-    enum llm_mode mode = key_rules(run)->mode;
-    if (mode == LLM_MODE_UNSET || mode >= run->mode)
-        return PASSES;
-    run->mode = mode;
-    if (mode == LLM_MODE_LOCAL)
-        stay_home(run, "the key's mode is local");
-    return HOLDS;
-}
-
-/* A name that the key may ask for may lead wherever it leads; of another one only what the key may ask for by
- * itself is left. */
-static enum effect by_key_models(struct run *run)
-{
-    const struct policy_rules *rules = key_rules(run);
-    if (rules->models[0] == '\0')
-        return PASSES;
-    strv name = run->name.len > 0 ? run->name : STRV("auto");
-    bool named = run->r->provider.len == 0 || strv_eq(run->r->provider, STRV("auto"));
-    if (named && policy_rules_model(rules, name))
-        return PASSES;
-    run->key_models = rules;
-    return HOLDS;
-}
-
 /* ---- what chooses: a provider ---- */
 
 /* What the caller's name stands for at this provider. */
@@ -346,13 +304,39 @@ static enum effect by_hard(struct run *run)
 
 static enum effect by_others(struct run *run)
 {
-    const struct policy_rules *rules = key_rules(run);
     if (!run->plan->explicit_choice || !run->conf->explicit_fallback)
         return PASSES;
-    if (rules->models[0] != '\0' && !policy_rules_model(rules, STRV("auto")))
-        run->key_models = rules; /* nobody asked for these by name */
     walk_default(run);
     return HOLDS;
+}
+
+static void leave_out(struct run *run, const struct policy_target *target, const char *why)
+{
+    struct policy_plan *plan = run->plan;
+    const char *name =
+        arena_printf(run->arena, "%s/" STRV_FMT, run->facts->providers[target->provider].name,
+                     STRV_ARG(target->model));
+    if (name != NULL && plan->n_skips < POLICY_TARGETS_MAX)
+        plan->skips[plan->n_skips++] = (struct policy_skip){name, why};
+}
+
+/* The first choice says which side is home. */
+static enum effect by_border(struct run *run)
+{
+    struct policy_plan *plan = run->plan;
+    const struct policy_provider *providers = run->facts->providers;
+    size_t kept = 1, n = plan->n;
+    bool home = n > 0 && providers[plan->targets[0].provider].local;
+    if (n == 0 || (home ? run->conf->fallback_to_cloud : run->conf->fallback_to_local))
+        return PASSES;
+    for (size_t i = 1; i < n; i++)
+        if (providers[plan->targets[i].provider].local == home)
+            plan->targets[kept++] = plan->targets[i];
+        else
+            leave_out(run, &plan->targets[i],
+                      home ? "fallback_to_cloud is off" : "fallback_to_local is off");
+    plan->n = kept;
+    return kept < n ? HOLDS : PASSES;
 }
 
 static enum effect by_alone(struct run *run)

@@ -115,6 +115,8 @@ static struct policy_list aliases_all[] = {{"*", LIST(to_fast)}};
 static const struct policy_conf plain = {
     .mode = LLM_MODE_HYBRID,
     .fallback = true,
+    .fallback_to_cloud = true,
+    .fallback_to_local = true,
     .roles = roles,
     .n_roles = sizeof roles / sizeof *roles,
     .routes = routes,
@@ -754,6 +756,8 @@ static bool kin_run(const struct policy_model *known, struct llm_request *r, str
 {
     struct policy_conf conf = {.mode = LLM_MODE_HYBRID,
                                .fallback = true,
+                               .fallback_to_cloud = true,
+                               .fallback_to_local = true,
                                .default_role = "general",
                                .roles = kin_roles,
                                .n_roles = 1};

@@ -183,6 +183,7 @@ static bool call_engine(struct provider_engine *e, const char *path)
     arena_init(&e->call_arena, 512, 4096);
     buf_init(&e->answer, ANSWER_BYTES);
     e->status = 0;
+    struct egress_pass pass;
     struct http_header *headers = ARENA_ARRAY(&e->call_arena, struct http_header, 4);
     size_t n = headers != NULL ? provider_headers(e->p, &e->call_arena, headers) : 0;
     struct http_call_spec spec = {.upstream = &e->p->upstream,
@@ -190,8 +191,8 @@ static bool call_engine(struct provider_engine *e, const char *path)
                                   .path = path,
                                   .headers = headers,
                                   .n_headers = n};
-    if (!e->call_arena.failed)
-        e->call = http_call(e->client, &spec, &ops, e);
+    if (!e->call_arena.failed && egress_seal_own(&pass, e->p, spec.body))
+        e->call = egress_call(e->client, &pass, &spec, &ops, e, NULL);
     if (e->call == NULL) {
         end_call(e);
         return false;

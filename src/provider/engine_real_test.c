@@ -104,6 +104,13 @@ static void on_stopped(void *arg)
     ((struct world *)arg)->stopped = true;
 }
 
+/* Any address: which ones are allowed is config's affair. */
+static bool allow_any(void *arg, const struct sockaddr *addr)
+{
+    (void)arg, (void)addr;
+    return true;
+}
+
 static int open_world(void **state)
 {
     static struct world w;
@@ -126,6 +133,7 @@ static int open_world(void **state)
         .url = {.host = "localhost", .authority = "localhost", .path = ""},
         .unix_path = w.socket,
         .key = w.socket,
+        .allow = allow_any,
         .connect_ms = 1000,
         .idle_ms = 4000,
         .idle_max = 2,

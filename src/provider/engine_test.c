@@ -73,6 +73,13 @@ static void listens(struct world *w, bool yes)
     fake_target(w->loop, SOCKET, 0, &rule);
 }
 
+/* Any address: which ones are allowed is config's affair. */
+static bool allow_any(void *arg, const struct sockaddr *addr)
+{
+    (void)arg, (void)addr;
+    return true;
+}
+
 static int open_world(void **state)
 {
     static struct world w;
@@ -92,6 +99,7 @@ static int open_world(void **state)
         .upstream = {.url = {.host = "localhost", .authority = "localhost", .path = ""},
                      .unix_path = SOCKET,
                      .key = SOCKET,
+                     .allow = allow_any,
                      .connect_ms = 1000,
                      .idle_ms = 4000,
                      .idle_max = 1},

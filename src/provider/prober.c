@@ -333,6 +333,7 @@ static void send_question(struct probe *probe, enum question q)
                                   .path = path_of(p, q),
                                   .headers = headers,
                                   .n_headers = n};
+    struct egress_pass pass;
     probe->question = q;
     probe->status = 0;
     if (q == ASK_SHOW) {
@@ -343,8 +344,8 @@ static void send_question(struct probe *probe, enum question q)
         spec.content_type = "application/json";
         spec.body = buf_view(&probe->sent);
     }
-    if (!probe->arena.failed && !probe->sent.failed)
-        probe->call = http_call(probe->prober->client, &spec, &ops, probe);
+    if (!probe->arena.failed && !probe->sent.failed && egress_seal_own(&pass, p, spec.body))
+        probe->call = egress_call(probe->prober->client, &pass, &spec, &ops, probe, NULL);
     if (probe->call == NULL)
         conclude(probe, "no memory");
     else

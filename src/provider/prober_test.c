@@ -94,6 +94,13 @@ static void keep(void *arg, int change)
     ((struct world *)arg)->kept += change;
 }
 
+/* Any address: which ones are allowed is config's affair. */
+static bool allow_any(void *arg, const struct sockaddr *addr)
+{
+    (void)arg, (void)addr;
+    return true;
+}
+
 static int open_world(void **state)
 {
     static struct world w;
@@ -114,6 +121,7 @@ static int open_world(void **state)
             .dialect = dialect_get(LLM_OPENAI),
             .upstream = {.url = {.host = hosts[i], .port = 80, .authority = hosts[i], .path = ""},
                          .key = hosts[i],
+                         .allow = allow_any,
                          .connect_ms = 3000,
                          .idle_ms = 4000,
                          .idle_max = 1},

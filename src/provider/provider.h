@@ -6,6 +6,7 @@
  *   struct provider_cell   what has been learnt about it: breaker, calls in flight, model list, health.
  *                          Shared by all workers under its mutex; outlives snapshots, so a reload forgets
  *                          nothing. One per (name, address); several servers under one name have one each.
+ *   egress                 the one way out: every call to a provider passes it, with a permission for its bytes
  *   outcomes.def           every way an attempt can end, and what follows from each. One row each.
  *
  * A normal call: provider_admit() says GO and takes a slot; the exchange sends; provider_report() gives the
@@ -27,6 +28,8 @@
 #include "dialect/dialect.h"
 #include "http/http.h"
 #include "llm/llm.h"
+#include "policy/policy.h"
+#include "provider/egress.h"
 
 #define PROVIDERS_MAX 64
 

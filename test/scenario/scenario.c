@@ -7,7 +7,9 @@
  * A script is a list of lines; a file may hold several scenarios. Nothing waits: time is an argument.
  *
  *   scenario "what must hold"            begins one; everything from the last one is gone
- *   config ... end                       YAML of the configuration; without it the one in default.yaml
+ *   config ... end                       YAML of the configuration; without it the one in default.yaml. @DATA@ in
+ *                                        it is the path of the build's data file, which is there by itself when
+ *                                        nothing is said of privacy
  *   provider NAME accept|refuse|hang|dns|unreachable [n]     how it takes connections (n = the next n)
  *   client NAME METHOD PATH BODY [Header: value]             opens a connection and sends a request; BODY is
  *                                        @file, {json}, or - for none; then an optional header (\r\n in it
@@ -89,6 +91,7 @@ static struct {
     struct worker worker;
     bool up;
     struct policy_keys *keys;
+    struct policy_sticky *sticky;
     struct config *config;
     char config_text[CONFIG_MAX];
     struct provider_side providers[NAMED_MAX];
@@ -249,14 +252,41 @@ static void set_rule(struct provider_side *side, enum fake_answer answer, unsign
     }
 }
 
+/* The build's data file: ../../src/llm-router.data from this program. */
+static const char *data_path(void)
+{
+    static char path[4096];
+    if (path[0] != '\0')
+        return path;
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 64);
+    for (int up = 0; up < 3 && n > 0; up++)
+        while (n > 0 && path[--n] != '/')
+            ;
+    strcpy(path + (n > 0 ? n : 0), "/src/llm-router.data");
+    return path;
+}
+
+static void write_config(int fd)
+{
+    const char *rest = t.config_text, *at;
+    while ((at = strstr(rest, "@DATA@")) != NULL) {
+        dprintf(fd, "%.*s%s", (int)(at - rest), rest, data_path());
+        rest = at + 6;
+    }
+    dprintf(fd, "%s", rest);
+    if (strstr(t.config_text, "privacy:") == NULL)
+        dprintf(fd, "\nprivacy: { data: \"%s\" }\n", data_path());
+}
+
 /* NULL only in --fault runs */
 static struct config *read_config(const char *const *set)
 {
     char path[] = "/tmp/scenario-XXXXXX";
     struct err err = ERR_INIT;
     int fd = mkstemp(path);
-    if (fd < 0 || write(fd, t.config_text, strlen(t.config_text)) < 0)
+    if (fd < 0)
         die("cannot write", path);
+    write_config(fd);
     close(fd);
     const char *none[] = {NULL};
     struct config_source source = {.path = path, .environment = none, .set = set};
@@ -275,13 +305,16 @@ static bool start_program(void)
     if (t.config == NULL)
         return false;
     t.keys = policy_keys_new(NULL, 0);
-    if (t.keys == NULL || !worker_init(&t.worker, 0, t.config, t.keys, LOG_INFO, &err) ||
+    t.sticky = policy_sticky_new();
+    if (t.sticky == NULL || t.keys == NULL ||
+        !worker_init(&t.worker, 0, t.config, t.keys, LOG_INFO, &err) ||
         !worker_listen(&t.worker, STRV("127.0.0.1:8484"), false, &bound, &err)) {
         if (!t.fault)
             die("worker:", err.text);
         return false;
     }
     t.worker.log.fd = t.log_fd;
+    t.worker.env.sticky = t.sticky;
     t.worker.on_drained = on_drained;
     t.loop = t.worker.loop;
     rng_seed(&t.worker.rng, 1);
@@ -918,6 +951,7 @@ static void finish(void)
     worker_fini(&t.worker);
     if (t.keys != NULL)
         policy_keys_unref(t.keys);
+    policy_sticky_free(t.sticky);
     config_free(t.config);
     size_t forgotten = loop != NULL ? fake_end(loop) : 0;
     provider_cells_free();
@@ -937,8 +971,19 @@ static void finish(void)
         free(t.clients[i].seen);
 }
 
+/* The detector is made once and kept by config/: it must not count as left over by a scenario. */
+static void make_detector(const struct script *s)
+{
+    const char *none[] = {NULL};
+    begin(s, true);
+    config_free(read_config(none));
+    provider_cells_free();
+    close(t.log_fd);
+}
+
 static bool play(const struct script *s, uint64_t fail_at, uint64_t *allocations)
 {
+    make_detector(s);
     begin(s, fail_at > 0);
     mem_fail_at(fail_at, false);
     if (setjmp(t.stop) == 0) {

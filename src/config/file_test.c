@@ -133,9 +133,14 @@ static const struct {
      "link-local, with a prefix "
      "of at least 8 (IPv6: 7), not \"0.0.0.0/0\"",
      1, 19},
+    {"default_role: fast.er\n", /* it would become the name of a role */
+     "file:1:15: default_role: expected a name of at most 63 letters, digits, - and _, other than "
+     "\"auto\", not \"fast.er\"",
+     1, 15},
     {"default_role: \"a\\tb\"\n",
-     "file:1:15: default_role: expected a word of letters, digits, dots, - and _, not \"a\tb\"", 1,
-     15},
+     "file:1:15: default_role: expected a name of at most 63 letters, digits, - and _, other than "
+     "\"auto\", not \"a\tb\"",
+     1, 15},
     /* nothing that may be a secret is repeated */
     {"providers: { a: { key_env: sk-ant-1234 } }\n",
      "file:1:28: providers.a.key_env: expected the name of an environment variable (not the key "

@@ -19,6 +19,7 @@ static bool is_network(strv text);
 static bool is_url(strv text);
 static bool is_variable(strv text);
 static bool is_word(strv text);
+static bool is_title(strv text);
 static bool is_model(strv text);
 static bool is_name(strv text);
 static bool is_origin(strv text);
@@ -60,6 +61,8 @@ static const struct option_form FORM_VARIABLE = {
     "the name of an environment variable (not the key itself)", is_variable, NULL};
 static const struct option_form FORM_WORD = {"a word of letters, digits, dots, - and _", is_word,
                                              NULL};
+static const struct option_form FORM_TITLE = {
+    "a name of at most 63 letters, digits, - and _, other than \"auto\"", is_title, NULL};
 static const struct option_form FORM_MODEL = {"a name without blanks", is_model, NULL};
 static const struct option_form FORM_CLAIM = {
     "pattern=words, such as llava*=vision -tools context:8192", is_claim, NULL};
@@ -216,10 +219,8 @@ bool option_name_ok(strv path, strv name, char why[OPTION_WHY_MAX])
         }
         return false;
     }
-    snprintf(why, OPTION_WHY_MAX,
-             "a name of at most 63 letters, digits, - and _, other than \"auto\"");
-    return name.len <= 63 && is_word(name) && memchr(name.ptr, '.', name.len) == NULL &&
-           !strv_eq_cstr(name, "auto");
+    snprintf(why, OPTION_WHY_MAX, "%s", FORM_TITLE.expected);
+    return is_title(name);
 }
 
 /* Edit distance, given up above `limit`. */
@@ -634,6 +635,12 @@ static bool is_variable(strv text)
 static bool is_word(strv text)
 {
     return all_in(text, "._-");
+}
+
+/* Of a provider or a role. */
+static bool is_title(strv text)
+{
+    return text.len <= 63 && all_in(text, "_-") && !strv_eq_cstr(text, "auto");
 }
 
 static bool is_model(strv text)

@@ -199,9 +199,19 @@ static bool build_lists(struct load *l, const char *path, struct policy_list **l
     return true;
 }
 
+static void build_threshold(const struct load *l, struct policy_conf *p)
+{
+    const struct setting *s = setting_get(l->whole, "complexity_threshold", NULL);
+    double n = 2; /* never */
+    p->complexity_set = strcmp(s->value.text, "auto") != 0;
+    (void)strv_double(strv_of(s->value.text), &n);
+    p->complexity_min = (float)n;
+}
+
 bool names_build(struct load *l)
 {
     struct policy_conf *p = &l->whole->snapshot.policy;
+    build_threshold(l, p);
     return check_default_provider(l) && make_up_roles(l) &&
            build_lists(l, "roles.*", &p->roles, &p->n_roles) &&
            build_lists(l, "routes.*", &p->routes, &p->n_routes) &&

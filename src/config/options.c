@@ -28,6 +28,7 @@ static bool is_engine_arg(strv text);
 static bool is_claim(strv text);
 static bool is_pattern(strv text);
 static bool is_digest(strv text);
+static bool is_threshold(strv text);
 
 static const struct option_word mode_words[] = {
     {"local", LLM_MODE_LOCAL}, {"hybrid", LLM_MODE_HYBRID}, {"cloud", LLM_MODE_CLOUD}, {NULL, 0}};
@@ -43,6 +44,8 @@ static const struct option_word level_words[] = {
     {"debug", LOG_DEBUG}, {"info", LOG_INFO}, {"warn", LOG_WARN},      {"warning", LOG_WARN},
     {"error", LOG_ERROR}, {"off", LOG_OFF},   {"critical", LOG_ERROR}, {NULL, 0}};
 
+static const struct option_form FORM_THRESHOLD = {"a number from 0 to 1, auto or never",
+                                                  is_threshold, NULL};
 static const struct option_form FORM_NONE = {NULL, NULL, NULL};
 static const struct option_form FORM_MODE = {NULL, NULL, mode_words};
 static const struct option_form FORM_KIND = {NULL, NULL, kind_words};
@@ -662,6 +665,13 @@ static bool is_origin(strv text)
     strv rest = strv_from(text, scheme);
     return all_in((strv){text.ptr, scheme}, "+.-") && strv_starts(rest, STRV("://")) &&
            is_host(strv_from(rest, 3));
+}
+
+static bool is_threshold(strv text)
+{
+    double n;
+    return strv_eq(text, STRV("auto")) || strv_eq(text, STRV("never")) ||
+           (strv_double(text, &n) && n >= 0 && n <= 1);
 }
 
 static bool is_claim(strv text)

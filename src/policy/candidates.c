@@ -38,6 +38,19 @@ static bool is_planned(const struct policy_plan *plan, size_t provider, strv mod
     return false;
 }
 
+/* By its own name, with or without Ollama's ":latest", or as provider/model. */
+static bool key_has(struct run *run, size_t i, strv model)
+{
+    strv bare = model, whole = strv_of(label(run, i, model));
+    if (model.len > 7 && strv_eq(strv_from(model, model.len - 7), STRV(":latest")))
+        bare.len -= 7;
+    return policy_rules_model(run->key_models, model) ||
+           policy_rules_model(run->key_models, bare) ||
+           policy_rules_model(run->key_models, whole) ||
+           policy_rules_model(run->key_models,
+                              (strv){whole.ptr, whole.len - (model.len - bare.len)});
+}
+
 /* The gate every candidate passes. `model` has the provider's own spelling. */
 static void add(struct run *run, size_t i, strv model, const struct policy_model *known,
                 const char *why)
@@ -50,6 +63,11 @@ static void add(struct run *run, size_t i, strv model, const struct policy_model
         run->forbidden++;
         skip(run, label(run, i, model),
              arena_printf(run->arena, "%s, and it is in the cloud", run->local_why));
+        return;
+    }
+    if (run->key_models != NULL && !key_has(run, i, model)) {
+        run->barred++;
+        skip(run, label(run, i, model), "the API key does not allow it");
         return;
     }
     const char *unable = inability(run, p, known);

@@ -24,6 +24,7 @@ struct run {
     bool local_only;
     const char *local_why; /* "airgap", "private", "mode local" */
     enum llm_mode mode;
+    const struct policy_rules *key_models; /* whose patterns a target must fit; NULL = any may be */
 
     /* what is chosen */
     strv name;         /* `model`, trimmed; "auto" is nothing */
@@ -32,7 +33,7 @@ struct run {
 
     /* what kept candidates out */
     uint32_t cannot; /* needs */
-    unsigned forbidden, unsupported, unknown, too_long;
+    unsigned forbidden, barred /* by the key */, unsupported, unknown, too_long;
     int64_t context_max;                           /* the largest window that was too small */
     int64_t tokens;                                /* the request's, estimated high; 0 = not yet */
     int64_t tokens_low;                            /* the same, estimated low; -1 = not yet */

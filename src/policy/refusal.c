@@ -56,11 +56,19 @@ static bool forbidden(struct run *run)
                    run->local_why);
 }
 
+static bool barred(struct run *run)
+{
+    return err_field(run->err, LLM_ERR_PROVIDER_FORBIDDEN, "model",
+                     "The API key does not allow this model.");
+}
+
 bool nothing_left(struct run *run, strv name)
 {
     bool chosen = run->plan->explicit_choice;
     if (run->forbidden > 0 && chosen)
         return forbidden(run);
+    if (run->barred > 0 && (chosen || name.len > 0))
+        return barred(run);
     if (run->too_long > 0)
         return err_field(run->err, LLM_ERR_CONTEXT_TOO_LONG, "messages",
                          "prompt is too long: about %lld tokens > %lld maximum",
@@ -75,6 +83,8 @@ bool nothing_left(struct run *run, strv name)
                        "The request may only be served locally, and no local provider can.");
     if (run->forbidden > 0)
         return forbidden(run);
+    if (run->barred > 0)
+        return barred(run);
     if (run->unknown > 0)
         return err_set(run->err, LLM_ERR_ALL_PROVIDERS_FAILED,
                        "No provider that may serve this request has told which models it has.");

@@ -74,6 +74,48 @@ static enum effect by_caller(struct run *run)
     return HOLDS;
 }
 
+static const struct policy_rules *key_rules(const struct run *run)
+{
+    static const struct policy_rules none;
+    return run->facts->key != NULL ? &run->facts->key->rules : &none;
+}
+
+static enum effect by_key_private(struct run *run)
+{
+    if (!key_rules(run)->force_private)
+        return PASSES;
+    run->plan->is_private = true;
+    stay_home(run, "private");
+    return HOLDS;
+}
+
+/* As the operator's own mode, no verdict about this request. */
+static enum effect by_key_mode(struct run *run)
+{
+    enum llm_mode mode = key_rules(run)->mode;
+    if (mode == LLM_MODE_UNSET || mode >= run->mode)
+        return PASSES;
+    run->mode = mode;
+    if (mode == LLM_MODE_LOCAL)
+        stay_home(run, "the key's mode is local");
+    return HOLDS;
+}
+
+/* A name that the key may ask for may lead wherever it leads; of another one only what the key may ask for by
+ * itself is left. */
+static enum effect by_key_models(struct run *run)
+{
+    const struct policy_rules *rules = key_rules(run);
+    if (rules->models[0] == '\0')
+        return PASSES;
+    strv name = run->name.len > 0 ? run->name : STRV("auto");
+    bool named = run->r->provider.len == 0 || strv_eq(run->r->provider, STRV("auto"));
+    if (named && policy_rules_model(rules, name))
+        return PASSES;
+    run->key_models = rules;
+    return HOLDS;
+}
+
 /* ---- what chooses: a provider ---- */
 
 /* What the caller's name stands for at this provider. */
@@ -304,8 +346,11 @@ static enum effect by_hard(struct run *run)
 
 static enum effect by_others(struct run *run)
 {
+    const struct policy_rules *rules = key_rules(run);
     if (!run->plan->explicit_choice || !run->conf->explicit_fallback)
         return PASSES;
+    if (rules->models[0] != '\0' && !policy_rules_model(rules, STRV("auto")))
+        run->key_models = rules; /* nobody asked for these by name */
     walk_default(run);
     return HOLDS;
 }

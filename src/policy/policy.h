@@ -3,6 +3,7 @@
  * policy - who may ask, and who may answer. Pure: request and facts in, plan out; no I/O.
  *
  *   auth    an API key's digest -> the key's id
+ *   classify which kind of task, and how hard (policy/classify.h)
  *   route   a request -> an ordered list of targets, each with its reason, or an error (order.def: the rules)
  *   sticky  which conversations were private before
  *

@@ -31,6 +31,7 @@ struct api_route {
     enum llm_op op;
     bool stream; /* a stream whatever the body says (/router/stream) */
     bool open;   /* no key needed */
+    bool admin;  /* tells of every caller: of keys, only those with that right */
     /* One of the two: a door of this folder, or something that only reads (arg is api->admin). */
     void (*run)(struct api *api, struct http_request *req, const struct api_route *route);
     void (*read)(void *arg, struct http_request *req);

@@ -162,6 +162,7 @@ const struct api_route app_routes[] = {
     {.method = HTTP_GET,
      .path = "/router/stats",
      .door = LLM_NATIVE,
+     .admin = true,
      .read = admin_stats,
      .doc = "statistics since the start"},
     {.method = HTTP_GET,
@@ -185,6 +186,7 @@ const struct api_route app_routes[] = {
     {.method = HTTP_GET,
      .path = "/metrics",
      .door = LLM_NATIVE,
+     .admin = true,
      .read = admin_metrics,
      .doc = "Prometheus metrics"},
 };

@@ -38,6 +38,7 @@ void account_close(struct exchange *x, int64_t now)
     bool estimated = estimate_usage(x, &usage);
     if (x->is_private)
         metric_add(m, METRIC_PRIVATE, 0, 1);
+    quota_leave(x, &usage);
     for (unsigned bit = 0; bit < DIALECT_LOSSES; bit++)
         if (x->losses & (1u << bit))
             metric_add(m, METRIC_TRANSLATION_LOSSY, bit, 1);

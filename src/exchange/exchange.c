@@ -319,10 +319,13 @@ static bool plan_request(struct exchange *x, struct err *err)
 static enum step admit(struct exchange *x)
 {
     struct err err = ERR_INIT;
+    uint64_t wait_ms = 0;
     if (x->env->draining)
         refuse(x, LLM_ERR_DRAINING, 0, STRV_NONE, STRV_NONE, 1000);
     else if (x->env->active > x->snapshot->exchanges_max)
         refuse(x, LLM_ERR_OVERLOADED, 0, STRV_NONE, STRV_NONE, 1000);
+    else if (!quota_enter(x, &wait_ms, &err))
+        refuse(x, err.code, 0, strv_of(err.text), STRV_NONE, wait_ms);
     else if (!judge_request(x) || !plan_request(x, &err))
         refuse_err(x, &err);
     else

@@ -39,6 +39,7 @@ struct snapshot {
     atomic_uint refs;
     struct arena arena; /* everything below lives here */
     struct policy_conf policy;
+    struct policy_quotas quotas;
     struct provider *providers;
     struct policy_provider *policy_providers; /* the same rows as policy sees them */
     size_t n_providers;
@@ -65,7 +66,8 @@ struct exchange_env {
     struct rng *rng;
     struct log *log;
     struct metrics *metrics;
-    struct snapshot *snapshot; /* current; new exchanges take a reference */
+    struct snapshot *snapshot;    /* current; new exchanges take a reference */
+    struct policy_limits *limits; /* of all workers; NULL = only keys have limits */
     bool draining;
     size_t active;
     struct list live;            /* every exchange in progress */
@@ -99,10 +101,11 @@ struct exchange_sink {
 
 struct exchange_caller {
     strv request_id;
-    const char *key;     /* id of the API key or NULL */
-    int64_t received_us; /* when the request's head was complete */
+    const char *key;                 /* id of the API key or NULL */
+    const struct policy_key *holder; /* the key and its rules, NULL = none */
+    strv address;                    /* the caller's, with its port */
+    int64_t received_us;             /* when the request's head was complete */
     int64_t bytes_in;
-    bool force_private; /* everything of this key is */
     void (*committed)(
         void *arg); /* r->arena and the body's bytes are not needed any more; may be NULL */
 };
@@ -127,6 +130,9 @@ bool exchange_private(const struct exchange *x);
 const char *exchange_findings(const struct exchange *x); /* "mrn=1 name=2"; "" = none */
 size_t exchange_attempts(const struct exchange *x);
 uint32_t exchange_losses(const struct exchange *x);
+/* How much of the caller's quotas is left; limit 0 = there is none. */
+void exchange_levels(const struct exchange *x, struct policy_level *requests,
+                     struct policy_level *tokens);
 
 /* What the request holds: everything that its caller sent, its hints, and what the detector cannot read. The
  * conversation's past is not looked at. Never fails: what cannot be judged is private. */

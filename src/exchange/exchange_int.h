@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * exchange_int - what exchange.c (the machine), judge.c (may it leave?), relay.c (the way back), answer.c and
- * form.c (what is said), queue.c and account.c share. Nobody else includes it.
+ * form.c (what is said), queue.c, quota.c and account.c share. Nobody else includes it.
  *
  * Callbacks (upstream, timer, caller) come in through enter()/leave() in exchange.c. Inside, code only takes
  * notes: `verdict` (the attempt failed thus), `complete` (the answer is whole), `gone` (the caller left).
@@ -69,6 +69,8 @@ struct exchange {
     int64_t started_us, deadline_us, attempt_us, sent_us;
     int64_t limit_us; /* when the state's own limit is over */
     int64_t own_us, entered_us, queue_us, queued_us;
+
+    struct policy_pass quota; /* what it has taken of the caller's quotas */
 
     /* the plan */
     struct policy_plan *plan; /* in the request's arena; NULL once committed */
@@ -177,6 +179,11 @@ bool judge_request(struct exchange *x);
 bool judge_may_go(const struct exchange *x, const struct provider *p);
 /* Reads x->body once more if it would leave; makes x->permit. Otherwise the attempt has its outcome. */
 bool judge_seal(struct exchange *x);
+
+/* quota.c */
+/* False: one of the caller's limits is reached; nothing was taken. */
+bool quota_enter(struct exchange *x, uint64_t *wait_ms, struct err *err);
+void quota_leave(struct exchange *x, const struct llm_usage *usage);
 
 /* account.c */
 /* The one row of the ledger. */

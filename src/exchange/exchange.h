@@ -141,8 +141,34 @@ void exchange_judge(const struct exchange_env *env, const struct llm_request *r,
 /* Why no request may go to a provider of zone cloud now; NULL = it may. */
 const char *exchange_cloud_refused(const struct snapshot *s, int64_t wall_us);
 
-/* The plan alone, for explain and for model look-ups. */
-bool exchange_explain(struct exchange_env *env, const struct llm_request *r, struct arena *arena,
-                      struct policy_plan *out, struct err *err);
+/* ---- explaining: what would become of a request, by the functions that a request itself passes ---- */
+
+struct exchange_outlook {
+    struct privacy_verdict verdict;
+    struct classify_result classified;
+    bool has_class; /* false: no text, or no classifier */
+    bool requires_tools;
+    struct policy_plan plan;
+};
+/* False with err: it would be refused; the outlook says what is known all the same, unless there was no memory
+ * (err->code <= 0). The conversation's past is not looked at. */
+bool exchange_explain(struct exchange_env *env, const struct llm_request *r,
+                      const struct policy_key *key, struct arena *arena,
+                      struct exchange_outlook *out, struct err *err);
+/* The plan for a name alone, without a text: for model look-ups. */
+bool exchange_find(struct exchange_env *env, const struct llm_request *r,
+                   const struct policy_key *key, struct arena *arena, struct policy_plan *out,
+                   struct err *err);
+struct exchange_states { /* how it stands with a provider now, in a word */
+    const char *(*of)(void *arg, size_t provider);
+    void *arg;
+};
+/* All of it as a JSON object. Kinds and counts of findings, never text. */
+void exchange_outlook_json(const struct snapshot *s, const struct exchange_outlook *o,
+                           const struct err *err, const struct exchange_states *states,
+                           struct buf *out);
+/* What the scheduler's schema of a classification has, and a few members more. */
+void exchange_class_json(const struct snapshot *s, const struct exchange_outlook *o,
+                         const struct err *err, struct buf *out);
 
 #endif

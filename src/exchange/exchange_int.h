@@ -168,6 +168,15 @@ void exchange_verdict(struct exchange *x, enum outcome outcome);
 void exchange_go(struct exchange *x, enum state state);
 void exchange_arm(struct exchange *x, uint64_t limit_ms);
 
+struct exchange_basis { /* what a plan is made of besides the request */
+    const struct privacy_verdict *verdict;
+    const struct classify_result *classified; /* NULL = none */
+    const struct policy_key *key;             /* NULL = none */
+};
+bool exchange_plan(struct snapshot *s, const struct llm_request *r,
+                   const struct exchange_basis *basis, struct arena *arena, struct policy_plan *out,
+                   struct err *err);
+
 /* queue.c */
 void queue_join(struct exchange *x);
 void queue_leave(struct exchange *x); /* does nothing if it is in none */

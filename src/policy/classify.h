@@ -1,8 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * classify - which of the six task classes a request is of, and how hard it is.
+ * classify - which kind of task is this, and is a small local model enough for it?
  *
- * A wish, never a verdict: whether a request may leave the house is privacy/'s question alone.
+ *   the last user turn > features (policy/features.h) > hard facts > six scores > does it need the cloud?
+ *
+ * One linear model over hashed features; a second one for the cloud, which reads the first one's scores.
+ * Its weights are the section "classify" of the data file, made by tools/data/train_classify.
+ *
+ * A normal case: "explain the 80-hour rule" is an explanation, by a wide margin. A bad case: two classes are
+ * nearly as likely; then `sure` is false, and whoever plans takes what is default at home. A classifier that is
+ * not there (NULL, or no such section) is never sure. It says nothing about privacy: a private request stays at
+ * home whatever its class.
  */
 #ifndef POLICY_CLASSIFY_H
 #define POLICY_CLASSIFY_H
@@ -11,15 +19,34 @@
 #include "llm/llm.h"
 #include "text/text.h"
 
-#define CLASSIFY_TASKS 6 /* as many as policy_tasks names */
+enum classify_task { /* the order of policy_tasks[] */
+                     CLASSIFY_SIMPLE_QUERY,
+                     CLASSIFY_EXPLANATION,
+                     CLASSIFY_DOCUMENTATION,
+                     CLASSIFY_CODE_GENERATION,
+                     CLASSIFY_TOOL_CALLING,
+                     CLASSIFY_MULTI_STEP,
+                     CLASSIFY_TASKS
+};
 
 struct classify_result {
-    unsigned task;                /* index into policy_tasks */
+    unsigned task;
     float scores[CLASSIFY_TASKS]; /* 0..1, their sum is 1 */
-    float needs_cloud;            /* 0..1: a small local model would do badly */
-    bool sure;                    /* the best class is far enough ahead of the second */
-    float complexity;             /* 0..1, the scheduler's complexity_score */
-    const char *why;              /* constant: "hint", "model", "no model" */
+    float needs_cloud; /* 0..1; from 0.5 a small local model would likely fail */
+    bool sure;        /* the best class is well ahead of the second */
+    float complexity; /* 0..1, as the scheduler's complexity_score */
+    const char *why;  /* constant: "greeting", "no text", "model", "close", "no model" */
 };
+
+struct classify; /* immutable; shared by all threads */
+/* Copies what it needs of the section. NULL: `data` is NULL, holds no such section or a broken one, or no memory. */
+struct classify *classify_new(const struct text_data *data);
+struct classify *classify_from(strv section); /* as above, of the section's bytes */
+void classify_free(struct classify *c);
+/* `c` may be NULL. Reads the text of the last user turn that has any, and whether tools are offered. */
+void classify_run(const struct classify *c, const struct llm_request *r,
+                  struct classify_result *out);
+void classify_text(const struct classify *c, strv text, bool has_tools,
+                   struct classify_result *out);
 
 #endif

@@ -85,7 +85,9 @@ static const char *lack_words(uint32_t lacks)
 static bool only_unread(const struct run *run)
 {
     const struct privacy_verdict *v = run->facts->verdict;
-    if (v == NULL || run->r->private_hint || run->r->mode == LLM_MODE_LOCAL)
+    const struct policy_key *key = run->facts->key;
+    if (v == NULL || v->counts[PRIVACY_UNREADABLE] == 0 || run->r->private_hint ||
+        run->r->mode == LLM_MODE_LOCAL || (key != NULL && key->rules.force_private))
         return false;
     for (size_t i = 0; i < PRIVACY_KINDS; i++)
         if (i != PRIVACY_UNREADABLE && v->counts[i] > 0)

@@ -4,6 +4,7 @@
  *
  *   auth    an API key's digest -> the key and its rules
  *   limit   how much of something its holder, an address or all may use in a minute
+ *   classify which kind of task, and how hard (policy/classify.h)
  *   route   a request -> an ordered list of targets, each with its reason, or an error (order.def: the rules)
  *   sticky  which conversations were private before
  *

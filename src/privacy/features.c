@@ -62,6 +62,20 @@ void tokens_categorise(struct words_scratch *s)
         s->tokens[i].cat = category(&s->tokens[i]);
 }
 
+static bool is_initials(const struct token *t)
+{
+    return t->shape == SHAPE_UPPER && t->letters <= 3 && info_class(t->info) == CLASS_NONE &&
+           info_word(t->info) < 3;
+}
+
+static bool has_vowel(const char *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strchr("aeiouy", p[i]) != NULL && p[i] != '\0')
+            return true;
+    return false;
+}
+
 /* The word, coarsely: what sort of name or word, and whether its capital letter means anything here. */
 static unsigned group_of(const struct words_scratch *s, const struct token *t)
 {
@@ -79,6 +93,9 @@ static unsigned group_of(const struct words_scratch *s, const struct token *t)
         sort = 4 + (first >= 5);
     else if (class != CLASS_NONE)
         sort = 6;
+    else if (is_initials(t) && word < 3)
+        sort = 24 + ((t + 1 < s->tokens + s->n && is_initials(t + 1)) ||
+                     (t > s->tokens && is_initials(t - 1)));
     else if (t->shape == SHAPE_SINGLE)
         sort = 7;
     else if (t->shape == SHAPE_DIGITS)
@@ -175,7 +192,8 @@ static bool is_namelike(const struct token *t)
            (t->cat == CAT_BOTH && t->shape == SHAPE_TITLE) || t->cat == CAT_UNKNOWN;
 }
 
-static void emit_self(struct sink *to, const struct words_scratch *s, const struct around *a)
+static void emit_self(struct sink *to, const struct words_scratch *s, const struct text_view *v,
+                      const struct around *a)
 {
     const struct token *t = a->self;
     unsigned names = t->info & 0xff; /* first, last, word */
@@ -188,7 +206,8 @@ static void emit_self(struct sink *to, const struct words_scratch *s, const stru
     emit(to, (uint64_t)t->shape << 8 | (uint64_t)opens << 2 | s->regime);
     emit(to, a->group);
     emit(to, (uint64_t)a->group << 16 | t->flags);
-    emit(to, (uint64_t)a->group << 8 | (t->letters < 12 ? t->letters : 12));
+    unsigned vowel = has_vowel(v->folded + t->start, t->end - t->start);
+    emit(to, (uint64_t)a->group << 8 | (uint64_t)vowel << 7 | (t->letters < 12 ? t->letters : 12));
     bool dictionary = info_class(t->info) != CLASS_NONE || info_word(t->info) >= 2;
     emit(to, dictionary ? t->hash : 0);
 }
@@ -261,7 +280,7 @@ void token_features(const struct words_scratch *s, const struct text_view *v, si
     if (i + 2 < s->n)
         a.n2 = t + 2;
     a.group = group_of(s, t);
-    emit_self(&to, s, &a);
+    emit_self(&to, s, v, &a);
     emit_letters(&to, v, &a);
     emit_neighbours(&to, &a);
     emit_place(&to, s, &a, i);

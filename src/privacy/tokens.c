@@ -128,7 +128,8 @@ static uint8_t gap_of(const struct cutter *c, size_t start)
     for (size_t i = c->previous_end; i < start; i++)
         seen |= saw(p[i]);
     const struct token *before = &c->s->tokens[c->s->n - 1];
-    bool abbreviated = before->shape == SHAPE_SINGLE || info_class(before->info) == CLASS_HONOR;
+    bool abbreviated = before->shape == SHAPE_SINGLE || info_class(before->info) == CLASS_HONOR ||
+                       (before->letters == 2 && info_class(before->info) == CLASS_NONE);
     if ((seen & SAW_DOT) && (seen & SAW_BLANK))
         seen |= abbreviated ? 0 : SAW_STOP;
     static const struct {

@@ -373,7 +373,8 @@ static bool same_again(struct snapshot *s, const struct facts *f, const char *fi
     other.classified.why = "otherwise";
     for (size_t i = 0; i < CLASSIFY_TASKS; i++)
         other.classified.scores[i] = 0.1f;
-    if (f->verdict.is_private) /* what was found makes no difference, only that it was */
+    /* What was found makes no difference, only that it was; but for a link that nobody can read. */
+    if (f->verdict.is_private && f->verdict.counts[PRIVACY_UNREADABLE] == 0)
         privacy_verdict_add(&other.verdict, PRIVACY_LANGUAGE);
     (void)run(s, &other, arena, &plan, &err);
     again = whole_text(s, &plan, &err, arena);

@@ -60,7 +60,7 @@ static void outlook(struct api *api, struct http_request *req, bool whole)
         api_refuse(api, req, LLM_NATIVE, &err);
     } else {
         r.arena = &arena;
-        (void)exchange_explain(api->env, &r, NULL, &arena, o, &err);
+        (void)exchange_explain(api->env, &r, api_state(req)->key, &arena, o, &err);
         if (err.set && err.code <= 0) /* no memory: there is nothing to tell */
             api_refuse(api, req, LLM_NATIVE, &err);
         else

@@ -300,7 +300,7 @@ static bool plan_request(struct exchange *x, struct err *err)
     x->plan = ARENA_NEW(x->r->arena, struct policy_plan);
     if (x->plan == NULL)
         return err_oom(err);
-    const struct exchange_basis basis = {.verdict = x->judged};
+    const struct exchange_basis basis = {.verdict = x->judged, .key = x->caller->holder};
     bool ok = exchange_plan(x->snapshot, x->r, &basis, x->r->arena, x->plan, err);
     x->is_private = x->is_private || x->plan->is_private;
     x->task = arena_strv(x->arena, x->plan->task);

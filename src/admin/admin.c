@@ -56,9 +56,8 @@ static bool is_loading(const struct provider *p)
 /* The detector's word about zone cloud, for a provider of it; NULL = requests may go there. */
 static const char *refused_why(const struct exchange_env *env, const struct provider *p)
 {
-    return p->zone == ZONE_LOCAL
-               ? NULL
-               : exchange_cloud_refused(env->snapshot, io_wall_us(env->loop));
+    return p->zone == ZONE_LOCAL ? NULL
+                                 : exchange_cloud_refused(env->snapshot, io_wall_us(env->loop));
 }
 
 bool admin_ready(const struct exchange_env *env, const char **reason)

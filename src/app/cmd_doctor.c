@@ -271,8 +271,12 @@ static void check_roster(struct doctor *d)
              d->config->privacy.roster != NULL ? "empty" : "none",
              s->roster_required ? ", and one is required" : "");
     else
-        note(d, !old ? FINE : s->roster_required ? BAD : DOUBTFUL, "roster", "%zu %s%s", people,
-             people == 1 ? "person" : "people", old ? ", not changed for longer than allowed" : "");
+        note(d,
+             !old                 ? FINE
+             : s->roster_required ? BAD
+                                  : DOUBTFUL,
+             "roster", "%zu %s%s", people, people == 1 ? "person" : "people",
+             old ? ", not changed for longer than allowed" : "");
 }
 
 /* A detector that is not ready lets nothing into the cloud; the local providers serve all the same. */

@@ -383,17 +383,35 @@ static void collect(struct client_side *c)
     fake_peer_eat(c->peer, got.len);
 }
 
-/* Private requests hold this word, and no other does. */
-#define PRIVATE_WORD STRV("PRIVATE-WORD")
+/* Private requests hold one of these words, and no other does. */
+static const char *const private_words[] = {"PRIVATE-WORD", "00481516", "219-09-9999"};
 
+static bool is_cloud(const char *name)
+{
+    const struct provider *p;
+    for (size_t i = 0; (p = server(i)) != NULL; i++)
+        if (strcmp(p->cell->name, name) == 0 && p->zone == ZONE_CLOUD)
+            return true;
+    return name[0] == 'x'; /* stories.py's names, also of those that a reload has taken away */
+}
+
+static bool holds_private_word(strv text)
+{
+    for (size_t i = 0; i < sizeof private_words / sizeof *private_words; i++)
+        if (strv_contains_nocase(text, strv_of(private_words[i])))
+            return true;
+    return false;
+}
+
+/* Whatever the script expects, and whichever allocation was refused. */
 static void watch_private(void)
 {
     for (size_t i = 0; i < t.n_providers; i++) {
-        bool cloud = t.providers[i].name[0] == 'x'; /* stories.py's names */
+        bool cloud = is_cloud(t.providers[i].name);
         bool ollama = strncmp(t.providers[i].name, "hol", 3) == 0;
         for (size_t k = 0; k < t.providers[i].n; k++) {
             strv got = fake_peer_received(t.providers[i].peers[k]);
-            if (strv_contains_nocase(got, PRIVATE_WORD) &&
+            if (holds_private_word(got) &&
                 (cloud || (ollama && strv_contains_nocase(got, STRV("\"far")))))
                 die("a private request left the premises, to", t.providers[i].name);
         }
@@ -405,8 +423,7 @@ static void settle(void)
     fake_run(t.loop);
     for (size_t i = 0; i < t.n_clients; i++)
         collect(&t.clients[i]);
-    if (judging)
-        watch_private();
+    watch_private();
 }
 
 static void send_request(struct client_side *c, const char *method, char *rest)

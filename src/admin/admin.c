@@ -53,13 +53,6 @@ static bool is_loading(const struct provider *p)
     return yes;
 }
 
-/* The detector's word about zone cloud, for a provider of it; NULL = requests may go there. */
-static const char *refused_why(const struct exchange_env *env, const struct provider *p)
-{
-    return p->zone == ZONE_LOCAL ? NULL
-                                 : exchange_cloud_refused(env->snapshot, io_wall_us(env->loop));
-}
-
 bool admin_ready(const struct exchange_env *env, const char **reason)
 {
     const struct snapshot *s = env->snapshot;
@@ -73,13 +66,12 @@ bool admin_ready(const struct exchange_env *env, const char **reason)
         for (size_t i = 0; i < s->n_providers; i++)
             if (is_loading(&s->providers[i]))
                 why = "a model is still loading";
-            else if (refused_why(env, &s->providers[i]) != NULL)
-                why = "no local provider is available, and the cloud refuses (privacy)";
         for (size_t i = 0; i < s->n_providers; i++)
-            if (is_available(&s->providers[i], io_now_us(env->loop)) &&
-                refused_why(env, &s->providers[i]) == NULL)
+            if (is_available(&s->providers[i], io_now_us(env->loop)))
                 why = NULL;
     }
+    if (why == NULL && s->ledger.required && env->ledger != NULL && ledger_failing(env->ledger))
+        why = "the ledger cannot be written";
     if (reason != NULL)
         *reason = why;
     return why == NULL;
@@ -89,18 +81,6 @@ void admin_healthz(void *ctx, struct http_request *req)
 {
     (void)ctx;
     http_reply_whole(req, 200, "application/json", STRV("{\"status\":\"ok\"}"));
-}
-
-/* Ready to serve, but not everybody: the cloud is left out until the detector is well. */
-static void put_refused(struct buf *b, const struct exchange_env *env)
-{
-    const char *why = NULL;
-    for (size_t i = 0; i < env->snapshot->n_providers && why == NULL; i++)
-        why = refused_why(env, &env->snapshot->providers[i]);
-    if (why == NULL)
-        return;
-    buf_put_cstr(b, ",\"cloud_refused\":");
-    json_put_str(b, strv_of(why));
 }
 
 void admin_readyz(void *ctx, struct http_request *req)
@@ -115,7 +95,6 @@ void admin_readyz(void *ctx, struct http_request *req)
         json_put_str(&b, strv_of(reason));
         http_reply_header(req, "Retry-After", STRV("1"));
     }
-    put_refused(&b, a->env);
     buf_put_char(&b, '}');
     reply(req, ready ? 200 : 503, "application/json", &b);
 }
@@ -234,11 +213,6 @@ void admin_providers(void *ctx, struct http_request *req)
         buf_printf(&b, ",\"kind\":\"%s\",\"is_local\":%s,", provider_kind_name(p->kind),
                    p->zone == ZONE_LOCAL ? "true" : "false");
         put_health(&b, healthiest(p));
-        const char *refused = refused_why(a->env, p);
-        if (refused != NULL) {
-            buf_put_cstr(&b, ",\"refused\":");
-            json_put_str(&b, strv_of(refused));
-        }
         put_instances(&b, p);
         buf_put_cstr(&b, ",\"models\":[");
         put_models(&b, models);
@@ -419,6 +393,25 @@ static void set_gauges(struct metrics *m, struct provider_cell *c)
     metric_set(m, METRIC_ENGINE_RESTARTS, label, restarts);
 }
 
+static void take_ledger(struct metrics *m, const struct exchange_env *env)
+{
+    struct ledger_counts counts;
+    struct ledger_spent spent;
+    if (env->ledger == NULL)
+        return;
+    ledger_count(env->ledger, &counts);
+    metric_set(m, METRIC_LEDGER_WRITTEN, 0, counts.written);
+    metric_set(m, METRIC_LEDGER_WAITING, 0, counts.waiting);
+    metric_set(m, METRIC_LEDGER_FAILING, 0, ledger_failing(env->ledger));
+    for (unsigned scope = 0; scope < LEDGER_SCOPES; scope++) {
+        ledger_budget_look(ledger_budget_of(env->ledger), &env->snapshot->ledger.budget,
+                           (enum ledger_scope)scope, io_wall_us(env->loop), &spent);
+        metric_set(m, METRIC_BUDGET_SPENT, scope, spent.spent);
+        metric_set(m, METRIC_BUDGET_LIMIT, scope, spent.limit);
+        metric_set(m, METRIC_BUDGET_LEVEL, scope, spent.level);
+    }
+}
+
 /* Gauges that nobody keeps up to date are set when they are read; they belong to the process. */
 static void take_gauges(struct admin *a)
 {
@@ -427,6 +420,7 @@ static void take_gauges(struct admin *a)
     for (size_t i = 0; i < s->n_providers; i++)
         for (size_t k = 0; k < provider_instance_count(&s->providers[i]); k++)
             set_gauges(m, provider_instance(&s->providers[i], k)->cell);
+    take_ledger(m, a->env);
     metric_set(m, METRIC_MEMORY, 0, resident_bytes());
     metric_set(m, METRIC_DESCRIPTORS, 0, open_descriptors());
 }

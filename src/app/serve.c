@@ -47,8 +47,8 @@ struct serve {
     unsigned n_workers, n_drained;
     struct policy_keys *keys;
     struct policy_sticky *sticky;
-    struct policy_limits *limits; /* of all workers */
     struct store *store;
+    struct ledger *ledger;
     int64_t store_version;
     struct io_timer tick, deadline;
     int64_t stale_again_us; /* not before this time, if a file stays changed */
@@ -112,7 +112,7 @@ static bool load_keys(struct serve *s, struct policy_keys **out, struct err *err
     struct key_list list = {.err = err};
     bool ok = s->store == NULL || store_key_each(s->store, collect_key, &list, err);
     ok = ok && !list.failed; /* half of the keys are none */
-    *out = ok ? policy_keys_new(list.items, list.n, s->keys) : NULL;
+    *out = ok ? policy_keys_new(list.items, list.n) : NULL;
     mem_free(list.items);
     return *out != NULL || (err->set ? false : err_oom(err));
 }
@@ -128,6 +128,38 @@ static bool open_store(struct serve *s, struct err *err)
                        strerror(errno)); /* no keys were ever made */
     s->store = store_open(path, false, err);
     return s->store != NULL;
+}
+
+/* ---- the ledger ---- */
+
+static void ledger_options(const struct serve *s, const struct config *c, struct ledger_setup *out)
+{
+    *out = (struct ledger_setup){.queue = (size_t)c->ledger.queue,
+                                 .interval_ms = c->ledger.interval_ms,
+                                 .keep_rows = c->ledger.keep_rows,
+                                 .keep_sums = c->ledger.keep_sums,
+                                 .wall_us = io_wall_us(s->loop),
+                                 .log_fd = STDERR_FILENO,
+                                 .log_level = c->log_level};
+}
+
+/* A ledger that cannot be opened now is tried again while the router serves, unless it is required. */
+static bool open_ledger(struct serve *s, struct err *err)
+{
+    char path[4096];
+    struct ledger_setup setup;
+    struct err why = ERR_INIT;
+    ledger_options(s, s->config, &setup);
+    snprintf(path, sizeof path, "%s/" LEDGER_FILE, s->config->state_dir);
+    setup.path = path;
+    s->ledger = ledger_new(&setup, &why);
+    if (s->ledger == NULL)
+        return err_oom(err);
+    if (ledger_failing(s->ledger) && s->config->snapshot->ledger.required)
+        return err_set(err, LLM_ERR_INTERNAL, "the ledger cannot be used: %s", why.text);
+    if (ledger_failing(s->ledger))
+        LOG(&s->log, LOG_ERROR, "ledger_failing", LOG_C(REASON, why.text));
+    return ledger_start(s->ledger, err);
 }
 
 static void stop_retired(struct serve *s);
@@ -411,6 +443,9 @@ static void on_reload(void *arg, int signum)
     s->config = now;
     s->log.level = now->log_level;
     use_snapshot(s);
+    struct ledger_setup setup;
+    ledger_options(s, now, &setup);
+    ledger_change(s->ledger, &setup);
     log_warnings(s);
     metric_add(metrics_process(), METRIC_RELOADS, 0, 1);
     LOG(&s->log, LOG_INFO, "reloaded", LOG_I(COUNT, now->snapshot->n_providers));
@@ -482,7 +517,7 @@ static bool start_workers(struct serve *s, struct err *err)
             return false;
         }
         w->env.sticky = s->sticky;
-        w->env.limits = s->limits;
+        w->env.ledger = s->ledger;
         w->on_drained = on_drained;
         w->arg = s;
     }
@@ -513,7 +548,7 @@ static bool start(struct serve *s, struct err *err)
         metrics_name_outcome(i, outcome_row((enum outcome)i)->name);
     ledger_started(io_wall_us(s->loop));
     metric_set(metrics_process(), METRIC_START_TIME, 0, io_wall_us(s->loop) / 1000000);
-    if (!open_store(s, err))
+    if (!open_store(s, err) || !open_ledger(s, err))
         return false;
     s->store_version = s->store != NULL ? store_version(s->store) : -1;
     if (!load_keys(s, &s->keys, err) || !check_exposure(s, err))
@@ -526,8 +561,7 @@ static bool start(struct serve *s, struct err *err)
     if (s->sticky == NULL)
         return err_oom(err);
     s->prober = provider_prober_new(s->loop, s->client, &s->log, s->config->probe_interval_ms);
-    s->limits = policy_limits_new();
-    if (s->prober == NULL || s->limits == NULL)
+    if (s->prober == NULL)
         return err_oom(err);
     return start_workers(s, err);
 }
@@ -544,12 +578,14 @@ static void finish(struct serve *s)
     for (unsigned i = 0; i < s->n_workers; i++)
         if (s->workers[i].running)
             worker_stop(&s->workers[i]);
-    for (unsigned i = 0; i < s->n_workers; i++) {
+    for (unsigned i = 0; i < s->n_workers; i++)
         worker_join(&s->workers[i]);
+    if (s->ledger != NULL) /* its answers go to the workers' loops, which are about to end */
+        ledger_stop(s->ledger);
+    for (unsigned i = 0; i < s->n_workers; i++)
         worker_fini(&s->workers[i]);
-    }
+    ledger_free(s->ledger);
     mem_free(s->workers);
-    policy_limits_free(s->limits);
     if (s->prober != NULL)
         provider_prober_free(s->prober);
     if (s->client != NULL)

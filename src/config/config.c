@@ -191,6 +191,7 @@ static void apply(struct load *l)
     struct whole *w = l->whole;
     w->config.origins = none;
     w->config.hosts = none;
+    w->snapshot.ledger.budget.priority = none;
     for (const struct setting *s = w->settings; s != NULL; s = s->next)
         if (s->name == NULL)
             setting_apply(s, w, NULL);
@@ -238,7 +239,7 @@ struct config *load_within(const struct config_source *source, const strv *text,
     bool ok = take_sources(&l, text) && fill_defaults(&l);
     if (ok) {
         apply(&l);
-        ok = providers_build(&l) && names_build(&l) && privacy_build(&l);
+        ok = providers_build(&l) && names_build(&l) && privacy_build(&l) && money_build(&l);
     }
     if (ok)
         return &w->config;

@@ -50,6 +50,10 @@ struct config {
     bool allow_pull;                /* callers may have models downloaded (/api/pull) */
     enum log_level log_level;
     uint64_t probe_interval_ms;
+    struct { /* the ledger's file; prices and budget are in the snapshot */
+        int64_t queue, keep_rows, keep_sums;
+        uint64_t interval_ms;
+    } ledger;
     uint64_t drain_ms; /* longest wait for streams at SIGTERM */
     const struct config_warning *warnings;
 };

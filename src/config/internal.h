@@ -92,6 +92,8 @@ bool value_equal(const struct option *o, const struct value *a, const struct val
 /* Another default than the row's, for a kind; NULL = the row's. */
 const char *option_kind_default(const struct option *o, enum provider_kind kind);
 bool option_bool(strv text, bool *out);
+/* "80%", "0.8" as 80: whole percents from 1 to 100. */
+bool option_share(strv text, int64_t *percent);
 /* "a duration with its unit (500ms, 30s, 5m, 1h) from 1ms to 10m" */
 void option_expected(const struct option *o, char *out, size_t size);
 
@@ -218,6 +220,7 @@ bool privacy_build(
 
 /* privacy.c: drops the detector that is kept for the next load. */
 void privacy_forget(void);
+bool money_build(struct load *l);
 
 /* zone.c: the promise about local providers, kept where connections are made. */
 struct zone_rule {

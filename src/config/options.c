@@ -28,6 +28,9 @@ static bool is_engine_arg(strv text);
 static bool is_claim(strv text);
 static bool is_pattern(strv text);
 static bool is_digest(strv text);
+static bool is_price(strv text);
+static bool is_money(strv text);
+static bool is_share(strv text);
 static bool is_threshold(strv text);
 
 static const struct option_word mode_words[] = {
@@ -69,6 +72,10 @@ static const struct option_form FORM_TITLE = {
 static const struct option_form FORM_MODEL = {"a name without blanks", is_model, NULL};
 static const struct option_form FORM_CLAIM = {
     "pattern=words, such as llava*=vision -tools context:8192", is_claim, NULL};
+static const struct option_form FORM_PRICE = {
+    "in= and out= in dollars, such as in=2 out=10 read=0.20 from=2026-10-07", is_price, NULL};
+static const struct option_form FORM_MONEY = {"dollars, such as 50 or 12.50", is_money, NULL};
+static const struct option_form FORM_SHARE = {"a share, such as 80% or 0.8", is_share, NULL};
 static const struct option_form FORM_NAME = {"a role, a model, provider/model or provider/",
                                              is_name, NULL};
 static const struct option_form FORM_ORIGIN = {
@@ -206,7 +213,7 @@ static strv segment_below(const char *row, strv path)
 
 bool option_name_ok(strv path, strv name, char why[OPTION_WHY_MAX])
 {
-    if (strv_eq_cstr(path, "aliases")) {
+    if (strv_eq_cstr(path, "aliases") || strv_eq_cstr(path, "prices")) {
         snprintf(why, OPTION_WHY_MAX,
                  "a model's name or pattern of at most 200 characters, without blanks");
         return name.len <= 200 && is_model(name);
@@ -341,6 +348,19 @@ static bool parse_units(const struct unit units[UNITS], strv text, uint64_t *out
         return true;
     }
     return false;
+}
+
+bool option_share(strv text, int64_t *percent)
+{
+    int64_t micro;
+    bool sign = strv_ends(text, STRV("%"));
+    if (sign)
+        text.len--;
+    int64_t one = sign ? 1000000 : 10000; /* micro of a percent */
+    if (!ledger_money_parse(text, one * 100, &micro) || micro % one != 0 || micro == 0)
+        return false;
+    *percent = micro / one;
+    return true;
 }
 
 bool option_bool(strv text, bool *out)
@@ -693,6 +713,25 @@ static bool is_digest(strv text)
         if (!isxdigit((unsigned char)text.ptr[i]))
             return false;
     return text.len == 64;
+}
+
+static bool is_price(strv text)
+{
+    struct ledger_price price;
+    const char *why;
+    return ledger_price_parse(text, &price, &why);
+}
+
+static bool is_money(strv text)
+{
+    int64_t micro;
+    return ledger_money_parse(text, LEDGER_LIMIT_MAX, &micro);
+}
+
+static bool is_share(strv text)
+{
+    int64_t percent;
+    return option_share(text, &percent);
 }
 
 static bool is_host(strv text)

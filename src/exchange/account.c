@@ -3,27 +3,212 @@
 #include "exchange/exchange_int.h"
 
 #define BYTES_PER_TOKEN 4 /* of an answer; prompts are estimated in llm/ */
+/* An answer's length before it is there: what the caller allows, within reason, or a page. */
+#define ANSWER_TOKENS     1024
+#define ANSWER_TOKENS_MAX 8192
 
-/* What the provider did not count is estimated where something was answered, and said to be so. */
+static const char *op_name(enum llm_op op)
+{
+    static const char *const names[LLM_OPS] = {[LLM_OP_CHAT] = "chat",
+                                               [LLM_OP_GENERATE] = "generate",
+                                               [LLM_OP_EMBED] = "embed",
+                                               [LLM_OP_EMBED_1] = "embed",
+                                               [LLM_OP_COUNT] = "count"};
+    return names[op];
+}
+
+static bool writes_text(const struct exchange *x)
+{
+    return x->r->op == LLM_OP_CHAT || x->r->op == LLM_OP_GENERATE;
+}
+
+/* ---- tokens ---- */
+
+/* What the provider did not count is estimated where something was answered, and said to be so. A count that stood
+ * at the beginning of an answer that broke off is no count of it. */
 static bool estimate_usage(const struct exchange *x, struct llm_usage *usage)
 {
-    bool input = usage->input < 0, output = usage->output < 0 && x->r->op != LLM_OP_EMBED &&
-                                            x->r->op != LLM_OP_EMBED_1 && x->r->op != LLM_OP_COUNT;
+    int64_t seen = (x->content_bytes + BYTES_PER_TOKEN - 1) / BYTES_PER_TOKEN;
+    bool input = usage->input < 0;
+    bool output = writes_text(x) && (usage->output < 0 || (!x->finished && usage->output < seen));
     if (!x->content || !(input || output))
         return false;
     if (input)
         usage->input = x->out.input_estimate;
     if (output)
-        usage->output = (x->content_bytes + BYTES_PER_TOKEN - 1) / BYTES_PER_TOKEN;
+        usage->output = seen;
     return true;
 }
 
-void account_close(struct exchange *x, int64_t now)
+static void add(int64_t *into, int64_t n)
 {
-    struct metrics *m = x->env->metrics;
-    struct ledger_attempt attempts[LEDGER_ATTEMPTS_MAX];
+    if (n >= 0)
+        *into = *into >= 0 ? *into + n : n;
+}
+
+static void add_usage(struct llm_usage *into, const struct llm_usage *u)
+{
+    add(&into->input, u->input);
+    add(&into->output, u->output);
+    add(&into->cached, u->cached);
+    add(&into->cache_write, u->cache_write);
+    add(&into->cache_write_1h, u->cache_write_1h);
+    add(&into->reasoning, u->reasoning);
+}
+
+/* ---- money ---- */
+
+static int64_t cost_of(const struct exchange *x, const struct llm_usage *u, int64_t wall_us)
+{
+    struct ledger_sale sale = {.provider = x->p->name,
+                               .model = x->model,
+                               .local = x->p->zone == ZONE_LOCAL,
+                               .fast = x->bill.fast,
+                               .us = x->bill.us,
+                               .day = ledger_day(wall_us),
+                               .usage = *u};
+    return ledger_price_cost(&x->snapshot->ledger.prices, &sale);
+}
+
+/* What the cloud would have charged for the same tokens. Whether its cache would have held a part of a prompt that
+ * was answered here nobody knows: none of it counts as cached then. */
+static int64_t reference_of(const struct exchange *x, bool local, int64_t wall_us)
+{
+    const struct ledger_conf *conf = &x->snapshot->ledger;
+    struct ledger_sale sale = {.provider = conf->reference_provider,
+                               .model = strv_of(conf->reference_model),
+                               .day = ledger_day(wall_us),
+                               .usage = x->bill.usage};
+    if (conf->reference_model == NULL || !writes_text(x))
+        return 0;
+    if (local)
+        sale.usage.cached = sale.usage.cache_write = sale.usage.cache_write_1h = 0;
+    return ledger_price_cost(&conf->prices, &sale);
+}
+
+/* A request in the vendor's own form may ask for what costs more. */
+static void look_for_extras(struct exchange *x)
+{
+    bool its_own = x->p->kind == PROVIDER_ANTHROPIC && x->r->dialect == LLM_ANTHROPIC;
+    yyjson_val *root = its_own ? x->r->body.root : NULL;
+    x->bill.fast = strv_eq_cstr(json_get_str(root, "speed"), "fast");
+    x->bill.us = strv_eq_cstr(json_get_str(root, "inference_geo"), "us");
+}
+
+static bool is_priority(const struct exchange *x)
+{
+    const char *const *name = x->snapshot->ledger.budget.priority;
+    for (; name != NULL && *name != NULL; name++)
+        if ((x->caller->key != NULL && strcmp(*name, x->caller->key) == 0) ||
+            strv_eq_cstr(x->task, *name))
+            return true;
+    return false;
+}
+
+static int64_t estimate_cost(const struct exchange *x, int64_t wall_us)
+{
+    struct llm_usage usage = LLM_USAGE_NONE;
+    int64_t answer = llm_has(x->r, LLM_P_MAX_TOKENS) ? (int64_t)x->r->params[LLM_P_MAX_TOKENS]
+                     : x->p->max_tokens > 0          ? x->p->max_tokens
+                                                     : ANSWER_TOKENS;
+    usage.input = llm_request_estimate_tokens(x->r);
+    if (writes_text(x))
+        usage.output = answer < ANSWER_TOKENS_MAX ? answer : ANSWER_TOKENS_MAX;
+    return cost_of(x, &usage, wall_us);
+}
+
+bool account_open(struct exchange *x)
+{
+    int64_t now = io_wall_us(x->env->loop);
+    x->usage = LLM_USAGE_NONE;
+    x->content = false;
+    x->content_bytes = 0;
+    x->bill.open = true;
+    if (x->env->ledger == NULL || x->p->zone == ZONE_LOCAL || x->r->op == LLM_OP_COUNT)
+        return true;
+    look_for_extras(x);
+    struct ledger_ask ask = {.conf = &x->snapshot->ledger.budget,
+                             .key = x->caller->key,
+                             .priority = is_priority(x),
+                             .micro = estimate_cost(x, now),
+                             .wall_us = now};
+    x->bill.open =
+        ledger_budget_hold(ledger_budget_of(x->env->ledger), &ask, &x->bill.hold, &x->bill.wait_s);
+    if (!x->bill.open)
+        metric_add(x->env->metrics, METRIC_BUDGET_REFUSED, 0, 1);
+    return x->bill.open;
+}
+
+/* Each level once in its day or month. */
+static void tell_budget(struct exchange *x)
+{
+    const struct ledger_budget_conf *conf = &x->snapshot->ledger.budget;
+    struct ledger_budget *budget = ledger_budget_of(x->env->ledger);
+    enum ledger_level level;
+    for (int scope = 0; scope < LEDGER_SCOPES; scope++)
+        if (ledger_budget_rose(budget, conf, (enum ledger_scope)scope, &level))
+            LOG(x->env->log, LOG_WARN, "budget",
+                LOG_C(BUDGET, ledger_scope_name((enum ledger_scope)scope)),
+                LOG_C(STATE, ledger_level_name(level)));
+}
+
+void account_settle(struct exchange *x)
+{
+    struct bill *bill = &x->bill;
+    if (!bill->open)
+        return;
+    bill->open = false;
+    int64_t now = io_wall_us(x->env->loop), cost = 0;
+    if (x->r->op != LLM_OP_COUNT) { /* to be told how long a prompt is costs nothing */
+        struct llm_usage usage = x->usage;
+        bill->estimated = estimate_usage(x, &usage) || bill->estimated;
+        cost = cost_of(x, &usage, now);
+        add_usage(&bill->usage, &usage);
+    }
+    bill->micro += cost;
+    if (x->env->ledger == NULL || (cost == 0 && !bill->hold.on))
+        return;
+    ledger_budget_settle(ledger_budget_of(x->env->ledger), &bill->hold, x->caller->key, cost, now);
+    if (cost > 0)
+        tell_budget(x);
+}
+
+/* ---- the row ---- */
+
+static bool in_lists(const struct policy_list *lists, size_t n, strv model)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < lists[i].n; k++)
+            if (strv_eq_cstr(model, lists[i].names[k].model))
+                return true;
+    return false;
+}
+
+/* A name that only the caller has said may be any text, also where a server answers to whatever it is called. */
+static bool is_known(const struct exchange *x, const struct provider *p, strv model)
+{
+    const struct policy_conf *conf = &x->snapshot->policy;
+    for (size_t i = 0; p->static_models != NULL && p->static_models[i] != NULL; i++)
+        if (strv_eq_cstr(model, p->static_models[i]))
+            return true;
+    return strv_eq_cstr(model, p->default_model) || in_lists(conf->roles, conf->n_roles, model) ||
+           in_lists(conf->routes, conf->n_routes, model) ||
+           in_lists(conf->aliases, conf->n_aliases, model) ||
+           provider_has_model(p, model, x->arena, NULL, NULL);
+}
+
+static strv model_of(const struct exchange *x, bool answered)
+{
+    if (x->n_attempts == 0 || !answered)
+        return STRV_NONE;
+    const struct attempt *last = &x->attempts[x->n_attempts - 1];
+    return is_known(x, last->p, last->model) ? last->model : STRV("other");
+}
+
+static void list_attempts(const struct exchange *x, struct ledger_attempt *out)
+{
     for (size_t i = 0; i < x->n_attempts; i++)
-        attempts[i] = (struct ledger_attempt){
+        out[i] = (struct ledger_attempt){
             .provider = (unsigned)x->attempts[i].p->cell->index,
             .provider_name = x->attempts[i].p->name,
             .model = x->attempts[i].model,
@@ -31,47 +216,57 @@ void account_close(struct exchange *x, int64_t now)
             .outcome_name = outcome_row(x->attempts[i].outcome)->name,
             .us = x->attempts[i].us,
         };
-    const struct ledger_attempt *last = x->n_attempts > 0 ? &attempts[x->n_attempts - 1] : NULL;
+}
+
+static void fill_row(struct exchange *x, struct ledger_row *row, int64_t now)
+{
+    const struct ledger_attempt *last =
+        row->n_attempts > 0 ? &row->attempts[row->n_attempts - 1] : NULL;
     bool ok = x->error == LLM_OK && !x->gone;
-    int64_t total = now - x->caller->received_us;
-    struct llm_usage usage = x->usage;
-    bool estimated = estimate_usage(x, &usage);
+    bool answered = last != NULL && (ok || x->committed);
+    row->request_id = x->caller->request_id;
+    row->key = x->caller->key;
+    row->door = x->r->dialect;
+    row->op = op_name(x->r->op);
+    row->stream = x->r->stream;
+    row->is_private = x->is_private;
+    row->findings = x->findings;
+    row->task = x->task;
+    row->provider = answered ? last->provider_name : NULL;
+    row->provider_index = last != NULL ? last->provider : 0;
+    row->model = model_of(x, answered || x->bill.micro > 0);
+    row->local = last != NULL && x->attempts[x->n_attempts - 1].p->zone == ZONE_LOCAL;
+    row->error = x->error;
+    row->outcome = x->gone ? "caller_gone" : ok ? "ok" : llm_error_row(x->error)->code;
+    row->caller_gone = x->gone;
+    row->status = x->sent_status;
+    row->bytes_in = x->caller->bytes_in;
+    row->bytes_out = x->bytes_out;
+    row->total_us = now - x->caller->received_us;
+    row->queue_us = x->queue_us;
+    row->upstream_us = row->total_us - x->queue_us - x->own_us;
+    row->first_us = x->first_us > 0 ? x->first_us - x->caller->received_us : -1;
+}
+
+void account_close(struct exchange *x, int64_t now)
+{
+    struct metrics *m = x->env->metrics;
+    struct ledger_attempt attempts[LEDGER_ATTEMPTS_MAX];
+    struct ledger_row row = {.attempts = attempts, .n_attempts = x->n_attempts};
+    account_settle(x);
+    list_attempts(x, attempts);
     if (x->is_private)
         metric_add(m, METRIC_PRIVATE, 0, 1);
-    quota_leave(x, &usage);
     for (unsigned bit = 0; bit < DIALECT_LOSSES; bit++)
         if (x->losses & (1u << bit))
             metric_add(m, METRIC_TRANSLATION_LOSSY, bit, 1);
-    struct ledger_row row = {
-        .request_id = x->caller->request_id,
-        .key = x->caller->key,
-        .door = x->r->dialect,
-        .stream = x->r->stream,
-        .is_private = x->is_private,
-        .task = x->task,
-        .attempts = attempts,
-        .n_attempts = x->n_attempts,
-        .provider = last != NULL && (ok || x->committed) ? last->provider_name : NULL,
-        .provider_index = last != NULL ? last->provider : 0,
-        /* A name that no provider has answered to may be any text a caller wrote. */
-        .model = last != NULL && x->attempts[x->n_attempts - 1].outcome == OUTCOME_OK ? last->model
-                                                                                      : STRV_NONE,
-        .usage = usage,
-        .usage_estimated = estimated,
-        .error = x->error,
-        .outcome = x->gone ? "caller_gone"
-                   : ok    ? "ok"
-                           : llm_error_row(x->error)->code,
-        .caller_gone = x->gone,
-        .status = x->sent_status,
-        .bytes_in = x->caller->bytes_in,
-        .bytes_out = x->bytes_out,
-        .total_us = total,
-        .queue_us = x->queue_us,
-        .upstream_us = total - x->queue_us - x->own_us,
-        .first_us = x->first_us > 0 ? x->first_us - x->caller->received_us : -1,
-    };
-    ledger_close(m, x->env->log, &row);
+    fill_row(x, &row, now);
+    row.wall_us = io_wall_us(x->env->loop);
+    row.usage = x->bill.usage;
+    row.usage_estimated = x->bill.estimated;
+    row.cost_micro = x->bill.micro;
+    row.reference_micro = reference_of(x, row.local, row.wall_us);
+    ledger_close(x->env->ledger, m, x->env->log, &row);
     metric_add(m, METRIC_ACTIVE, 0, -1);
 }
 

@@ -161,6 +161,7 @@ static void note_attempt(struct exchange *x, enum outcome o, int64_t us)
 static void end_attempt(struct exchange *x, enum outcome o)
 {
     int64_t now = io_now_us(x->env->loop);
+    account_settle(x);
     http_call_cancel(x->call);
     x->call = NULL;
     note_attempt(x, o, now - x->attempt_us);
@@ -236,6 +237,8 @@ static void refuse_exhausted(struct exchange *x)
     } else if (o == OUTCOME_BREAKER_OPEN) {
         status = 503;
     }
+    if (error == LLM_ERR_BUDGET_EXHAUSTED)
+        wait_ms = x->bill.wait_s * 1000;
     if (error == LLM_ERR_UPSTREAM_CUT) /* nothing was received that could be incomplete */
         error = LLM_ERR_ALL_PROVIDERS_FAILED;
     if (wait_ms == 0 && (error == LLM_ERR_PROVIDER_LOADING || error == LLM_ERR_OVERLOADED ||
@@ -276,9 +279,9 @@ static strv any_model(void *arg, size_t i, struct arena *arena)
     return name;
 }
 
-bool exchange_plan(struct snapshot *s, const struct llm_request *r,
-                   const struct exchange_basis *basis, struct arena *arena, struct policy_plan *out,
-                   struct err *err)
+static bool make_plan(struct snapshot *s, const struct llm_request *r,
+                      const struct privacy_verdict *verdict, struct arena *arena,
+                      struct policy_plan *out, struct err *err)
 {
     struct policy_facts facts = {
         .conf = &s->policy,
@@ -287,11 +290,19 @@ bool exchange_plan(struct snapshot *s, const struct llm_request *r,
         .has_model = has_model,
         .any_model = any_model,
         .arg = s,
-        .verdict = basis->verdict,
-        .classified = basis->classified,
-        .key = basis->key,
+        .verdict = verdict,
     };
     return policy_run(&facts, r, arena, out, err);
+}
+
+bool exchange_explain(struct exchange_env *env, const struct llm_request *r, struct arena *arena,
+                      struct policy_plan *out, struct err *err)
+{
+    struct privacy_verdict *verdict = ARENA_NEW(arena, struct privacy_verdict);
+    if (verdict == NULL)
+        return err_oom(err);
+    exchange_judge(env, r, verdict);
+    return make_plan(env->snapshot, r, verdict, arena, out, err);
 }
 
 /* The plan lives with the request and goes with it at commit; what is told later is copied out. */
@@ -300,8 +311,7 @@ static bool plan_request(struct exchange *x, struct err *err)
     x->plan = ARENA_NEW(x->r->arena, struct policy_plan);
     if (x->plan == NULL)
         return err_oom(err);
-    const struct exchange_basis basis = {.verdict = x->judged, .key = x->caller->holder};
-    bool ok = exchange_plan(x->snapshot, x->r, &basis, x->r->arena, x->plan, err);
+    bool ok = make_plan(x->snapshot, x->r, x->judged, x->r->arena, x->plan, err);
     x->is_private = x->is_private || x->plan->is_private;
     x->task = arena_strv(x->arena, x->plan->task);
     if (ok && x->r->dialect == LLM_NATIVE)
@@ -312,13 +322,10 @@ static bool plan_request(struct exchange *x, struct err *err)
 static enum step admit(struct exchange *x)
 {
     struct err err = ERR_INIT;
-    uint64_t wait_ms = 0;
     if (x->env->draining)
         refuse(x, LLM_ERR_DRAINING, 0, STRV_NONE, STRV_NONE, 1000);
     else if (x->env->active > x->snapshot->exchanges_max)
         refuse(x, LLM_ERR_OVERLOADED, 0, STRV_NONE, STRV_NONE, 1000);
-    else if (!quota_enter(x, &wait_ms, &err))
-        refuse(x, err.code, 0, strv_of(err.text), STRV_NONE, wait_ms);
     else if (!judge_request(x) || !plan_request(x, &err))
         refuse_err(x, &err);
     else
@@ -540,6 +547,10 @@ static enum step seal(struct exchange *x)
 {
     struct err err = ERR_INIT;
     x->sent_us = 0;
+    if (!account_open(x)) {
+        exchange_verdict(x, OUTCOME_BUDGET);
+        return STEP_WAIT;
+    }
     if (!relay_begin(x) || !encode(x, &err)) {
         bool memory =
             x->body.failed || x->path.failed || x->arena->failed || x->r->arena->failed || !err.set;
@@ -822,7 +833,7 @@ struct exchange *exchange_start(struct exchange_env *env, struct arena *arena,
     x->target = -1;
     x->is_private = r->private_hint || r->mode == LLM_MODE_LOCAL; /* until judge.c says more */
     x->findings = "";
-    x->usage = LLM_USAGE_NONE;
+    x->usage = x->bill.usage = LLM_USAGE_NONE;
     x->started_us = io_now_us(env->loop);
     x->own_us = x->started_us - caller->received_us;
     x->deadline_us = x->started_us + (int64_t)x->snapshot->deadline_ms * 1000;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ledger - one exchange is over: count it, and say so in one log line.
+ * ledger - one exchange is over: count it, say so in one log line, hand its row to the file.
  *
  * The statistics are read back from the same counters, so they cannot disagree with the metrics. An
  * exchange is either a success of one provider or a failure, and belongs to exactly one task class
@@ -89,6 +89,10 @@ static void count(struct metrics *m, const struct ledger_row *row)
     }
     if (row->provider != NULL) /* also of an answer that broke off: they were computed */
         count_tokens(m, row);
+    if (row->cost_micro > 0)
+        metric_add(m, METRIC_COST, row->provider_index, row->cost_micro);
+    if (row->reference_micro > 0)
+        metric_add(m, METRIC_REFERENCE_COST, row->provider_index, row->reference_micro);
     metric_observe_us(m, METRIC_DURATION, row->door, row->total_us);
     metric_observe_us(m, METRIC_OVERHEAD, 0, own_us(row));
     if (row->queue_us > 0)
@@ -124,6 +128,8 @@ static void write_line(struct log *log, const struct ledger_row *row)
         kv[n++] = LOG_I(REASONING_TOKENS, row->usage.reasoning);
     if (row->usage_estimated)
         kv[n++] = LOG_B(USAGE_ESTIMATED, true);
+    if (row->cost_micro > 0)
+        kv[n++] = LOG_I(COST, row->cost_micro);
     kv[n++] = LOG_I(BYTES_IN, row->bytes_in);
     kv[n++] = LOG_I(BYTES_OUT, row->bytes_out);
     kv[n++] = LOG_US(TOTAL_MS, row->total_us);
@@ -136,11 +142,97 @@ static void write_line(struct log *log, const struct ledger_row *row)
     log_write(log, LOG_INFO, "exchange", kv, n);
 }
 
-void ledger_close(struct metrics *m, struct log *log, const struct ledger_row *row)
+/* ---- the file ---- */
+
+static void copy(char *out, size_t size, strv text)
+{
+    size_t n = text.len < size ? text.len : utf8_cut(text, size - 1).len;
+    if (n > 0)
+        memcpy(out, text.ptr, n);
+    out[n] = '\0';
+}
+
+static int64_t known(int64_t n)
+{
+    return n > 0 ? n : 0;
+}
+
+static void fill_numbers(struct ledger_entry *e, const struct ledger_row *row)
+{
+    e->input = known(row->usage.input);
+    e->output = known(row->usage.output);
+    e->cached = known(row->usage.cached);
+    e->cache_write = known(row->usage.cache_write);
+    e->reasoning = known(row->usage.reasoning);
+    e->cost_micro = row->cost_micro;
+    e->reference_micro = row->reference_micro;
+    e->total_us = row->total_us;
+    e->queue_us = row->queue_us;
+    e->router_us = own_us(row);
+    e->upstream_us = row->upstream_us;
+    e->first_us = row->first_us;
+    e->status = row->status;
+}
+
+/* What was computed and then lost on its way belongs to who computed it. */
+static const char *provider_of(const struct ledger_row *row)
+{
+    bool computed = row->cost_micro > 0 || row->usage.input > 0 || row->usage.output > 0;
+    if (row->provider != NULL || row->n_attempts == 0 || !computed)
+        return row->provider;
+    return row->attempts[row->n_attempts - 1].provider_name;
+}
+
+static void fill(struct ledger_entry *e, const struct ledger_row *row, unsigned flags)
+{
+    e->ended_us = row->wall_us;
+    e->door = (uint8_t)row->door;
+    e->class = (uint8_t)task_index(row->task);
+    e->op = row->op != NULL ? row->op : "chat";
+    e->outcome = row->outcome;
+    copy(e->findings, sizeof e->findings, strv_of(row->findings));
+    const char *provider = provider_of(row);
+    e->flags = (uint8_t)(flags | (row->stream ? LEDGER_STREAM : 0) |
+                         (row->is_private ? LEDGER_PRIVATE : 0) |
+                         (row->local && provider != NULL ? LEDGER_LOCAL : 0) |
+                         (row->usage_estimated ? LEDGER_ESTIMATED : 0) |
+                         (is_success(row) ? LEDGER_ANSWERED : 0));
+    copy(e->request_id, sizeof e->request_id,
+         ledger_id_fits(row->request_id) ? row->request_id : STRV(""));
+    copy(e->key, sizeof e->key, strv_of(row->key));
+    copy(e->provider, sizeof e->provider, strv_of(provider));
+    copy(e->model, sizeof e->model, row->model);
+    e->n_steps = (uint8_t)row->n_attempts;
+    for (size_t i = 0; i < row->n_attempts; i++) {
+        e->steps[i].provider = (uint8_t)row->attempts[i].provider;
+        e->steps[i].outcome = (uint8_t)row->attempts[i].outcome;
+    }
+    fill_numbers(e, row);
+}
+
+static void put(struct ledger *ledger, struct metrics *m, const struct ledger_row *row,
+                unsigned flags)
+{
+    struct ledger_entry e;
+    if (ledger == NULL)
+        return;
+    fill(&e, row, flags);
+    if (!ledger_put(ledger, &e))
+        metric_add(m, METRIC_LEDGER_LOST, 0, 1);
+}
+
+void ledger_close(struct ledger *ledger, struct metrics *m, struct log *log,
+                  const struct ledger_row *row)
 {
     count(m, row);
     if (log != NULL && LOG_INFO >= log->level)
         write_line(log, row);
+    put(ledger, m, row, 0);
+}
+
+void ledger_note(struct ledger *ledger, struct metrics *m, const struct ledger_row *row)
+{
+    put(ledger, m, row, LEDGER_ASIDE);
 }
 
 /* ---- statistics ---- */

@@ -4,7 +4,12 @@
  *
  *   metrics.def  every metric, one row: the field, the Prometheus text and the reference come from it
  *   metrics      per worker, written by its thread only, summed by whoever asks
- *   ledger_close one exchange is over: one row -> metrics, statistics, one log line
+ *   price.h      what an answer costs
+ *   budget.h     what was spent, and whether more may be
+ *   book.h       the file: rows, sums by day, reports
+ *   writer.h     the thread that writes it
+ *   report.h     what is told of it
+ *   ledger_close one exchange is over: one row -> metrics, statistics, one log line, the file
  *
  * Label sets are bounded: providers by their cell's index, outcomes, doors and errors by their tables.
  */
@@ -15,6 +20,11 @@
 
 #include "base/base.h"
 #include "dialect/dialect.h"
+#include "ledger/book.h"
+#include "ledger/budget.h"
+#include "ledger/price.h"
+#include "ledger/report.h"
+#include "ledger/writer.h"
 #include "llm/llm.h"
 
 #define LEDGER_PROVIDERS_MAX 64
@@ -49,7 +59,7 @@ bool metrics_print(struct buf *out);
 
 /* ---- the row ---- */
 
-#define LEDGER_ATTEMPTS_MAX 12
+#define LEDGER_ATTEMPTS_MAX LEDGER_STEPS_MAX
 struct ledger_attempt {
     unsigned provider; /* cell index */
     const char *provider_name;
@@ -63,6 +73,9 @@ struct ledger_row {
     strv request_id;
     const char *key; /* id of the API key, NULL = none */
     enum llm_dialect door;
+    const char *op;       /* "chat", "embed": a constant; NULL = "chat" */
+    int64_t wall_us;      /* when it ended, since 1970 */
+    const char *findings; /* why it is private: "mrn=1 name=2"; NULL = nothing was found */
     bool stream, is_private;
     strv task; /* STRV_NONE = none */
     const struct ledger_attempt *attempts;
@@ -71,8 +84,11 @@ struct ledger_row {
     unsigned provider_index;
     strv model;
     struct llm_usage usage;
-    bool usage_estimated; /* the provider did not count them, or not all */
-    int error;            /* enum llm_error told to the caller; LLM_OK */
+    bool usage_estimated;    /* the provider did not count them, or not all */
+    bool local;              /* the provider's zone */
+    int64_t cost_micro;      /* of all attempts, micro-dollars */
+    int64_t reference_micro; /* what the reference model of the cloud would have cost */
+    int error;               /* enum llm_error told to the caller; LLM_OK */
     const char
         *outcome; /* name of the last attempt's outcome, or the error's code, or "caller_gone" */
     bool caller_gone;
@@ -81,7 +97,21 @@ struct ledger_row {
     int64_t total_us, upstream_us, queue_us; /* router's own time = total - upstream - queue */
     int64_t first_us;                        /* to the first content byte; -1 = none */
 };
-void ledger_close(struct metrics *m, struct log *log, const struct ledger_row *row);
+/* `ledger` may be NULL: no file is kept. */
+void ledger_close(struct ledger *ledger, struct metrics *m, struct log *log,
+                  const struct ledger_row *row);
+/* The row alone, for what asks no model: it is no exchange in metrics, statistics and sums. */
+void ledger_note(struct ledger *ledger, struct metrics *m, const struct ledger_row *row);
+
+/* Part of a snapshot: what the ledger does with an exchange. */
+struct ledger_conf {
+    struct ledger_prices prices;
+    struct ledger_budget_conf budget;
+    const char *reference;          /* as it is told: "anthropic/claude-sonnet-5-5" */
+    const char *reference_provider; /* NULL = any */
+    const char *reference_model;    /* NULL = none: nothing is compared */
+    bool required;                  /* not ready while the file cannot be written */
+};
 
 /* ---- statistics of the native door (scheduler-consumers 2.7) ---- */
 

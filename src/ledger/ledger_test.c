@@ -104,10 +104,10 @@ static void sums_hold_after_every_row(void **state)
     assert_int_equal(s.started_wall_us, 1795359600000000);
 
     struct ledger_row row = answered(one_ok, 1);
-    ledger_close(m, NULL, &row);
+    ledger_close(NULL, m, NULL, &row);
     row = answered(fallback, 2);
     row.task = STRV("code_generation");
-    ledger_close(m, NULL, &row);
+    ledger_close(NULL, m, NULL, &row);
     ledger_stats_get(&s);
     check_identities(&s);
     assert_int_equal(s.success, 2);
@@ -120,7 +120,7 @@ static void sums_hold_after_every_row(void **state)
     assert_int_equal(metric_sum(METRIC_REQUESTS_TASK, 3), 1);
 
     row = failed(LLM_ERR_MODEL_NOT_FOUND);
-    ledger_close(m, NULL, &row);
+    ledger_close(NULL, m, NULL, &row);
     ledger_stats_get(&s);
     check_identities(&s);
     assert_int_equal(s.failure, 1);
@@ -130,7 +130,7 @@ static void sums_hold_after_every_row(void **state)
     row = answered(left, 1);
     row.caller_gone = true;
     row.outcome = "caller_gone";
-    ledger_close(m, NULL, &row);
+    ledger_close(NULL, m, NULL, &row);
     ledger_stats_get(&s);
     check_identities(&s);
     assert_int_equal(s.failure, 2);
@@ -153,7 +153,7 @@ static void every_code_and_class_has_its_place(void **state)
     ledger_stats_get(&before);
     struct ledger_row row = failed(ERR_CODE_OOM); /* no code of the table */
     row.task = STRV("no such class");
-    ledger_close(m, NULL, &row);
+    ledger_close(NULL, m, NULL, &row);
     ledger_stats_get(&after);
     check_identities(&after);
     assert_int_equal(after.failure, before.failure + 1);
@@ -181,14 +181,14 @@ static void check_line(const struct ledger_row *row, const char *want)
     assert_int_equal(pipe2(fds, O_NONBLOCK), 0);
     log_init(&log, fds[1], LOG_INFO);
     log.wall_us = wall_us;
-    ledger_close(m, &log, row);
+    ledger_close(NULL, m, &log, row);
     log_flush(&log);
     ssize_t n = read(fds[0], got, sizeof got - 1);
     assert_true(n > 0);
     got[n] = '\0';
     assert_string_equal(got, want);
     log.level = LOG_WARN;
-    ledger_close(m, &log, row);
+    ledger_close(NULL, m, &log, row);
     log_flush(&log);
     assert_true(read(fds[0], got, sizeof got) < 0);
     log_fini(&log);

@@ -41,7 +41,7 @@ enum {
 };
 
 #define TASKS_MAX 8 /* as in struct ledger_stats */
-enum labels { NONE, PROVIDER, OUTCOME, PROVIDER_OUTCOME, DOOR, ERROR, LOSS, TASK };
+enum labels { NONE, PROVIDER, OUTCOME, PROVIDER_OUTCOME, DOOR, ERROR, LOSS, TASK, PERIOD };
 enum {
     SIZE_NONE = 1,
     SIZE_PROVIDER = LEDGER_PROVIDERS_MAX,
@@ -51,6 +51,7 @@ enum {
     SIZE_ERROR = LLM_ERRORS,
     SIZE_LOSS = DIALECT_LOSSES,
     SIZE_TASK = TASKS_MAX,
+    SIZE_PERIOD = LEDGER_SCOPES,
 };
 
 struct cells { /* only its offsets are used */
@@ -273,6 +274,7 @@ static bool is_known(size_t id, unsigned label)
     case NONE:
     case DOOR:
     case LOSS:
+    case PERIOD:
         break;
     }
     return true;
@@ -340,6 +342,9 @@ static void put_labels(struct buf *out, size_t id, unsigned label)
         break;
     case TASK:
         put_label(out, "task", ledger_task_name(label));
+        break;
+    case PERIOD:
+        put_label(out, "period", ledger_scope_name((enum ledger_scope)label));
         break;
     }
 }

@@ -130,8 +130,8 @@ bool token_is_candidate(const struct words_scratch *s, size_t i)
     const struct token *t = &s->tokens[i];
     const struct token *next = i + 1 < s->n ? t + 1 : NULL;
     unsigned class = info_class(t->info);
-    if (t->shape == SHAPE_NUMBER)
-        return false;
+    if (t->shape == SHAPE_NUMBER || t->shape == SHAPE_OTHER)
+        return (t->flags & TOKEN_ROSTER) != 0;
     if (t->flags & (TOKEN_ROSTER | TOKEN_ROSTER_WORD | TOKEN_LOGIN | TOKEN_SPACED))
         return true;
     if (t->shape == SHAPE_SINGLE)

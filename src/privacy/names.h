@@ -73,6 +73,8 @@ static inline bool info_begins_phrase(unsigned info)
     return (info & 1 << 15) != 0;
 }
 
+/* ---- table.c ---- */
+
 /* The section "words"; its form is in tools/data/make_names. */
 struct word_table {
     const unsigned char *offsets, *entries, *phrases;
@@ -91,6 +93,7 @@ enum token_shape {
     SHAPE_SINGLE, /* one letter */
     SHAPE_DIGITS, /* letters and digits */
     SHAPE_NUMBER,
+    SHAPE_OTHER, /* letters of another script */
 };
 enum token_gap { /* what stands before it */
                  GAP_START,

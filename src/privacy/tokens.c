@@ -391,6 +391,8 @@ static size_t cut_run(struct cutter *c, size_t start)
                 t->flags |= TOKEN_ROSTER;
         } else {
             look_up(c, t, digit);
+            if (high)
+                t->shape = SHAPE_OTHER;
         }
     }
     if (c->failed)

@@ -3,73 +3,6 @@
 
 #include "privacy/names.h"
 
-/* ---- the table of words ---- */
-
-enum { TABLE_VERSION = 1, BUCKET_BITS = 16, TABLE_HEAD = 16 };
-
-static inline uint32_t u32_at(const unsigned char *p)
-{
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
-static inline uint64_t mixed(uint64_t hash)
-{
-    return hash * 0x9e3779b97f4a7c15u;
-}
-
-bool word_table_open(struct word_table *t, strv section, struct err *err)
-{
-    const unsigned char *p = (const unsigned char *)section.ptr;
-    const size_t offsets = ((size_t)1 << BUCKET_BITS) + 1;
-    if (section.len < TABLE_HEAD + 4 * offsets || u32_at(p) != TABLE_VERSION ||
-        u32_at(p + 4) != BUCKET_BITS)
-        return err_set(err, 0, "the data file has no table of words of version %d", TABLE_VERSION);
-    t->n_entries = u32_at(p + 8);
-    t->n_phrases = u32_at(p + 12);
-    t->offsets = p + TABLE_HEAD;
-    t->entries = t->offsets + 4 * offsets;
-    t->phrases = t->entries + 4 * (size_t)t->n_entries;
-    if (section.len != TABLE_HEAD + 4 * (offsets + t->n_entries + (size_t)t->n_phrases))
-        return err_set(err, 0, "the data file's table of words is damaged");
-    uint32_t before = 0;
-    for (size_t i = 0; i < offsets; i++) {
-        uint32_t offset = u32_at(t->offsets + 4 * i);
-        if (offset < before || offset > t->n_entries)
-            return err_set(err, 0, "the data file's table of words is damaged");
-        before = offset;
-    }
-    return true;
-}
-
-unsigned word_info(const struct word_table *t, uint64_t hash)
-{
-    uint64_t h = mixed(hash);
-    const unsigned char *bucket = t->offsets + 4 * (size_t)(h >> (64 - BUCKET_BITS));
-    uint32_t fingerprint = (uint32_t)(h >> (48 - BUCKET_BITS)) & 0xffff;
-    for (uint32_t i = u32_at(bucket), end = u32_at(bucket + 4); i < end; i++) {
-        uint32_t entry = u32_at(t->entries + 4 * (size_t)i);
-        if (entry >> 16 == fingerprint)
-            return entry & 0xffff;
-    }
-    return 0;
-}
-
-bool word_is_phrase(const struct word_table *t, uint64_t hash)
-{
-    uint32_t wanted = (uint32_t)(mixed(hash) >> 32);
-    uint32_t low = 0, high = t->n_phrases;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2, at = u32_at(t->phrases + 4 * (size_t)middle);
-        if (at == wanted)
-            return true;
-        if (at < wanted)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return false;
-}
-
 /* ---- life ---- */
 
 struct words *words_new(struct text_data *data, const char *roster, struct err *err)
@@ -130,6 +63,12 @@ static int threshold_of(const struct words *w, unsigned how)
     return w->roster != NULL ? w->model.threshold_roster : w->model.threshold;
 }
 
+/* A word of the roster that is also a usual word is a name a good deal sooner than another. */
+static int lenience(const struct words *w, const struct token *t)
+{
+    return t->flags & TOKEN_ROSTER_WORD ? w->model.scale / 2 : 0;
+}
+
 /* A name of several words is one finding. */
 static bool continues(const struct token *t)
 {
@@ -152,7 +91,7 @@ static void judge(struct privacy_piece *t, const struct words *w, const struct w
         int over = 0;
         if (!known) {
             token_features(s, t->view, i, features);
-            over = model_score(&w->model, features) - threshold;
+            over = model_score(&w->model, features) + lenience(w, k) - threshold;
         }
         if (over < 0)
             continue;
@@ -176,10 +115,54 @@ static void judge(struct privacy_piece *t, const struct words *w, const struct w
         piece_find(t, PRIVACY_NAME, rule, weight, rule == RULE_NAME_ROSTER, start, end);
 }
 
+/* ---- language ---- */
+
+static bool is_other_script(const struct text_view *v, const struct token *t)
+{
+    size_t high = 0;
+    for (size_t i = t->start; i < t->end; i++)
+        high += (unsigned char)v->folded[i] >= 0x80;
+    return high >= 4; /* two letters: one alone is a sign of mathematics */
+}
+
+static bool is_function_word(unsigned class)
+{
+    return (class >= CLASS_CONJ && class <= CLASS_IMPER) || class == CLASS_PRON3 ||
+           class == CLASS_AUX;
+}
+
+/* Text in another script, or with more function words of other languages than of English and Spanish. */
+static void judge_language(struct privacy_piece *t, const struct words_scratch *s)
+{
+    size_t ours = 0, foreign = 0, unknown = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        const struct token *k = &s->tokens[i];
+        unsigned class = info_class(k->info);
+        if (k->shape == SHAPE_NUMBER || k->shape == SHAPE_SINGLE || (k->flags & TOKEN_CODE))
+            continue;
+        if (k->shape == SHAPE_OTHER && is_other_script(t->view, k)) {
+            piece_find(t, PRIVACY_LANGUAGE, RULE_LANGUAGE, ENOUGH, false, k->start, k->end);
+            return;
+        }
+        if (class == CLASS_FOREIGN)
+            foreign += info_word(k->info) < 2;
+        else if (is_function_word(class))
+            ours++;
+        else
+            unknown += info_word(k->info) == 0 && class == CLASS_NONE && !info_spanish(k->info);
+    }
+    bool sentence = foreign >= 2 && foreign > ours;
+    if (sentence || (foreign == 1 && unknown >= 1 && ours == 0))
+        piece_find(t, PRIVACY_LANGUAGE, RULE_LANGUAGE, ENOUGH, false, s->tokens[0].start,
+                   s->tokens[s->n - 1].end);
+}
+
 void privacy_words(struct privacy_piece *t, unsigned how)
 {
     struct privacy_scratch *scratch = t->scratch;
     const struct words *w = t->p->words;
+    if (t->fixed) /* read by people once; a name in it would be everybody's */
+        return;
     if (scratch->words == NULL)
         scratch->words = mem_zalloc(sizeof *scratch->words);
     if (scratch->words == NULL || !tokens_make(scratch->words, w, t)) {
@@ -187,4 +170,5 @@ void privacy_words(struct privacy_piece *t, unsigned how)
         return;
     }
     judge(t, w, scratch->words, how);
+    judge_language(t, scratch->words);
 }

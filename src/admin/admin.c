@@ -53,6 +53,13 @@ static bool is_loading(const struct provider *p)
     return yes;
 }
 
+/* The detector's word about zone cloud, for a provider of it; NULL = requests may go there. */
+static const char *refused_why(const struct exchange_env *env, const struct provider *p)
+{
+    return p->zone == ZONE_LOCAL ? NULL
+                                 : exchange_cloud_refused(env->snapshot, io_wall_us(env->loop));
+}
+
 bool admin_ready(const struct exchange_env *env, const char **reason)
 {
     const struct snapshot *s = env->snapshot;
@@ -66,8 +73,11 @@ bool admin_ready(const struct exchange_env *env, const char **reason)
         for (size_t i = 0; i < s->n_providers; i++)
             if (is_loading(&s->providers[i]))
                 why = "a model is still loading";
+            else if (refused_why(env, &s->providers[i]) != NULL)
+                why = "no local provider is available, and the cloud refuses (privacy)";
         for (size_t i = 0; i < s->n_providers; i++)
-            if (is_available(&s->providers[i], io_now_us(env->loop)))
+            if (is_available(&s->providers[i], io_now_us(env->loop)) &&
+                refused_why(env, &s->providers[i]) == NULL)
                 why = NULL;
     }
     if (why == NULL && s->ledger.required && env->ledger != NULL && ledger_failing(env->ledger))
@@ -83,6 +93,18 @@ void admin_healthz(void *ctx, struct http_request *req)
     http_reply_whole(req, 200, "application/json", STRV("{\"status\":\"ok\"}"));
 }
 
+/* Ready to serve, but not everybody: the cloud is left out until the detector is well. */
+static void put_refused(struct buf *b, const struct exchange_env *env)
+{
+    const char *why = NULL;
+    for (size_t i = 0; i < env->snapshot->n_providers && why == NULL; i++)
+        why = refused_why(env, &env->snapshot->providers[i]);
+    if (why == NULL)
+        return;
+    buf_put_cstr(b, ",\"cloud_refused\":");
+    json_put_str(b, strv_of(why));
+}
+
 void admin_readyz(void *ctx, struct http_request *req)
 {
     struct admin *a = ctx;
@@ -95,6 +117,7 @@ void admin_readyz(void *ctx, struct http_request *req)
         json_put_str(&b, strv_of(reason));
         http_reply_header(req, "Retry-After", STRV("1"));
     }
+    put_refused(&b, a->env);
     buf_put_char(&b, '}');
     reply(req, ready ? 200 : 503, "application/json", &b);
 }
@@ -213,6 +236,11 @@ void admin_providers(void *ctx, struct http_request *req)
         buf_printf(&b, ",\"kind\":\"%s\",\"is_local\":%s,", provider_kind_name(p->kind),
                    p->zone == ZONE_LOCAL ? "true" : "false");
         put_health(&b, healthiest(p));
+        const char *refused = refused_why(a->env, p);
+        if (refused != NULL) {
+            buf_put_cstr(&b, ",\"refused\":");
+            json_put_str(&b, strv_of(refused));
+        }
         put_instances(&b, p);
         buf_put_cstr(&b, ",\"models\":[");
         put_models(&b, models);

@@ -249,17 +249,42 @@ static void put_allow(const struct api *api, struct http_request *req)
     buf_fini(&b);
 }
 
-static bool authorised(const struct api *api, const struct http_request *req,
-                       struct api_state *state)
+static void let_keys_go(struct http_request *req)
+{
+    policy_keys_unref(api_state(req)->keys);
+}
+
+static bool authorised(const struct api *api, struct http_request *req, struct api_state *state)
 {
     if (state->route->open || (api->keys->n == 0 && !api->require_keys))
         return true;
     strv secret = policy_key_from_headers(http_request_header(req, "Authorization"),
                                           http_request_header(req, "x-api-key"));
-    const struct policy_key *key = secret.ptr != NULL ? policy_auth(api->keys, secret) : NULL;
-    if (key == NULL)
+    state->key = secret.ptr != NULL ? policy_auth(api->keys, secret) : NULL;
+    if (state->key == NULL)
         return false;
-    state->key = arena_cstr((struct arena *)&req->arena, strv_of(key->id));
+    state->keys = policy_keys_ref(api->keys);
+    req->on_over = let_keys_go;
+    return true;
+}
+
+/* Is the caller's key good for this, now? False: the request was answered. */
+static bool key_is_good(struct api *api, struct http_request *req)
+{
+    const struct api_state *state = api_state(req);
+    const struct policy_key *key = state->key;
+    enum llm_dialect door = api_door(req);
+    if (key == NULL)
+        return true;
+    if (key->rules.expires_us != 0 && io_wall_us(api->env->loop) >= key->rules.expires_us)
+        return turn_down(api, req, door, LLM_ERR_UNAUTHORIZED, "This API key has expired.");
+    if (state->route->run != NULL && key->rules.doors != 0 &&
+        (key->rules.doors & (1u << door)) == 0)
+        return turn_down(api, req, door, LLM_ERR_FORBIDDEN,
+                         "This API key may not use this interface.");
+    if (state->route->admin && !key->rules.admin)
+        return turn_down(api, req, door, LLM_ERR_FORBIDDEN,
+                         "This API key may not read what is told of every caller.");
     return true;
 }
 
@@ -294,7 +319,7 @@ bool api_on_head(void *arg, struct http_request *req)
                          path_known ? LLM_ERR_METHOD_NOT_ALLOWED : LLM_ERR_NOT_FOUND, NULL);
     if (!authorised(api, req, state))
         return turn_down(api, req, api_door(req), LLM_ERR_UNAUTHORIZED, NULL);
-    return true;
+    return key_is_good(api, req);
 }
 
 void api_on_request(void *arg, struct http_request *req)

@@ -31,6 +31,7 @@ struct api_route {
     enum llm_op op;
     bool stream; /* a stream whatever the body says (/router/stream) */
     bool open;   /* no key needed */
+    bool admin;  /* tells of every caller: of keys, only those with that right */
     /* One of the two: a door of this folder, or something that only reads (arg is api->admin). */
     void (*run)(struct api *api, struct http_request *req, const struct api_route *route);
     void (*read)(void *arg, struct http_request *req);
@@ -58,6 +59,10 @@ void api_on_bad(void *arg, struct http_request *req, enum http_bad why);
 /* Handlers of rows. */
 void api_generate(struct api *api, struct http_request *req,
                   const struct api_route *route); /* chat, messages, ... */
+void api_explain(struct api *api, struct http_request *req,
+                 const struct api_route *route); /* /router/explain */
+void api_classify(struct api *api, struct http_request *req,
+                  const struct api_route *route); /* /router/classify */
 void api_models(struct api *api, struct http_request *req,
                 const struct api_route *route); /* /v1/models, both forms */
 void api_model(struct api *api, struct http_request *req,

@@ -7,11 +7,19 @@
 
 struct api_state {
     const struct api_route *route;
-    const char *key; /* id of the API key, NULL = none was needed */
+    struct policy_keys *keys;     /* held as long as the request, and so is its key; NULL = none */
+    const struct policy_key *key; /* the caller's, NULL = none was needed */
     strv request_id;
     struct api_call *call;   /* while an exchange serves the request */
     struct api_relay *relay; /* while a provider's own answer is passed on */
 };
+
+/* For logs and accounts; NULL = no key was needed. */
+static inline const char *api_key_id(const struct http_request *req)
+{
+    const struct policy_key *key = ((const struct api_state *)req->user)->key;
+    return key != NULL ? key->id : NULL;
+}
 
 static inline struct api_state *api_state(const struct http_request *req)
 {

@@ -46,6 +46,62 @@ static strv losses_text(struct arena *arena, uint32_t losses)
     return text != NULL ? strv_of(text) : STRV_NONE;
 }
 
+/* "6m0s", "1.5s", "20ms": the form in which OpenAI tells when a limit is reset. */
+static strv short_time(struct arena *arena, int64_t us)
+{
+    int64_t ms = (us + 999) / 1000, minutes = ms / 60000, rest = ms % 60000;
+    char *text = ms < 1000 ? arena_printf(arena, "%lldms", (long long)ms)
+                 : minutes == 0
+                     ? arena_printf(arena, "%g", (double)rest / 1000)
+                     : arena_printf(arena, "%lldm%g", (long long)minutes, (double)rest / 1000);
+    if (text != NULL && ms >= 1000)
+        text = arena_printf(arena, "%ss", text);
+    return text != NULL ? strv_of(text) : STRV("");
+}
+
+static strv number(struct arena *arena, int64_t n)
+{
+    char *text = arena_printf(arena, "%lld", (long long)n);
+    return text != NULL ? strv_of(text) : STRV("");
+}
+
+static void put_level(struct api_call *c, const struct policy_level *level,
+                      const char *const names[3])
+{
+    struct arena *arena = &c->req->arena;
+    if (level->limit == 0)
+        return;
+    http_reply_header(c->req, names[0], number(arena, level->limit));
+    http_reply_header(c->req, names[1], number(arena, level->remaining));
+    if (c->r.dialect == LLM_ANTHROPIC) {
+        char text[TIMEFMT_MAX];
+        int64_t at = io_wall_us(c->api->env->loop) + level->reset_us + 999999;
+        strv when = {text, timefmt_rfc3339(text, at, 0)}; /* never too early */
+        http_reply_header(c->req, names[2], arena_strv(arena, when));
+    } else {
+        http_reply_header(c->req, names[2], short_time(arena, level->reset_us));
+    }
+}
+
+/* What the vendors' clients read (openai.md 1, anthropic.md 8); Ollama has none, and gets OpenAI's. */
+static void put_limits(struct api_call *c, const struct exchange *x)
+{
+    static const char *const names[2][2][3] = {
+        {{"x-ratelimit-limit-requests", "x-ratelimit-remaining-requests",
+          "x-ratelimit-reset-requests"},
+         {"x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"}},
+        {{"anthropic-ratelimit-requests-limit", "anthropic-ratelimit-requests-remaining",
+          "anthropic-ratelimit-requests-reset"},
+         {"anthropic-ratelimit-tokens-limit", "anthropic-ratelimit-tokens-remaining",
+          "anthropic-ratelimit-tokens-reset"}},
+    };
+    struct policy_level requests, tokens;
+    bool anthropic = c->r.dialect == LLM_ANTHROPIC;
+    exchange_levels(x, &requests, &tokens);
+    put_level(c, &requests, names[anthropic][0]);
+    put_level(c, &tokens, names[anthropic][1]);
+}
+
 static void put_route_headers(struct http_request *req, const struct exchange *x)
 {
     char attempts[24];
@@ -68,6 +124,7 @@ static void sink_begin(void *arg, struct exchange *x, int status, const char *co
 {
     struct api_call *c = arg;
     put_route_headers(c->req, x);
+    put_limits(c, x);
     if (exchange_private(x))
         http_reply_header(c->req, "Cache-Control", STRV("no-store"));
     else if (length == HTTP_LENGTH_STREAM)
@@ -127,6 +184,7 @@ static void sink_fail(void *arg, struct exchange *x, int error, int status, strv
 {
     struct api_call *c = arg;
     put_route_headers(c->req, x);
+    put_limits(c, x);
     if (is_uncounted(c, error))
         reply_estimate(c);
     else
@@ -195,7 +253,9 @@ void api_generate(struct api *api, struct http_request *req, const struct api_ro
     }
     c->caller = (struct exchange_caller){
         .request_id = api_state(req)->request_id,
-        .key = api_state(req)->key,
+        .key = api_key_id(req),
+        .holder = api_state(req)->key,
+        .address = strv_of(req->peer),
         .received_us = req->received_us,
         .bytes_in = (int64_t)req->body.len,
         .committed = on_committed,

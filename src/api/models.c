@@ -97,7 +97,7 @@ bool api_find(struct api *api, const struct http_request *req, strv name, struct
     *out = (struct api_found){0};
     if (plan == NULL)
         return err_oom(err);
-    if (!api_hints(&r, req, err) || !exchange_explain(env, &r, arena, plan, err))
+    if (!api_hints(&r, req, err) || !exchange_find(env, &r, api_state(req)->key, arena, plan, err))
         return false;
     struct looking l = {.name = arena_cstr(arena, plan->targets[0].model)};
     if (l.name == NULL)

@@ -37,7 +37,7 @@ static void let_go(struct api_relay *relay, const char *outcome)
     if (relay->spec.event != NULL)
         LOG(api->env->log, LOG_INFO, relay->spec.event,
             LOG_S(REQUEST_ID, api_state(relay->req)->request_id),
-            LOG_C(KEY, api_state(relay->req)->key), LOG_C(PROVIDER, relay->spec.p->name),
+            LOG_C(KEY, api_key_id(relay->req)), LOG_C(PROVIDER, relay->spec.p->name),
             LOG_C(OUTCOME, outcome));
     snapshot_unref(relay->snapshot);
 }

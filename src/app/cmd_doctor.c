@@ -252,6 +252,48 @@ static void check_listen(struct doctor *d)
     }
 }
 
+static size_t count_texts(const char *const *list)
+{
+    size_t n = 0;
+    while (list[n] != NULL)
+        n++;
+    return n;
+}
+
+static void check_roster(struct doctor *d)
+{
+    const struct snapshot *s = d->config->snapshot;
+    size_t people = privacy_roster_size(s->privacy);
+    bool old = s->roster_until_us > 0 && io_wall_us(d->set->loop) > s->roster_until_us;
+    if (people == 0)
+        note(d, s->roster_required ? BAD : DOUBTFUL, "roster",
+             "%s: names are found less surely without one%s",
+             d->config->privacy.roster != NULL ? "empty" : "none",
+             s->roster_required ? ", and one is required" : "");
+    else
+        note(d,
+             !old                 ? FINE
+             : s->roster_required ? BAD
+                                  : DOUBTFUL,
+             "roster", "%zu %s%s", people, people == 1 ? "person" : "people",
+             old ? ", not changed for longer than allowed" : "");
+}
+
+/* A detector that is not ready lets nothing into the cloud; the local providers serve all the same. */
+static void check_privacy(struct doctor *d)
+{
+    const struct snapshot *s = d->config->snapshot;
+    const struct privacy_conf *conf = &d->config->privacy;
+    const char *refused = exchange_cloud_refused(s, io_wall_us(d->set->loop));
+    if (!privacy_ready(s->privacy)) {
+        note(d, BAD, "privacy", "%s; no request goes to the cloud", refused);
+        return;
+    }
+    note(d, FINE, "privacy", "data %.16s, %zu patterns and %zu fixed texts of the house's own",
+         privacy_digest(s->privacy), count_texts(conf->patterns), count_texts(conf->fixed));
+    check_roster(d);
+}
+
 static void check_all(struct doctor *d)
 {
     for (size_t i = 0; i < d->set->n; i++)
@@ -259,6 +301,7 @@ static void check_all(struct doctor *d)
             check_command(d, d->set->items[i].p);
             check_model(d, d->set->items[i].p);
         }
+    check_privacy(d);
     check_listen(d);
     check_folder(d, "state_dir", d->config->state_dir);
     check_folder(d, "runtime_dir", d->config->runtime_dir);

@@ -34,6 +34,14 @@ const struct flag_row flag_rows[FLAGS] = {
     [FLAG_SAMPLE] = {0, "sample", NULL,
                      "Prints a sample file with every option, its default and its documentation."},
     [FLAG_OFFLINE] = {0, "offline", NULL, "Contacts nobody: answers from the configuration alone."},
+    [FLAG_REQUEST] =
+        {'r', "request", NULL,
+         "The word is a file that holds a whole request as JSON, as POST /router/generate "
+         "takes it; - is standard input."},
+    [FLAG_DOOR] =
+        {0, "door", "NAME",
+         "The interface whose form the request has: native, openai, responses, anthropic or "
+         "ollama. Default: native."},
     [FLAG_PROVIDER] = {0, "provider", "NAME", "Name of a provider of the configuration."},
 #define POLICY_RULE(id, name, kind, member, min, max, value, doc)                                  \
     [FLAG_RULE_##id] = {0, name, value, doc},
@@ -102,14 +110,23 @@ const struct command commands[] = {
      "retry, done or "
      "error.",
      SOURCE | F(JSON) | F(PROVIDER), 1, 1, command_pull},
-    {"explain", "\"QUESTION\"", "tell where a request would go and why, without sending it",
-     "Prints the plan in order, and for every candidate that was left out the reason. Providers "
-     "are asked for their "
-     "model lists unless --offline is given; the question goes nowhere. With - it is read from "
-     "standard input.\n\n"
+    {"explain", "\"QUESTION\" | --request FILE",
+     "tell where a request would go and why, without sending it",
+     "Tells whether it is private and what was found (kinds and numbers, never text), its class, "
+     "every rule that "
+     "has a say, the plan in order, and for every candidate that was left out the reason. All of "
+     "it is decided by "
+     "what decides for a request.\n\n"
+     "Providers are asked for their model lists unless --offline is given; the question goes "
+     "nowhere. With - it is "
+     "read from standard input. With --request the word names a file with a whole request: tools, "
+     "images and the "
+     "rest of a conversation count, too. What a running router remembers of a conversation is not "
+     "looked at.\n\n"
      "Exit status 4 means that such a request would be refused.",
-     SOURCE | F(JSON) | F(MODEL) | F(PRIVATE) | F(MODE) | F(TASK) | F(OFFLINE), 1, 1,
-     command_explain},
+     SOURCE | F(JSON) | F(MODEL) | F(PRIVATE) | F(MODE) | F(TASK) | F(OFFLINE) | F(REQUEST) |
+         F(DOOR),
+     1, 1, command_explain},
     {"keys", "add NAME | edit ID | list | revoke ID", "manage the API keys of callers",
      "A key is shown once, when it is made: alone on standard output. Only its digest is kept. A "
      "running router "

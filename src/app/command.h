@@ -25,6 +25,8 @@ enum flag {
     FLAG_URL,
     FLAG_SAMPLE,
     FLAG_OFFLINE,
+    FLAG_REQUEST,
+    FLAG_DOOR,
     FLAG_PROVIDER,
 #define POLICY_RULE(id, name, kind, member, min, max, value, doc) FLAG_RULE_##id,
 #include "policy/key_rules.def"
@@ -106,6 +108,8 @@ void command_warnings(const struct config *config);
 /* The words as a question; standard input for "-" or no word, and behind the question for both. Not EXIT_OK: it
  * was told why. */
 int command_question(struct cli *cli, struct buf *out);
+/* What the file that the first word names holds; standard input for "-". Not EXIT_OK: it was told why. */
+int command_request(struct cli *cli, struct buf *out);
 /* The URL of a router that listens there. False if that does not tell (port 0). */
 bool command_url(const char *listen, char *out, size_t size);
 /* The key store of this configuration. NULL with err if it cannot be opened. */

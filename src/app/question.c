@@ -8,11 +8,30 @@
  * Standard input is never read unasked: a script's loop would lose it to the first question.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "app/command.h"
 #include "app/term.h"
+
+/* Appends all of it. errno, or 0. */
+static int read_all(int fd, struct buf *out)
+{
+    for (;;) {
+        char *at = buf_reserve(out, 4096);
+        if (at == NULL)
+            return buf_len(out) + 4096 > out->max ? EFBIG : ENOMEM;
+        ssize_t n = read(fd, at, 4096);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return errno;
+        if (n == 0)
+            return 0;
+        buf_added(out, (size_t)n);
+    }
+}
 
 /* Appends standard input without the line ends at its end. errno, or 0. */
 static int read_input(struct buf *out)
@@ -20,19 +39,9 @@ static int read_input(struct buf *out)
     size_t before = buf_len(out);
     if (isatty(STDIN_FILENO))
         fputs("Type the question; Ctrl-D on a line of its own ends it.\n", stderr);
-    for (;;) {
-        char *at = buf_reserve(out, 4096);
-        if (at == NULL)
-            return buf_len(out) + 4096 > out->max ? EFBIG : ENOMEM;
-        ssize_t n = read(STDIN_FILENO, at, 4096);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return errno;
-        if (n == 0)
-            break;
-        buf_added(out, (size_t)n);
-    }
+    int why = read_all(STDIN_FILENO, out);
+    if (why != 0)
+        return why;
     strv text = buf_view(out);
     while (text.len > before && (text.ptr[text.len - 1] == '\n' || text.ptr[text.len - 1] == '\r'))
         text.len--;
@@ -83,4 +92,18 @@ int command_question(struct cli *cli, struct buf *out)
         return EXIT_USAGE;
     }
     return EXIT_OK;
+}
+
+int command_request(struct cli *cli, struct buf *out)
+{
+    const char *path = cli->words[0];
+    bool input = strcmp(path, "-") == 0;
+    int fd = input ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    int why = fd >= 0 ? read_all(fd, out) : errno;
+    if (!input && fd >= 0)
+        close(fd);
+    if (why != 0)
+        term_error("%s: %s", input ? "standard input" : path,
+                   why == EFBIG ? "too long for a request" : strerror(why));
+    return why == 0 ? EXIT_OK : EXIT_FAILED;
 }

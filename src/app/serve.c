@@ -47,6 +47,7 @@ struct serve {
     unsigned n_workers, n_drained;
     struct policy_keys *keys;
     struct policy_sticky *sticky;
+    struct policy_limits *limits; /* of all workers */
     struct store *store;
     struct ledger *ledger;
     int64_t store_version;
@@ -112,7 +113,7 @@ static bool load_keys(struct serve *s, struct policy_keys **out, struct err *err
     struct key_list list = {.err = err};
     bool ok = s->store == NULL || store_key_each(s->store, collect_key, &list, err);
     ok = ok && !list.failed; /* half of the keys are none */
-    *out = ok ? policy_keys_new(list.items, list.n) : NULL;
+    *out = ok ? policy_keys_new(list.items, list.n, s->keys) : NULL;
     mem_free(list.items);
     return *out != NULL || (err->set ? false : err_oom(err));
 }
@@ -517,6 +518,7 @@ static bool start_workers(struct serve *s, struct err *err)
             return false;
         }
         w->env.sticky = s->sticky;
+        w->env.limits = s->limits;
         w->env.ledger = s->ledger;
         w->on_drained = on_drained;
         w->arg = s;
@@ -561,7 +563,8 @@ static bool start(struct serve *s, struct err *err)
     if (s->sticky == NULL)
         return err_oom(err);
     s->prober = provider_prober_new(s->loop, s->client, &s->log, s->config->probe_interval_ms);
-    if (s->prober == NULL)
+    s->limits = policy_limits_new();
+    if (s->prober == NULL || s->limits == NULL)
         return err_oom(err);
     return start_workers(s, err);
 }
@@ -586,6 +589,7 @@ static void finish(struct serve *s)
         worker_fini(&s->workers[i]);
     ledger_free(s->ledger);
     mem_free(s->workers);
+    policy_limits_free(s->limits);
     if (s->prober != NULL)
         provider_prober_free(s->prober);
     if (s->client != NULL)

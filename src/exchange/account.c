@@ -257,6 +257,7 @@ void account_close(struct exchange *x, int64_t now)
     list_attempts(x, attempts);
     if (x->is_private)
         metric_add(m, METRIC_PRIVATE, 0, 1);
+    quota_leave(x, &usage);
     for (unsigned bit = 0; bit < DIALECT_LOSSES; bit++)
         if (x->losses & (1u << bit))
             metric_add(m, METRIC_TRANSLATION_LOSSY, bit, 1);

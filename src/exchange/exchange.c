@@ -279,9 +279,9 @@ static strv any_model(void *arg, size_t i, struct arena *arena)
     return name;
 }
 
-static bool make_plan(struct snapshot *s, const struct llm_request *r,
-                      const struct privacy_verdict *verdict, struct arena *arena,
-                      struct policy_plan *out, struct err *err)
+bool exchange_plan(struct snapshot *s, const struct llm_request *r,
+                   const struct exchange_basis *basis, struct arena *arena, struct policy_plan *out,
+                   struct err *err)
 {
     struct policy_facts facts = {
         .conf = &s->policy,
@@ -290,19 +290,11 @@ static bool make_plan(struct snapshot *s, const struct llm_request *r,
         .has_model = has_model,
         .any_model = any_model,
         .arg = s,
-        .verdict = verdict,
+        .verdict = basis->verdict,
+        .classified = basis->classified,
+        .key = basis->key,
     };
     return policy_run(&facts, r, arena, out, err);
-}
-
-bool exchange_explain(struct exchange_env *env, const struct llm_request *r, struct arena *arena,
-                      struct policy_plan *out, struct err *err)
-{
-    struct privacy_verdict *verdict = ARENA_NEW(arena, struct privacy_verdict);
-    if (verdict == NULL)
-        return err_oom(err);
-    exchange_judge(env, r, verdict);
-    return make_plan(env->snapshot, r, verdict, arena, out, err);
 }
 
 /* The plan lives with the request and goes with it at commit; what is told later is copied out. */
@@ -311,7 +303,8 @@ static bool plan_request(struct exchange *x, struct err *err)
     x->plan = ARENA_NEW(x->r->arena, struct policy_plan);
     if (x->plan == NULL)
         return err_oom(err);
-    bool ok = make_plan(x->snapshot, x->r, x->judged, x->r->arena, x->plan, err);
+    const struct exchange_basis basis = {.verdict = x->judged, .key = x->caller->holder};
+    bool ok = exchange_plan(x->snapshot, x->r, &basis, x->r->arena, x->plan, err);
     x->is_private = x->is_private || x->plan->is_private;
     x->task = arena_strv(x->arena, x->plan->task);
     if (ok && x->r->dialect == LLM_NATIVE)
@@ -322,10 +315,13 @@ static bool plan_request(struct exchange *x, struct err *err)
 static enum step admit(struct exchange *x)
 {
     struct err err = ERR_INIT;
+    uint64_t wait_ms = 0;
     if (x->env->draining)
         refuse(x, LLM_ERR_DRAINING, 0, STRV_NONE, STRV_NONE, 1000);
     else if (x->env->active > x->snapshot->exchanges_max)
         refuse(x, LLM_ERR_OVERLOADED, 0, STRV_NONE, STRV_NONE, 1000);
+    else if (!quota_enter(x, &wait_ms, &err))
+        refuse(x, err.code, 0, strv_of(err.text), STRV_NONE, wait_ms);
     else if (!judge_request(x) || !plan_request(x, &err))
         refuse_err(x, &err);
     else

@@ -39,6 +39,7 @@ struct snapshot {
     atomic_uint refs;
     struct arena arena; /* everything below lives here */
     struct policy_conf policy;
+    struct policy_quotas quotas;
     struct provider *providers;
     struct policy_provider *policy_providers; /* the same rows as policy sees them */
     size_t n_providers;
@@ -66,8 +67,9 @@ struct exchange_env {
     struct rng *rng;
     struct log *log;
     struct metrics *metrics;
-    struct ledger *ledger;     /* NULL = no file is kept, and no budget */
-    struct snapshot *snapshot; /* current; new exchanges take a reference */
+    struct snapshot *snapshot;    /* current; new exchanges take a reference */
+    struct policy_limits *limits; /* of all workers; NULL = only keys have limits */
+    struct ledger *ledger;        /* NULL = no file is kept, and no budget */
     bool draining;
     size_t active;
     struct list live;            /* every exchange in progress */
@@ -101,10 +103,11 @@ struct exchange_sink {
 
 struct exchange_caller {
     strv request_id;
-    const char *key;     /* id of the API key or NULL */
-    int64_t received_us; /* when the request's head was complete */
+    const char *key;                 /* id of the API key or NULL */
+    const struct policy_key *holder; /* the key and its rules, NULL = none */
+    strv address;                    /* the caller's, with its port */
+    int64_t received_us;             /* when the request's head was complete */
     int64_t bytes_in;
-    bool force_private; /* everything of this key is */
     void (*committed)(
         void *arg); /* r->arena and the body's bytes are not needed any more; may be NULL */
 };
@@ -129,6 +132,9 @@ bool exchange_private(const struct exchange *x);
 const char *exchange_findings(const struct exchange *x); /* "mrn=1 name=2"; "" = none */
 size_t exchange_attempts(const struct exchange *x);
 uint32_t exchange_losses(const struct exchange *x);
+/* How much of the caller's quotas is left; limit 0 = there is none. */
+void exchange_levels(const struct exchange *x, struct policy_level *requests,
+                     struct policy_level *tokens);
 
 /* What the request holds: everything that its caller sent, its hints, and what the detector cannot read. The
  * conversation's past is not looked at. Never fails: what cannot be judged is private. */
@@ -137,8 +143,34 @@ void exchange_judge(const struct exchange_env *env, const struct llm_request *r,
 /* Why no request may go to a provider of zone cloud now; NULL = it may. */
 const char *exchange_cloud_refused(const struct snapshot *s, int64_t wall_us);
 
-/* The plan alone, for explain and for model look-ups. */
-bool exchange_explain(struct exchange_env *env, const struct llm_request *r, struct arena *arena,
-                      struct policy_plan *out, struct err *err);
+/* ---- explaining: what would become of a request, by the functions that a request itself passes ---- */
+
+struct exchange_outlook {
+    struct privacy_verdict verdict;
+    struct classify_result classified;
+    bool has_class; /* false: no text, or no classifier */
+    bool requires_tools;
+    struct policy_plan plan;
+};
+/* False with err: it would be refused; the outlook says what is known all the same, unless there was no memory
+ * (err->code <= 0). The conversation's past is not looked at. */
+bool exchange_explain(struct exchange_env *env, const struct llm_request *r,
+                      const struct policy_key *key, struct arena *arena,
+                      struct exchange_outlook *out, struct err *err);
+/* The plan for a name alone, without a text: for model look-ups. */
+bool exchange_find(struct exchange_env *env, const struct llm_request *r,
+                   const struct policy_key *key, struct arena *arena, struct policy_plan *out,
+                   struct err *err);
+struct exchange_states { /* how it stands with a provider now, in a word */
+    const char *(*of)(void *arg, size_t provider);
+    void *arg;
+};
+/* All of it as a JSON object. Kinds and counts of findings, never text. */
+void exchange_outlook_json(const struct snapshot *s, const struct exchange_outlook *o,
+                           const struct err *err, const struct exchange_states *states,
+                           struct buf *out);
+/* What the scheduler's schema of a classification has, and a few members more. */
+void exchange_class_json(const struct snapshot *s, const struct exchange_outlook *o,
+                         const struct err *err, struct buf *out);
 
 #endif

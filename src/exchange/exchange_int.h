@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * exchange_int - what exchange.c (the machine), judge.c (may it leave?), relay.c (the way back), answer.c and
- * form.c (what is said), queue.c and account.c share. Nobody else includes it.
+ * form.c (what is said), queue.c, quota.c and account.c share. Nobody else includes it.
  *
  * Callbacks (upstream, timer, caller) come in through enter()/leave() in exchange.c. Inside, code only takes
  * notes: `verdict` (the attempt failed thus), `complete` (the answer is whole), `gone` (the caller left).
@@ -69,6 +69,8 @@ struct exchange {
     int64_t started_us, deadline_us, attempt_us, sent_us;
     int64_t limit_us; /* when the state's own limit is over */
     int64_t own_us, entered_us, queue_us, queued_us;
+
+    struct policy_pass quota; /* what it has taken of the caller's quotas */
 
     /* the plan */
     struct policy_plan *plan; /* in the request's arena; NULL once committed */
@@ -175,6 +177,15 @@ void exchange_verdict(struct exchange *x, enum outcome outcome);
 void exchange_go(struct exchange *x, enum state state);
 void exchange_arm(struct exchange *x, uint64_t limit_ms);
 
+struct exchange_basis { /* what a plan is made of besides the request */
+    const struct privacy_verdict *verdict;
+    const struct classify_result *classified; /* NULL = none */
+    const struct policy_key *key;             /* NULL = none */
+};
+bool exchange_plan(struct snapshot *s, const struct llm_request *r,
+                   const struct exchange_basis *basis, struct arena *arena, struct policy_plan *out,
+                   struct err *err);
+
 /* queue.c */
 void queue_join(struct exchange *x);
 void queue_leave(struct exchange *x); /* does nothing if it is in none */
@@ -186,6 +197,11 @@ bool judge_request(struct exchange *x);
 bool judge_may_go(const struct exchange *x, const struct provider *p);
 /* Reads x->body once more if it would leave; makes x->permit. Otherwise the attempt has its outcome. */
 bool judge_seal(struct exchange *x);
+
+/* quota.c */
+/* False: one of the caller's limits is reached; nothing was taken. */
+bool quota_enter(struct exchange *x, uint64_t *wait_ms, struct err *err);
+void quota_leave(struct exchange *x, const struct llm_usage *usage);
 
 /* account.c */
 /* An attempt at x->p is about to be made: false, it would be above a budget. */

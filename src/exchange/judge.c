@@ -139,7 +139,7 @@ bool judge_request(struct exchange *x)
     if (x->judged == NULL)
         return false;
     judge(x->env, x->snapshot, x->r, x->judged);
-    if (x->caller->force_private)
+    if (x->caller->holder != NULL && x->caller->holder->rules.force_private)
         privacy_verdict_add(x->judged, PRIVACY_KEY);
     if (!x->judged->is_private && x->env->sticky != NULL &&
         policy_sticky_seen(x->env->sticky, x->r, &turn))

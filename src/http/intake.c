@@ -70,6 +70,8 @@ void http_intake_free(struct http_conn *c)
 
     if (r == NULL)
         return;
+    if (r->pub.on_over != NULL)
+        r->pub.on_over(&r->pub);
     return_head(c->server, r);
     mem_free(r->body);
     arena_fini(&r->pub.arena);

@@ -61,6 +61,8 @@ struct http_request {
     /* Set by the handler in on_request if it does not reply at once. */
     void (*on_gone)(struct http_request *req);
     void (*on_drain)(struct http_request *req);
+    /* Called once when the request and its arena go, however it ended; may be set from on_head on. */
+    void (*on_over)(struct http_request *req);
 };
 
 /* First header of that name, or STRV_NONE. */

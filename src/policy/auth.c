@@ -13,7 +13,17 @@
 
 #include "policy/policy.h"
 
-struct policy_keys *policy_keys_new(const struct policy_key *items, size_t n)
+/* The cell that a key of this id had before, or a new one. */
+static struct policy_cell *cell_of(const struct policy_keys *before, const char *id)
+{
+    for (size_t i = 0; before != NULL && i < before->n; i++)
+        if (strcmp(before->items[i].id, id) == 0)
+            return policy_cell_ref(before->items[i].cell);
+    return policy_cell_new();
+}
+
+struct policy_keys *policy_keys_new(const struct policy_key *items, size_t n,
+                                    const struct policy_keys *before)
 {
     struct policy_keys *k;
     if (n > (SIZE_MAX - sizeof *k) / sizeof *items)
@@ -23,9 +33,15 @@ struct policy_keys *policy_keys_new(const struct policy_key *items, size_t n)
         return NULL;
     atomic_init(&k->refs, 1);
     k->items = (struct policy_key *)(k + 1);
-    k->n = n;
-    if (n > 0)
-        memcpy(k->items, items, n * sizeof *items);
+    for (k->n = 0; k->n < n; k->n++) {
+        struct policy_key *key = &k->items[k->n];
+        *key = items[k->n];
+        key->cell = cell_of(before, key->id);
+        if (key->cell == NULL) {
+            policy_keys_unref(k);
+            return NULL;
+        }
+    }
     return k;
 }
 
@@ -37,8 +53,11 @@ struct policy_keys *policy_keys_ref(struct policy_keys *k)
 
 void policy_keys_unref(struct policy_keys *k)
 {
-    if (k != NULL && atomic_fetch_sub_explicit(&k->refs, 1, memory_order_acq_rel) == 1)
-        mem_free(k);
+    if (k == NULL || atomic_fetch_sub_explicit(&k->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    for (size_t i = 0; i < k->n; i++)
+        policy_cell_unref(k->items[i].cell);
+    mem_free(k);
 }
 
 /* Looking an algorithm up by its name takes a lock that all threads share and costs more than the digest of a

@@ -16,7 +16,7 @@ static struct policy_keys *three_keys(void)
     policy_key_digest(STRV("sk-first"), items[0].digest);
     policy_key_digest(STRV("sk-second"), items[1].digest);
     policy_key_digest(STRV("sk-second"), items[2].digest); /* the same key twice */
-    return policy_keys_new(items, 3);
+    return policy_keys_new(items, 3, NULL);
 }
 
 static void digest_is_sha256(void **state)
@@ -57,7 +57,7 @@ static void finds_the_key_and_no_other(void **state)
 
 static void no_keys_admit_nobody(void **state)
 {
-    struct policy_keys *keys = policy_keys_new(NULL, 0);
+    struct policy_keys *keys = policy_keys_new(NULL, 0, NULL);
     (void)state;
     assert_null(policy_auth(keys, STRV("x")));
     assert_null(policy_auth(keys, STRV("")));
@@ -68,7 +68,7 @@ static void no_keys_admit_nobody(void **state)
 static void a_digest_of_zeros_is_no_key(void **state)
 {
     struct policy_key item = {.id = "k_0"};
-    struct policy_keys *keys = policy_keys_new(&item, 1);
+    struct policy_keys *keys = policy_keys_new(&item, 1, NULL);
     (void)state;
     assert_null(policy_auth(keys, STRV("anything")));
     policy_keys_unref(keys);
@@ -102,9 +102,9 @@ static void refused_memory_is_a_value(void **state)
     struct policy_key item = {.id = "k_0"};
     (void)state;
     mem_fail_at(1, false);
-    assert_null(policy_keys_new(&item, 1));
+    assert_null(policy_keys_new(&item, 1, NULL));
     mem_fail_at(0, false);
-    assert_null(policy_keys_new(&item, SIZE_MAX / 2));
+    assert_null(policy_keys_new(&item, SIZE_MAX / 2, NULL));
 }
 
 int main(void)

@@ -2,7 +2,8 @@
 /*
  * policy - who may ask, and who may answer. Pure: request and facts in, plan out; no I/O.
  *
- *   auth    an API key's digest -> the key's id
+ *   auth    an API key's digest -> the key and its rules
+ *   limit   how much of something its holder, an address or all may use in a minute
  *   classify which kind of task, and how hard (policy/classify.h)
  *   route   a request -> an ordered list of targets, each with its reason, or an error (order.def: the rules)
  *   sticky  which conversations were private before
@@ -22,6 +23,7 @@
 #include "base/base.h"
 #include "llm/llm.h"
 #include "policy/classify.h"
+#include "policy/limit.h"
 #include "policy/sticky.h"
 #include "privacy/privacy.h"
 
@@ -49,14 +51,17 @@ struct policy_key {
     char name[64];      /* operator's words */
     uint8_t digest[32]; /* SHA-256 of the whole key text */
     struct policy_rules rules;
+    struct policy_cell *cell; /* what its holder has used: policy_keys_new() makes it */
 };
 struct policy_keys { /* counted, immutable */
     atomic_uint refs;
     struct policy_key *items;
     size_t n;
 };
-struct policy_keys *policy_keys_new(const struct policy_key *items,
-                                    size_t n); /* copies; NULL: no memory */
+/* Copies; cells are made, or taken over from the keys of the same id in `before` (which may be NULL), so that a
+ * reload gives nobody a full bucket. NULL: no memory. */
+struct policy_keys *policy_keys_new(const struct policy_key *items, size_t n,
+                                    const struct policy_keys *before);
 struct policy_keys *policy_keys_ref(struct policy_keys *k);
 void policy_keys_unref(struct policy_keys *k);
 /* The key that `secret` is, or NULL. Takes the same time whichever key matches or none. */

@@ -124,7 +124,9 @@ def test_help_and_version_go_to_standard_output(served):
     ["ask", "one", "two"], ["ask", "--max-tokens", "0", "x"], ["ask", "--max-tokens", "many", "x"],
     ["ask", "--mode", "nonsense", "x"], ["ask", "--task", "nonsense", "x"], ["ask", "--url", "ftp://x", "x"],
     ["ask", "--url", "http://u:p@127.0.0.1:1", "x"], ["ask", "  "], ["ask", "--json=yes", "x"],
-    ["keys", "add", ""], ["keys", "add", "x" * 64], ["keys", "add", "a\nb"], ["ask", "--model"],
+    ["keys", "add", ""], ["keys", "add", "x" * 64], ["keys", "add", "a\nb"], ["keys", "add", "x", "--rpm", "0"], ["keys", "add", "x", "--mode", "wide"],
+    ["keys", "add", "x", "--expires", "2027-02-30"], ["keys", "list", "--rpm", "1"], ["keys", "edit", "k_1"], ["keys", "edit"],
+    ["ask", "--model"],
 ])
 def test_a_wrong_command_line_is_status_2_with_words_on_standard_error(served, words):
     r = cli(served, *(words or [""]), config=False)
@@ -412,6 +414,25 @@ def test_keys_open_and_close_the_door(router, upstream):
     for unknown in (listed[0]["id"], "k_nothere"):
         again = cli(r, "keys", "revoke", unknown)
         assert again.status == 1 and again.err and not again.out
+
+
+def test_keys_have_rules(idle):
+    r = idle()
+    made = cli(r, "keys", "add", "one", "--json", "--rpm", "60", "--models", "fast,claude-*", "--expires", "2099-12-31",
+               "--budget-day", "2.50").json
+    rules = {"models": ["fast", "claude-*"], "rpm": 60, "budget_day": 2.5, "expires": "2100-01-01T00:00:00Z"}
+    assert {k: made[k] for k in rules} == rules
+    changed = cli(r, "keys", "edit", made["id"], "--rpm", "none", "--tpm", "100k", "--private", "yes", "--json").json
+    rules.pop("rpm")
+    rules.update({"tpm": 100000, "private": True})
+    assert {k: v for k, v in changed.items() if k not in ("id", "name", "created", "revoked")} == rules
+    listed = cli(r, "keys", "list", "--json").json["keys"][0]
+    assert listed == changed and "key" not in listed
+    assert "tpm=100000" in cli(r, "keys", "list").out
+    assert cli(r, "keys", "edit", "k_nothere", "--rpm", "1").status == 1
+    assert cli(r, "keys", "revoke", made["id"]).status == 0
+    gone = cli(r, "keys", "edit", made["id"], "--rpm", "1")
+    assert gone.status == 1 and "revoked" in gone.err
 
 
 def test_keys_are_kept_as_digests_and_private(idle):

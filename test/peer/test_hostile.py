@@ -148,7 +148,7 @@ def test_a_storm_ends_in_order(router, standin, tmp_path):
                                                                                  if k != "concurrency"}}}
     roles = {"general": ["one/demo", "flap/flap", "two/demo", "three/demo"]}
     r = router({"providers": providers, "roles": roles, "deadline": "15s"}, start=False)
-    made = json.loads(r.command("keys", "add", "ours", "--json").stdout)
+    made = json.loads(r.command("keys", "add", "ours", "--json", "--admin", "yes").stdout)
     key = {"Authorization": "Bearer " + made["key"]}
     r.start()
     seconds = float(os.environ.get("PEER_STORM_SECONDS", "6"))

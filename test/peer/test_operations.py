@@ -591,7 +591,7 @@ def test_logs_metrics_and_errors_hold_no_content(router, standin, tmp_path):
               "models": ["demo", "demo+status=500", "demo+error=2", "demo+malformed=2", "demo+html"]},
         "q": {"kind": "ollama", "url": s.url, "key_env": "PEER_KEY"}},
         "log": {"level": "debug"}, "keys": {"require": True}}, env={"PEER_KEY": "upstream-" + word}, ready="/healthz")
-    key = r.command("keys", "add", "someone").stdout.strip()
+    key = r.command("keys", "add", "someone", "--admin", "yes").stdout.strip()
     wait_for(lambda: r.ask("GET", "/v1/models", headers={"x-api-key": key}).status == 200, "the key works")
     bodies = []
     for door in CALLERS:

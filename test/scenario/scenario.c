@@ -37,6 +37,8 @@
  *   cut N                                every read from now on is at most N bytes
  *   ledger rows N | has TEXT | lacks TEXT    rows so far; the last row's text
  *   reload PATH=VALUE ...                as SIGHUP does, with these options changed
+ *   key SECRET RULE=VALUE ...            as `keys add` and `keys edit` do: there is such a key, with these rules
+ *                                        alone; its id is k_SECRET
  *   drain                                as SIGTERM does
  *   stop                                 as a second SIGTERM does
  *
@@ -92,6 +94,7 @@ static struct {
     bool up;
     struct policy_keys *keys;
     struct policy_sticky *sticky;
+    struct policy_limits *limits;
     struct config *config;
     char config_text[CONFIG_MAX];
     struct provider_side providers[NAMED_MAX];
@@ -304,15 +307,17 @@ static bool start_program(void)
     t.config = read_config(none);
     if (t.config == NULL)
         return false;
-    t.keys = policy_keys_new(NULL, 0);
+    t.keys = policy_keys_new(NULL, 0, NULL);
     t.sticky = policy_sticky_new();
-    if (t.sticky == NULL || t.keys == NULL ||
+    t.limits = policy_limits_new();
+    if (t.sticky == NULL || t.limits == NULL || t.keys == NULL ||
         !worker_init(&t.worker, 0, t.config, t.keys, LOG_INFO, &err) ||
         !worker_listen(&t.worker, STRV("127.0.0.1:8484"), false, &bound, &err)) {
         if (!t.fault)
             die("worker:", err.text);
         return false;
     }
+    t.worker.env.limits = t.limits;
     t.worker.log.fd = t.log_fd;
     t.worker.env.sticky = t.sticky;
     t.worker.on_drained = on_drained;
@@ -378,17 +383,35 @@ static void collect(struct client_side *c)
     fake_peer_eat(c->peer, got.len);
 }
 
-/* Private requests hold this word, and no other does. */
-#define PRIVATE_WORD STRV("PRIVATE-WORD")
+/* Private requests hold one of these words, and no other does. */
+static const char *const private_words[] = {"PRIVATE-WORD", "00481516", "219-09-9999"};
 
+static bool is_cloud(const char *name)
+{
+    const struct provider *p;
+    for (size_t i = 0; (p = server(i)) != NULL; i++)
+        if (strcmp(p->cell->name, name) == 0 && p->zone == ZONE_CLOUD)
+            return true;
+    return name[0] == 'x'; /* stories.py's names, also of those that a reload has taken away */
+}
+
+static bool holds_private_word(strv text)
+{
+    for (size_t i = 0; i < sizeof private_words / sizeof *private_words; i++)
+        if (strv_contains_nocase(text, strv_of(private_words[i])))
+            return true;
+    return false;
+}
+
+/* Whatever the script expects, and whichever allocation was refused. */
 static void watch_private(void)
 {
     for (size_t i = 0; i < t.n_providers; i++) {
-        bool cloud = t.providers[i].name[0] == 'x'; /* stories.py's names */
+        bool cloud = is_cloud(t.providers[i].name);
         bool ollama = strncmp(t.providers[i].name, "hol", 3) == 0;
         for (size_t k = 0; k < t.providers[i].n; k++) {
             strv got = fake_peer_received(t.providers[i].peers[k]);
-            if (strv_contains_nocase(got, PRIVATE_WORD) &&
+            if (holds_private_word(got) &&
                 (cloud || (ollama && strv_contains_nocase(got, STRV("\"far")))))
                 die("a private request left the premises, to", t.providers[i].name);
         }
@@ -400,8 +423,7 @@ static void settle(void)
     fake_run(t.loop);
     for (size_t i = 0; i < t.n_clients; i++)
         collect(&t.clients[i]);
-    if (judging)
-        watch_private();
+    watch_private();
 }
 
 static void send_request(struct client_side *c, const char *method, char *rest)
@@ -801,6 +823,45 @@ static void do_reload(char *rest)
     settle();
 }
 
+static void read_rule(struct policy_rules *rules, char *text)
+{
+    struct err err = ERR_INIT;
+    char *value = strchr(text, '=');
+    if (value == NULL)
+        die("RULE=VALUE expected:", text);
+    *value++ = '\0';
+    for (unsigned i = 0; i < POLICY_RULES; i++)
+        if (strcmp(policy_rule_name((enum policy_rule)i), text) == 0 &&
+            policy_rule_set(rules, (enum policy_rule)i, strv_of(value), io_wall_us(t.loop), &err))
+            return;
+    die("wrong rule:", text);
+}
+
+static void do_key(char *rest)
+{
+    struct policy_key items[16], *k = items;
+    size_t n = t.keys->n;
+    char *secret = need(&rest, "secret"), *rule;
+    memcpy(items, t.keys->items, n * sizeof *items);
+    while (k < items + n && strcmp(k->id + 2, secret) != 0)
+        k++;
+    if (n == sizeof items / sizeof *items)
+        die("too many keys:", secret);
+    n += k == items + n;
+    *k = (struct policy_key){.id = ""};
+    snprintf(k->id, sizeof k->id, "k_%s", secret);
+    policy_key_digest(strv_of(secret), k->digest);
+    while ((rule = word(&rest)) != NULL)
+        read_rule(&k->rules, rule);
+    struct policy_keys *keys = policy_keys_new(items, n, t.keys);
+    if (keys == NULL) /* refused memory: the old ones stay */
+        return;
+    (void)worker_take_keys(&t.worker, keys);
+    policy_keys_unref(t.keys);
+    t.keys = keys;
+    settle();
+}
+
 static void do_line(char *line)
 {
     char *rest = line;
@@ -825,6 +886,8 @@ static void do_line(char *line)
         fake_cut(t.loop, t.cut);
     } else if (strcmp(verb, "reload") == 0) {
         do_reload(rest);
+    } else if (strcmp(verb, "key") == 0) {
+        do_key(rest);
     } else if (strcmp(verb, "drain") == 0) {
         worker_drain(&t.worker);
         settle();
@@ -952,6 +1015,7 @@ static void finish(void)
     if (t.keys != NULL)
         policy_keys_unref(t.keys);
     policy_sticky_free(t.sticky);
+    policy_limits_free(t.limits);
     config_free(t.config);
     size_t forgotten = loop != NULL ? fake_end(loop) : 0;
     provider_cells_free();

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * outlook - what would become of a request, told without sending it: verdict, class, plan, and the reasons of
+ * each. Made by the functions that a request itself passes; nothing here decides.
+ *
+ * Findings are told by kind and number. No text of the request is in what is written here.
+ */
+#include "exchange/exchange_int.h"
+
+bool exchange_explain(struct exchange_env *env, const struct llm_request *r,
+                      const struct policy_key *key, struct arena *arena,
+                      struct exchange_outlook *out, struct err *err)
+{
+    exchange_judge(env, r, &out->verdict);
+    if (key != NULL && key->rules.force_private)
+        privacy_verdict_add(&out->verdict, PRIVACY_KEY);
+    out->requires_tools = (r->needs & LLM_NEED_TOOLS) != 0;
+    const struct exchange_basis basis = {.verdict = &out->verdict,
+                                         .classified = out->has_class ? &out->classified : NULL,
+                                         .key = key};
+    return exchange_plan(env->snapshot, r, &basis, arena, &out->plan, err);
+}
+
+bool exchange_find(struct exchange_env *env, const struct llm_request *r,
+                   const struct policy_key *key, struct arena *arena, struct policy_plan *out,
+                   struct err *err)
+{
+    struct privacy_verdict *nothing = ARENA_NEW(arena, struct privacy_verdict);
+    if (nothing == NULL)
+        return err_oom(err);
+    privacy_verdict_init(nothing); /* there is no text */
+    const struct exchange_basis basis = {.verdict = nothing, .key = key};
+    return exchange_plan(env->snapshot, r, &basis, arena, out, err);
+}
+
+/* ---- as JSON ---- */
+
+static void put_text(struct buf *b, bool *first, const char *key, strv text)
+{
+    json_put_key(b, first, key);
+    if (text.ptr != NULL)
+        json_put_str(b, text);
+    else
+        buf_put_cstr(b, "null");
+}
+
+static void put_bool(struct buf *b, bool *first, const char *key, bool value)
+{
+    json_put_key(b, first, key);
+    buf_put_cstr(b, value ? "true" : "false");
+}
+
+/* Three digits are what the model's figures are worth. */
+static void put_share(struct buf *b, bool *first, const char *key, float value)
+{
+    char text[32];
+    json_put_key(b, first, key);
+    snprintf(text, sizeof text, "%.3f", (double)value);
+    buf_put_cstr(b, text);
+}
+
+static void put_findings(struct buf *b, const struct privacy_verdict *v)
+{
+    bool first = true;
+    buf_put_char(b, '{');
+    for (size_t i = 0; i < PRIVACY_KINDS; i++)
+        if (v->counts[i] > 0) {
+            json_put_key(b, &first, privacy_kinds[i].name);
+            buf_put_i64(b, (int64_t)v->counts[i]);
+        }
+    buf_put_char(b, '}');
+}
+
+static void put_class(struct buf *b, const struct exchange_outlook *o)
+{
+    const struct classify_result *c = &o->classified;
+    bool first = true, first_score = true;
+    buf_put_char(b, '{');
+    put_text(b, &first, "name", strv_of(policy_tasks[c->task]));
+    put_bool(b, &first, "sure", c->sure);
+    put_share(b, &first, "needs_cloud", c->needs_cloud);
+    put_share(b, &first, "complexity", c->complexity);
+    put_text(b, &first, "why", strv_of(c->why));
+    json_put_key(b, &first, "scores");
+    buf_put_char(b, '{');
+    for (size_t i = 0; i < CLASSIFY_TASKS; i++)
+        put_share(b, &first_score, policy_tasks[i], c->scores[i]);
+    buf_put_cstr(b, "}}");
+}
+
+static void put_rules(struct buf *b, const struct policy_plan *plan)
+{
+    for (size_t i = 0; i < plan->n_steps; i++) {
+        const struct policy_order *o = &policy_orders[plan->steps[i]];
+        bool first = true;
+        buf_put_cstr(b, i > 0 ? ",{" : "{");
+        put_text(b, &first, "rule", strv_of(o->name));
+        put_text(b, &first, "rank", strv_of(policy_rank_name(o->rank)));
+        put_text(b, &first, "looks_at", strv_of(o->looks_at));
+        put_text(b, &first, "does", strv_of(o->does));
+        buf_put_char(b, '}');
+    }
+}
+
+static void put_targets(struct buf *b, const struct snapshot *s, const struct policy_plan *plan,
+                        const struct exchange_states *states)
+{
+    for (size_t i = 0; i < plan->n; i++) {
+        const struct policy_target *target = &plan->targets[i];
+        const struct provider *p = &s->providers[target->provider];
+        bool first = true;
+        buf_put_cstr(b, i > 0 ? ",{" : "{");
+        put_text(b, &first, "provider", strv_of(p->name));
+        put_text(b, &first, "model", target->model);
+        put_text(b, &first, "zone", p->zone == ZONE_LOCAL ? STRV("local") : STRV("cloud"));
+        put_text(b, &first, "why", strv_of(target->why));
+        put_text(b, &first, "state", strv_of(states->of(states->arg, target->provider)));
+        buf_put_char(b, '}');
+    }
+}
+
+static void put_skips(struct buf *b, const struct policy_plan *plan)
+{
+    for (size_t i = 0; i < plan->n_skips; i++) {
+        bool first = true;
+        buf_put_cstr(b, i > 0 ? ",{" : "{");
+        put_text(b, &first, "candidate", strv_of(plan->skips[i].candidate));
+        put_text(b, &first, "why", strv_of(plan->skips[i].why));
+        buf_put_char(b, '}');
+    }
+}
+
+static void put_error(struct buf *b, const struct err *err)
+{
+    bool first = true;
+    int code = err->code > 0 ? err->code : LLM_ERR_INTERNAL; /* ERR_CODE_OOM is no row */
+    buf_put_char(b, '{');
+    put_text(b, &first, "code", strv_of(llm_error_row(code)->code));
+    put_text(b, &first, "message", strv_of(err->text));
+    buf_put_char(b, '}');
+}
+
+static strv task_of(const struct exchange_outlook *o)
+{
+    return o->plan.task;
+}
+
+void exchange_outlook_json(const struct snapshot *s, const struct exchange_outlook *o,
+                           const struct err *err, const struct exchange_states *states,
+                           struct buf *b)
+{
+    const struct policy_plan *plan = &o->plan;
+    bool first = true;
+    buf_put_char(b, '{');
+    put_bool(b, &first, "is_private", plan->is_private || o->verdict.is_private);
+    json_put_key(b, &first, "findings");
+    put_findings(b, &o->verdict);
+    put_text(b, &first, "task", task_of(o));
+    json_put_key(b, &first, "class");
+    if (o->has_class)
+        put_class(b, o);
+    else
+        buf_put_cstr(b, "null");
+    put_bool(b, &first, "explicit", plan->explicit_choice);
+    put_text(b, &first, "reason", strv_of(plan->reason));
+    json_put_key(b, &first, "rules");
+    buf_put_char(b, '[');
+    put_rules(b, plan);
+    buf_put_char(b, ']');
+    json_put_key(b, &first, "plan");
+    buf_put_char(b, '[');
+    if (!err->set)
+        put_targets(b, s, plan, states);
+    buf_put_char(b, ']');
+    json_put_key(b, &first, "skipped");
+    buf_put_char(b, '[');
+    put_skips(b, plan);
+    buf_put_char(b, ']');
+    if (err->set) {
+        json_put_key(b, &first, "error");
+        put_error(b, err);
+    }
+    buf_put_char(b, '}');
+}
+
+/* The scheduler's schema has the verdict among the classes; ours is beside it, in `class`. */
+void exchange_class_json(const struct snapshot *s, const struct exchange_outlook *o,
+                         const struct err *err, struct buf *b)
+{
+    const struct policy_plan *plan = &o->plan;
+    bool first = true, is_private = plan->is_private || o->verdict.is_private;
+    bool planned = !err->set && plan->n > 0;
+    strv task = plan->task.ptr != NULL ? plan->task : strv_of(policy_tasks[0]);
+    buf_put_char(b, '{');
+    put_text(b, &first, "task_type", is_private ? STRV("privacy_sensitive") : task);
+    put_share(b, &first, "complexity_score", o->has_class ? o->classified.complexity : 0.5f);
+    put_text(b, &first, "recommended_provider",
+             planned ? strv_of(s->providers[plan->targets[0].provider].name) : STRV(""));
+    put_text(b, &first, "recommended_model", planned ? plan->targets[0].model : STRV(""));
+    put_text(b, &first, "reasoning",
+             planned || plan->reason != NULL ? strv_of(plan->reason) : strv_of(err->text));
+    put_bool(b, &first, "requires_tools", o->requires_tools);
+    put_bool(b, &first, "is_privacy_sensitive", is_private);
+    json_put_key(b, &first, "findings");
+    put_findings(b, &o->verdict);
+    put_text(b, &first, "class", task);
+    put_bool(b, &first, "sure", o->has_class && o->classified.sure);
+    put_share(b, &first, "needs_cloud", o->has_class ? o->classified.needs_cloud : 0);
+    buf_put_char(b, '}');
+}

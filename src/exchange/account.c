@@ -98,11 +98,19 @@ static void look_for_extras(struct exchange *x)
 static bool is_priority(const struct exchange *x)
 {
     const char *const *name = x->snapshot->ledger.budget.priority;
+    const struct policy_key *key = x->caller->holder;
     for (; name != NULL && *name != NULL; name++)
-        if ((x->caller->key != NULL && strcmp(*name, x->caller->key) == 0) ||
+        if ((key != NULL && (strcmp(*name, key->id) == 0 || strcmp(*name, key->name) == 0)) ||
             strv_eq_cstr(x->task, *name))
             return true;
     return false;
+}
+
+static struct ledger_limits limits_of(const struct policy_key *key)
+{
+    if (key == NULL)
+        return (struct ledger_limits){0};
+    return (struct ledger_limits){key->rules.budget_day_micro, key->rules.budget_month_micro};
 }
 
 static int64_t estimate_cost(const struct exchange *x, int64_t wall_us)
@@ -129,6 +137,7 @@ bool account_open(struct exchange *x)
     look_for_extras(x);
     struct ledger_ask ask = {.conf = &x->snapshot->ledger.budget,
                              .key = x->caller->key,
+                             .limits = limits_of(x->caller->holder),
                              .priority = is_priority(x),
                              .micro = estimate_cost(x, now),
                              .wall_us = now};
@@ -257,7 +266,7 @@ void account_close(struct exchange *x, int64_t now)
     list_attempts(x, attempts);
     if (x->is_private)
         metric_add(m, METRIC_PRIVATE, 0, 1);
-    quota_leave(x, &usage);
+    quota_leave(x, &x->bill.usage);
     for (unsigned bit = 0; bit < DIALECT_LOSSES; bit++)
         if (x->losses & (1u << bit))
             metric_add(m, METRIC_TRANSLATION_LOSSY, bit, 1);

@@ -30,6 +30,7 @@ static void drop(struct snapshot *s)
     for (struct tls_use *use = w->tls; use != NULL; use = use->next)
         io_tls_unref(use->tls);
     privacy_unref(s->privacy);
+    classify_unref(s->classify);
     for (struct secret *k = w->secrets; k != NULL; k = k->next)
         mem_wipe(k->text, k->len);
     arena_fini(&s->arena);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * privacy - from the options privacy.* to the detector of a snapshot.
+ * privacy - from the options privacy.* to the detector of a snapshot, and to its classifier, whose weights are in
+ * the same file.
  *
  * Reading tables and compiling patterns takes a good part of a second, and most reloads change neither: the last
  * detector is kept, and taken again while its options are the same and its files unchanged. One that is not ready
@@ -21,14 +22,17 @@
 static struct {
     pthread_mutex_t lock;
     struct privacy *detector;
-    char *made_of; /* its options, as text */
+    struct classify *classify; /* NULL = the file has none */
+    char *made_of;             /* its options, as text */
 } kept = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void drop_kept(void) /* under the lock */
 {
     privacy_unref(kept.detector);
+    classify_unref(kept.classify);
     mem_free(kept.made_of);
     kept.detector = NULL;
+    kept.classify = NULL;
     kept.made_of = NULL;
 }
 
@@ -123,35 +127,43 @@ static bool describe(const struct privacy_conf *conf, struct buf *out)
 
 /* ---- the detector ---- */
 
-static void keep(struct privacy *p, const char *made_of, size_t len) /* under the lock */
+static struct classify *new_classifier(const char *path)
 {
-    drop_kept();
-    if (!privacy_ready(p) || (kept.made_of = mem_alloc(len)) == NULL)
-        return; /* the next load makes another one */
-    memcpy(kept.made_of, made_of, len);
-    kept.detector = privacy_ref(p);
+    struct err ignored = ERR_INIT; /* the detector says it */
+    struct text_data *data = text_data_open(path, &ignored);
+    struct classify *c = classify_new(data);
+    text_data_unref(data);
+    return c;
 }
 
-/* NULL: no memory. */
-static struct privacy *take_detector(const struct privacy_conf *conf, struct err *why)
+static void keep(const struct snapshot *s, const char *made_of, size_t len) /* under the lock */
 {
-    struct privacy *p = NULL;
+    drop_kept();
+    if (!privacy_ready(s->privacy) || (kept.made_of = mem_alloc(len)) == NULL)
+        return; /* the next load makes another one */
+    memcpy(kept.made_of, made_of, len);
+    kept.detector = privacy_ref(s->privacy);
+    kept.classify = classify_ref(s->classify);
+}
+
+/* s->privacy stays NULL: no memory. */
+static void take_readers(struct snapshot *s, const struct privacy_conf *conf, struct err *why)
+{
     struct buf made_of;
     buf_init(&made_of, SIZE_MAX / 4);
     pthread_mutex_lock(&kept.lock);
     if (!describe(conf, &made_of)) {
-        p = NULL;
+        s->privacy = NULL;
     } else if (kept.detector != NULL && strcmp(kept.made_of, buf_view(&made_of).ptr) == 0 &&
                !privacy_stale(kept.detector)) {
-        p = privacy_ref(kept.detector);
-    } else {
-        p = privacy_new(conf, why);
-        if (p != NULL)
-            keep(p, buf_view(&made_of).ptr, buf_len(&made_of));
+        s->privacy = privacy_ref(kept.detector);
+        s->classify = classify_ref(kept.classify);
+    } else if ((s->privacy = privacy_new(conf, why)) != NULL) {
+        s->classify = new_classifier(conf->data);
+        keep(s, buf_view(&made_of).ptr, buf_len(&made_of));
     }
     pthread_mutex_unlock(&kept.lock);
     buf_fini(&made_of);
-    return p;
 }
 
 /* ---- what is said of it ---- */
@@ -184,7 +196,7 @@ bool privacy_build(struct load *l)
     struct err why = ERR_INIT;
     if (!read_options(l, &l->whole->config.privacy))
         return false;
-    s->privacy = take_detector(&l->whole->config.privacy, &why);
+    take_readers(s, &l->whole->config.privacy, &why);
     if (s->privacy == NULL)
         return load_oom(l);
     if (!privacy_ready(s->privacy)) {

@@ -312,7 +312,10 @@ void account_describe(struct exchange *x)
         json_put_str(&b, x->task);
     else
         buf_put_cstr(&b, "null");
-    buf_put_cstr(&b, ",\"complexity_score\":null");
+    if (x->complexity >= 0)
+        buf_printf(&b, ",\"complexity_score\":%.3f", (double)x->complexity);
+    else
+        buf_put_cstr(&b, ",\"complexity_score\":null");
     buf_put_cstr(&b, x->is_private ? ",\"is_privacy_sensitive\":true"
                                    : ",\"is_privacy_sensitive\":false");
     buf_put_cstr(&b, ",\"reason\":");

@@ -303,13 +303,32 @@ static bool plan_request(struct exchange *x, struct err *err)
     x->plan = ARENA_NEW(x->r->arena, struct policy_plan);
     if (x->plan == NULL)
         return err_oom(err);
-    const struct exchange_basis basis = {.verdict = x->judged, .key = x->caller->holder};
+    const struct exchange_basis basis = {
+        .verdict = x->judged, .classified = x->classified, .key = x->caller->holder};
     bool ok = exchange_plan(x->snapshot, x->r, &basis, x->r->arena, x->plan, err);
     x->is_private = x->is_private || x->plan->is_private;
     x->task = arena_strv(x->arena, x->plan->task);
     if (ok && x->r->dialect == LLM_NATIVE)
         x->reason = arena_cstr(x->arena, strv_of(x->plan->reason));
     return ok && (!x->arena->failed || err_oom(err));
+}
+
+/* Not without memory: a class is a wish, and the default serves whoever has none. */
+static void classify_request(struct exchange *x)
+{
+    struct classify_result *c = ARENA_NEW(x->r->arena, struct classify_result);
+    if (c != NULL && exchange_classify(x->snapshot, x->r, c)) {
+        x->classified = c;
+        x->complexity = c->complexity;
+    }
+}
+
+static bool judge_and_plan(struct exchange *x, struct err *err)
+{
+    if (!judge_request(x))
+        return false;
+    classify_request(x);
+    return plan_request(x, err);
 }
 
 static enum step admit(struct exchange *x)
@@ -322,7 +341,7 @@ static enum step admit(struct exchange *x)
         refuse(x, LLM_ERR_OVERLOADED, 0, STRV_NONE, STRV_NONE, 1000);
     else if (!quota_enter(x, &wait_ms, &err))
         refuse(x, err.code, 0, strv_of(err.text), STRV_NONE, wait_ms);
-    else if (!judge_request(x) || !plan_request(x, &err))
+    else if (!judge_and_plan(x, &err))
         refuse_err(x, &err);
     else
         exchange_go(x, EX_PLAN);
@@ -827,6 +846,7 @@ struct exchange *exchange_start(struct exchange_env *env, struct arena *arena,
     x->door = dialect_get(r->dialect);
     x->verdict = -1;
     x->target = -1;
+    x->complexity = -1;
     x->is_private = r->private_hint || r->mode == LLM_MODE_LOCAL; /* until judge.c says more */
     x->findings = "";
     x->usage = x->bill.usage = LLM_USAGE_NONE;

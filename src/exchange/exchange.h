@@ -49,6 +49,7 @@ struct snapshot {
     size_t pending_high_bytes; /* unsent to the caller: stop reading upstream above this */
     uint64_t keepalive_ms;     /* silence of a begun stream before the dialect's keep-alive */
     struct privacy *privacy;   /* the detector; NULL: everything is private */
+    struct classify *classify; /* NULL: no request has a class but by its caller's word */
     const char *privacy_why;   /* why the detector is not ready; NULL = it is */
     int64_t roster_until_us;   /* wall clock: from here on the roster is too old; 0 = never */
     bool roster_required;      /* without a roster that is young enough everything is private */

@@ -77,14 +77,16 @@ struct exchange {
     strv model;               /* of the current target */
     strv task;                /* of the plan, STRV_NONE = none */
     const char *reason;
+    float complexity; /* 0..1, below 0 = not classified */
     bool is_private;
     bool replan; /* it became private under way: the plan was made for another request */
-    struct privacy_verdict *judged; /* in the request's arena; NULL once committed */
-    const char *findings;           /* its words */
-    uint32_t tried;                 /* bit per target that is used up */
-    uint32_t spent;                 /* bit per instance of the target's provider that is */
-    int target;                     /* current, -1 = none */
-    int64_t tries;                  /* on the current target */
+    struct privacy_verdict *judged;     /* in the request's arena; NULL once committed */
+    struct classify_result *classified; /* the same; NULL = there is none */
+    const char *findings;               /* its words */
+    uint32_t tried;                     /* bit per target that is used up */
+    uint32_t spent;                     /* bit per instance of the target's provider that is */
+    int target;                         /* current, -1 = none */
+    int64_t tries;                      /* on the current target */
     uint64_t backoff_ms;
     uint64_t wait_hint_ms; /* shortest wait that a provider asked for */
     struct attempt {
@@ -177,6 +179,9 @@ void exchange_verdict(struct exchange *x, enum outcome outcome);
 void exchange_go(struct exchange *x, enum state state);
 void exchange_arm(struct exchange *x, uint64_t limit_ms);
 
+/* The class of a conversation or prompt. False: it is neither, or there is no classifier. */
+bool exchange_classify(const struct snapshot *s, const struct llm_request *r,
+                       struct classify_result *out);
 struct exchange_basis { /* what a plan is made of besides the request */
     const struct privacy_verdict *verdict;
     const struct classify_result *classified; /* NULL = none */

@@ -7,6 +7,15 @@
  */
 #include "exchange/exchange_int.h"
 
+bool exchange_classify(const struct snapshot *s, const struct llm_request *r,
+                       struct classify_result *out)
+{
+    if (s->classify == NULL || (r->op != LLM_OP_CHAT && r->op != LLM_OP_GENERATE))
+        return false;
+    classify_run(s->classify, r, out);
+    return true;
+}
+
 bool exchange_explain(struct exchange_env *env, const struct llm_request *r,
                       const struct policy_key *key, struct arena *arena,
                       struct exchange_outlook *out, struct err *err)
@@ -14,6 +23,7 @@ bool exchange_explain(struct exchange_env *env, const struct llm_request *r,
     exchange_judge(env, r, &out->verdict);
     if (key != NULL && key->rules.force_private)
         privacy_verdict_add(&out->verdict, PRIVACY_KEY);
+    out->has_class = exchange_classify(env->snapshot, r, &out->classified);
     out->requires_tools = (r->needs & LLM_NEED_TOOLS) != 0;
     const struct exchange_basis basis = {.verdict = &out->verdict,
                                          .classified = out->has_class ? &out->classified : NULL,

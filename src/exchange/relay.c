@@ -123,6 +123,7 @@ static void commit(struct exchange *x)
     buf_fini(&x->path);
     x->plan = NULL;
     x->judged = NULL;
+    x->classified = NULL;
     x->out.r = NULL;
     if (x->caller->committed != NULL)
         x->caller->committed(x->sink_arg);

@@ -27,6 +27,7 @@
 #define HEAD    (4 * (4 + 2 + OUTPUTS + CLASSIFY_TASKS + 1))
 
 struct classify {
+    atomic_uint refs;
     struct features_cues cues;
     float unit[FEATURES_FAMILIES], bias[OUTPUTS], cloud_of[CLASSIFY_TASKS], margin;
     const int8_t *weights;
@@ -64,6 +65,7 @@ struct classify *classify_from(strv s)
     struct classify *c = mem_alloc(sizeof *c + s.len - HEAD);
     if (c == NULL)
         return NULL;
+    atomic_init(&c->refs, 1);
     get_floats(&p, c->unit, FEATURES_FAMILIES);
     get_floats(&p, c->bias, OUTPUTS);
     get_floats(&p, c->cloud_of, CLASSIFY_TASKS);
@@ -79,9 +81,17 @@ struct classify *classify_new(const struct text_data *data)
     return data != NULL ? classify_from(text_data_section(data, "classify")) : NULL;
 }
 
-void classify_free(struct classify *c)
+struct classify *classify_ref(struct classify *c)
 {
-    mem_free(c);
+    if (c != NULL)
+        atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+    return c;
+}
+
+void classify_unref(struct classify *c)
+{
+    if (c != NULL && atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) == 1)
+        mem_free(c);
 }
 
 /* ---- sums ---- */

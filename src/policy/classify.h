@@ -15,6 +15,8 @@
 #ifndef POLICY_CLASSIFY_H
 #define POLICY_CLASSIFY_H
 
+#include <stdatomic.h>
+
 #include "base/base.h"
 #include "llm/llm.h"
 #include "text/text.h"
@@ -32,17 +34,18 @@ enum classify_task { /* the order of policy_tasks[] */
 struct classify_result {
     unsigned task;
     float scores[CLASSIFY_TASKS]; /* 0..1, their sum is 1 */
-    float needs_cloud; /* 0..1; from 0.5 a small local model would likely fail */
-    bool sure;        /* the best class is well ahead of the second */
-    float complexity; /* 0..1, as the scheduler's complexity_score */
-    const char *why;  /* constant: "greeting", "no text", "model", "close", "no model" */
+    float needs_cloud;            /* 0..1; from 0.5 a small local model would likely fail */
+    bool sure;                    /* the best class is well ahead of the second */
+    float complexity;             /* 0..1, as the scheduler's complexity_score */
+    const char *why; /* constant: "greeting", "no text", "model", "close", "no model" */
 };
 
-struct classify; /* immutable; shared by all threads */
+struct classify; /* counted, immutable; shared by all threads */
 /* Copies what it needs of the section. NULL: `data` is NULL, holds no such section or a broken one, or no memory. */
 struct classify *classify_new(const struct text_data *data);
-struct classify *classify_from(strv section); /* as above, of the section's bytes */
-void classify_free(struct classify *c);
+struct classify *classify_from(strv section);      /* as above, of the section's bytes */
+struct classify *classify_ref(struct classify *c); /* NULL is fine, here and below */
+void classify_unref(struct classify *c);
 /* `c` may be NULL. Reads the text of the last user turn that has any, and whether tools are offered. */
 void classify_run(const struct classify *c, const struct llm_request *r,
                   struct classify_result *out);

@@ -45,7 +45,7 @@ static int open_model(void **state)
 static int close_model(void **state)
 {
     (void)state;
-    classify_free(model);
+    classify_unref(model);
     return 0;
 }
 

@@ -11,12 +11,14 @@
 
 #include "policy/features.h"
 
-#define WORDS_MAX       96 /* asked: the first 64 and the last 32 */
-#define WORDS_HEAD      64
+#define WORDS_HEAD      64 /* words asked that are looked at: the first ... */
+#define WORDS_TAIL      32 /* ... and the last */
 #define PIECES_WORDS    40 /* words that are cut into pieces */
 #define PASTED_MAX      32
 #define WORD_LENGTH_MAX 24
 #define COURTESY        1u /* the first cue of the table */
+#define BEGINS_PHRASE   (UINT64_C(1) << 63)
+#define STEMS           3 /* letters of an ending */
 
 static_assert(FEATURES_BITS <= 16, "a feature's number has 16 bits");
 
@@ -74,7 +76,8 @@ enum {
 
 struct word {
     uint64_t hash;
-    uint64_t cues; /* of the word itself or the phrase that begins with it */
+    uint64_t cues;         /* of the word itself or the phrase that begins with it */
+    uint64_t stems[STEMS]; /* hashes without the last one, two, three letters */
     char text[WORD_LENGTH_MAX];
     uint8_t n;
 };
@@ -82,8 +85,9 @@ struct word {
 struct reader {
     const struct features_cues *cues;
     struct features *out;
-    struct word words[WORDS_MAX], pasted[PASTED_MAX];
-    size_t n, n_pasted, n_numbers, n_commas, n_ends;
+    struct word words[WORDS_HEAD + WORDS_TAIL], pasted[PASTED_MAX];
+    strv tail[WORDS_TAIL]; /* a ring */
+    size_t n, n_tail, n_pasted, n_numbers, n_commas, n_ends;
     uint32_t shapes;
     bool has_tools;
 };
@@ -145,33 +149,50 @@ static uint64_t hash_bytes(uint64_t h, const char *p, size_t n)
 static uint64_t cue_of_word(const struct features_cues *cues, const struct word *w)
 {
     static const struct {
-        const char *ending, *instead;
-    } endings[] = {{"ies", "y"}, {"es", ""},  {"s", ""},  {"ing", ""}, {"ing", "e"},
-                   {"ed", ""},   {"ed", "e"}, {"ly", ""}, {"er", ""}};
+        char ending[4], instead;
+    } endings[] = {{"ies", 'y'}, {"es", 0},   {"s", 0},  {"ing", 0}, {"ing", 'e'},
+                   {"ed", 0},    {"ed", 'e'}, {"ly", 0}, {"er", 0}};
     uint64_t found = cue_of(cues, w->hash);
-    for (size_t i = 0; found == 0 && i < sizeof endings / sizeof *endings; i++) {
+    if ((found & ~BEGINS_PHRASE) != 0 || w->n < 4 || strchr("sgdyr", w->text[w->n - 1]) == NULL)
+        return found;
+    for (size_t i = 0; (found & ~BEGINS_PHRASE) == 0 && i < sizeof endings / sizeof *endings; i++) {
         size_t k = strlen(endings[i].ending);
         if (w->n < k + 3 || memcmp(w->text + w->n - k, endings[i].ending, k) != 0)
             continue;
-        uint64_t h = hash_bytes(HASH_START, w->text, w->n - k);
-        found = cue_of(cues, hash_bytes(h, endings[i].instead, strlen(endings[i].instead)));
+        uint64_t h = w->stems[k - 1];
+        if (endings[i].instead != 0)
+            h = hash_bytes(h, &endings[i].instead, 1);
+        found |= cue_of(cues, h) & ~BEGINS_PHRASE;
     }
     return found;
 }
 
 /* ---- words ---- */
 
-static bool is_letter(unsigned char c)
+/* What each ASCII character is: a letter small or large, a digit, _ (a letter, too), a bracket or sign of code, a
+ * bar of a table, or nothing of that. All others are letters. */
+static const char char_kinds[128 + 1] = ".........|......................"
+                                        "...(....((......0000000000.((((."
+                                        ".AAAAAAAAAAAAAAAAAAAAAAAAAA(((._"
+                                        ".aaaaaaaaaaaaaaaaaaaaaaaaaa(|(..";
+
+static char kind_of(char c)
 {
-    return (unsigned)(c | 0x20) - 'a' < 26u || c >= 0x80 || c == '_';
+    return (unsigned char)c < 0x80 ? char_kinds[(unsigned char)c] : 'a';
 }
 
-static bool is_digit(unsigned char c)
+static bool is_letter(char c)
+{
+    char kind = kind_of(c);
+    return kind == 'a' || kind == 'A' || kind == '_';
+}
+
+static bool is_digit(char c)
 {
     return (unsigned)c - '0' < 10u;
 }
 
-static bool is_upper(unsigned char c)
+static bool is_upper(char c)
 {
     return (unsigned)c - 'A' < 26u;
 }
@@ -180,16 +201,21 @@ static bool is_upper(unsigned char c)
 static size_t word_end(struct reader *r, strv line, size_t i)
 {
     size_t from = i, digits = 0, upper = 0, lower_upper = 0, under = 0;
+    char before = '.';
     for (; i < line.len; i++) {
-        unsigned char c = (unsigned char)line.ptr[i];
-        bool inner =
-            c == '\'' && i > from && i + 1 < line.len && is_letter((unsigned char)line.ptr[i + 1]);
-        if (!is_letter(c) && !is_digit(c) && !inner)
+        char kind = kind_of(line.ptr[i]);
+        if (kind == 'A') {
+            upper++;
+            lower_upper += before == 'a';
+        } else if (kind == '0') {
+            digits++;
+        } else if (kind == '_') {
+            under++;
+        } else if (kind != 'a' &&
+                   (line.ptr[i] != '\'' || i + 1 == line.len || !is_letter(line.ptr[i + 1]))) {
             break;
-        digits += is_digit(c);
-        upper += is_upper(c);
-        under += c == '_';
-        lower_upper += is_upper(c) && i > from && line.ptr[i - 1] >= 'a' && line.ptr[i - 1] <= 'z';
+        }
+        before = kind;
     }
     size_t n = i - from;
     if (digits == n) {
@@ -199,7 +225,7 @@ static size_t word_end(struct reader *r, strv line, size_t i)
             r->shapes |= SHAPE_PERCENT;
     }
     if (upper >= 2 && upper + digits == n && i + 1 < line.len && line.ptr[i] == '-' &&
-        (is_upper((unsigned char)line.ptr[i + 1]) || is_digit((unsigned char)line.ptr[i + 1])))
+        (is_upper(line.ptr[i + 1]) || is_digit(line.ptr[i + 1])))
         r->shapes |= SHAPE_ROLE;
     if (under > 0 && n > under)
         r->shapes |= SHAPE_SNAKE;
@@ -212,10 +238,10 @@ static void word_make(struct word *w, strv text)
 {
     bool letters = false;
     for (size_t i = 0; i < text.len && !letters; i++)
-        letters = is_letter((unsigned char)text.ptr[i]);
+        letters = is_letter(text.ptr[i]);
     w->n = 0;
     for (size_t i = 0; i < text.len && w->n < WORD_LENGTH_MAX; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
+        char c = text.ptr[i];
         if (c != '\'')
             w->text[w->n++] = (char)(is_upper(c) ? c | 0x20 : is_digit(c) && letters ? '0' : c);
     }
@@ -223,7 +249,12 @@ static void word_make(struct word *w, strv text)
         w->n = (uint8_t)(w->n > 5 ? 5 : w->n);
         memset(w->text, '#', w->n);
     }
-    w->hash = hash_bytes(HASH_START, w->text, w->n);
+    w->hash = hash_bytes(HASH_START, w->text, w->n > STEMS ? w->n - STEMS : 0);
+    for (size_t i = w->n > STEMS ? w->n - STEMS : 0; i < w->n; i++) {
+        if (w->n - i <= STEMS)
+            w->stems[w->n - i - 1] = w->hash;
+        w->hash = hash_bytes(w->hash, &w->text[i], 1);
+    }
     w->cues = 0;
 }
 
@@ -235,12 +266,17 @@ static void take_word(struct reader *r, strv text, bool pasted)
         return;
     }
     r->out->n_words++;
-    if (r->n == WORDS_MAX) { /* the end says more than the middle */
-        memmove(&r->words[WORDS_HEAD], &r->words[WORDS_HEAD + 1],
-                (WORDS_MAX - WORDS_HEAD - 1) * sizeof *r->words);
-        r->n--;
-    }
-    word_make(&r->words[r->n++], text);
+    if (r->n < WORDS_HEAD)
+        word_make(&r->words[r->n++], text);
+    else /* the end says more than the middle */
+        r->tail[r->n_tail++ % WORDS_TAIL] = text;
+}
+
+static void take_tail(struct reader *r)
+{
+    size_t from = r->n_tail > WORDS_TAIL ? r->n_tail - WORDS_TAIL : 0;
+    for (size_t i = from; i < r->n_tail; i++)
+        word_make(&r->words[r->n++], r->tail[i % WORDS_TAIL]);
 }
 
 /* Signs between words. */
@@ -248,7 +284,7 @@ static void take_sign(struct reader *r, strv line, size_t i)
 {
     char c = line.ptr[i], next = i + 1 < line.len ? line.ptr[i + 1] : '\0';
     char before = i > 0 ? line.ptr[i - 1] : '\0';
-    bool word_before = is_letter((unsigned char)before) || is_digit((unsigned char)before);
+    bool word_before = is_letter(before) || is_digit(before);
     switch (c) {
     case '?':
         r->shapes |= SHAPE_QUESTION;
@@ -263,7 +299,7 @@ static void take_sign(struct reader *r, strv line, size_t i)
     case '!':
         if (next == ' ')
             r->n_ends++;
-        else if (c == '.' && word_before && is_letter((unsigned char)next))
+        else if (c == '.' && word_before && is_letter(next))
             r->shapes |= SHAPE_FILE;
         break;
     case ':':
@@ -271,7 +307,7 @@ static void take_sign(struct reader *r, strv line, size_t i)
             r->shapes |= SHAPE_COLON;
         break;
     case '(':
-        if (is_letter((unsigned char)before))
+        if (is_letter(before))
             r->shapes |= SHAPE_CODE;
         break;
     case '{':
@@ -290,15 +326,15 @@ static void take_sign(struct reader *r, strv line, size_t i)
         r->shapes |= SHAPE_OPERATOR;
         break;
     case '/':
-        if (is_digit((unsigned char)before) && is_digit((unsigned char)next))
+        if (is_digit(before) && is_digit(next))
             r->shapes |= SHAPE_DATE;
-        else if (!word_before && is_letter((unsigned char)next))
+        else if (!word_before && is_letter(next))
             r->shapes |= SHAPE_PATH;
         break;
     case '-':
         if (before == '-')
             r->shapes |= SHAPE_CODE;
-        else if (is_digit((unsigned char)before) && is_digit((unsigned char)next))
+        else if (is_digit(before) && is_digit(next))
             r->shapes |= SHAPE_DATE;
         break;
     case '$':
@@ -316,7 +352,7 @@ static void take_sign(struct reader *r, strv line, size_t i)
 static void take_line(struct reader *r, strv line, bool pasted)
 {
     for (size_t i = 0; i < line.len;) {
-        unsigned char c = (unsigned char)line.ptr[i];
+        char c = line.ptr[i];
         if (is_letter(c) || is_digit(c)) {
             size_t end = word_end(r, line, i);
             take_word(r, (strv){line.ptr + i, end - i}, pasted);
@@ -345,8 +381,9 @@ static bool is_pasted(struct reader *r, strv line)
 {
     size_t signs = 0, bars = 0;
     for (size_t i = 0; i < line.len; i++) {
-        signs += strchr("{};=<>()[]#\\", line.ptr[i]) != NULL && line.ptr[i] != '\0';
-        bars += line.ptr[i] == '|' || line.ptr[i] == '\t';
+        char kind = kind_of(line.ptr[i]);
+        signs += kind == '(';
+        bars += kind == '|';
     }
     if (is_trace(line)) {
         r->shapes |= SHAPE_TRACE;
@@ -417,10 +454,12 @@ static void find_cues(struct reader *r)
         struct word *w = &r->words[i];
         w->cues |= cue_of_word(r->cues, w);
         uint64_t h = w->hash;
-        for (size_t k = 1; k < 3 && i + k < r->n; k++) {
+        bool phrases = (w->cues & BEGINS_PHRASE) != 0;
+        w->cues &= ~BEGINS_PHRASE;
+        for (size_t k = 1; phrases && k < 3 && i + k < r->n; k++) {
             const struct word *next = &r->words[i + k];
             h = hash_bytes((h ^ ' ') * 0x100000001b3u, next->text, next->n);
-            uint64_t phrase = cue_of(r->cues, h);
+            uint64_t phrase = cue_of(r->cues, h) & ~BEGINS_PHRASE;
             w->cues |= phrase;
             for (size_t j = i + 1; j <= i + k; j++) /* "so much": each word is courtesy here */
                 r->words[j].cues |= phrase & COURTESY;
@@ -565,7 +604,7 @@ void features_read(const struct features_cues *cues, strv text, bool has_tools,
     struct reader r;
     r.cues = cues;
     r.out = out;
-    r.n = r.n_pasted = r.n_numbers = r.n_commas = r.n_ends = 0;
+    r.n = r.n_tail = r.n_pasted = r.n_numbers = r.n_commas = r.n_ends = 0;
     r.shapes = 0;
     r.has_tools = has_tools;
     memset(out->n, 0, sizeof out->n);
@@ -577,6 +616,7 @@ void features_read(const struct features_cues *cues, strv text, bool has_tools,
     } else if (text.len > 0) {
         take_text(&r, text);
     }
+    take_tail(&r);
     find_cues(&r);
     out->courtesy = only_courtesy(&r);
     emit_letters(&r);

@@ -29,8 +29,9 @@ enum features_family { FEATURES_LETTERS, FEATURES_FACTS, FEATURES_FAMILIES };
 /* An open table: slot = hash & mask and those behind it; a hash of 0 is an empty slot. Little-endian. */
 struct features_cues {
     const unsigned char *hashes; /* 8 bytes each */
-    const unsigned char *masks;  /* 8 bytes each: a bit per cue */
-    uint32_t mask;               /* slots - 1, a power of two less one; no slots: hashes NULL */
+    const unsigned char
+        *masks;    /* 8 bytes each: a bit per cue; the highest: phrases begin with this word */
+    uint32_t mask; /* slots - 1, a power of two less one; no slots: hashes NULL */
 };
 
 struct features {

@@ -437,7 +437,7 @@ static bool trim(struct ledger_book *b, enum statement which, int64_t day, int64
 bool ledger_book_trim(struct ledger_book *b, int64_t today, int64_t keep_rows, int64_t keep_sums,
                       size_t max, bool *more, struct err *err)
 {
-    int64_t day;
+    int64_t day = -1;
     *more = false;
     if (!past_day(b, today, &day, err) || day < 0)
         return day < 0 && !err->set;

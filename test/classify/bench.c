@@ -68,6 +68,6 @@ int main(int argc, char **argv)
     measure(c, buf_view(&text), 300);
     measure(c, buf_view(&text), 2048);
     measure(c, buf_view(&text), 8192);
-    classify_free(c);
+    classify_unref(c);
     return 0;
 }

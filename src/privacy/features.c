@@ -100,6 +100,8 @@ static unsigned group_of(const struct words_scratch *s, const struct token *t)
         sort = 7;
     else if (t->shape == SHAPE_DIGITS)
         sort = t->flags & TOKEN_LOGIN ? 9 : 8;
+    else if (t->flags & TOKEN_JOINED)
+        sort = 26;
     else if (t->flags & TOKEN_LOGIN)
         sort = 10;
     else if (word == 0 && first >= 3)
@@ -132,8 +134,11 @@ bool token_is_candidate(const struct words_scratch *s, size_t i)
     unsigned class = info_class(t->info);
     if (t->shape == SHAPE_NUMBER || t->shape == SHAPE_OTHER)
         return (t->flags & TOKEN_ROSTER) != 0;
-    if (t->flags & (TOKEN_ROSTER | TOKEN_ROSTER_WORD | TOKEN_LOGIN | TOKEN_SPACED))
+    if (t->flags & (TOKEN_ROSTER | TOKEN_ROSTER_WORD | TOKEN_LOGIN | TOKEN_JOINED | TOKEN_SPACED))
         return true;
+    bool ending = t->gap == GAP_DOT && t->shape == SHAPE_LOWER && t->letters <= 4;
+    if (ending && info_first(t->info) < 3 && info_last(t->info) < 3)
+        return false; /* file.py */
     if (t->shape == SHAPE_SINGLE)
         return (t->flags & TOKEN_HONOR) || (next != NULL && next->shape == SHAPE_SINGLE &&
                                             next->gap == GAP_DOT && t->gap != GAP_DOT);

@@ -118,10 +118,11 @@ enum token_flag {
     TOKEN_CODE = 1 << 3,   /* part of an identifier */
     TOKEN_ROSTER = 1 << 4,
     TOKEN_ROSTER_WORD = 1 << 5, /* of the roster, and a common word: a slot decides */
-    TOKEN_LOGIN = 1 << 6,       /* made of a name: jsmith4, smithj, janesmith */
+    TOKEN_LOGIN = 1 << 6,       /* made of a name: jsmith4, smithj */
     TOKEN_SPACED = 1 << 7,      /* was s p a c e d */
     TOKEN_LABEL = 1 << 8,       /* value of a label or a column for names */
     TOKEN_HONOR = 1 << 9,       /* after Dr, Mrs, nurse ... */
+    TOKEN_JOINED = 1 << 10,     /* first name and surname without a blank */
 };
 
 struct token {

@@ -209,19 +209,51 @@ static bool is_name(unsigned info)
     return info_first(info) > 1 || info_last(info) > 1;
 }
 
-/* A login made of a name: jsmith, smithj, janesmith. */
-static bool is_login(const struct words *w, const char *p, size_t n)
+static bool is_surname(unsigned info)
+{
+    return info_last(info) >= 3 && info_word(info) < 2;
+}
+
+/* Made of a name: jsmith and smithj are TOKEN_LOGIN, janesmith and smithjane TOKEN_JOINED. */
+static uint16_t made_of_name(const struct words *w, const char *p, size_t n)
 {
     if (n < 5 || n >= WORD_MAX)
-        return false;
-    unsigned rest = info_of(w, p + 1, n - 1);
-    if (info_last(rest) >= 3 && info_word(rest) < 2)
-        return true;
-    unsigned head = info_of(w, p, n - 1);
-    if (n >= 6 && info_last(head) >= 3 && info_word(head) == 0)
-        return true;
-    for (size_t k = 3; k + 4 <= n; k++)
-        if (info_first(info_of(w, p, k)) >= 3 && info_last(info_of(w, p + k, n - k)) >= 3)
+        return 0;
+    for (size_t k = 3; n >= 8 && k + 3 <= n; k++) {
+        unsigned a = info_of(w, p, k), b = info_of(w, p + k, n - k);
+        if ((info_first(a) >= 4 && info_word(a) < 2 && n - k >= 4 && is_surname(b)) ||
+            (k >= 4 && is_surname(a) && info_first(b) >= 4 && info_word(b) < 2))
+            return TOKEN_JOINED;
+    }
+    return is_surname(info_of(w, p + 1, n - 1)) || (n >= 6 && is_surname(info_of(w, p, n - 1)))
+               ? TOKEN_LOGIN
+               : 0;
+}
+
+/* A word that is in no list, but what is left of it is: paperless, rerun, abreviaturas, changepoint. */
+static bool is_derived(const struct words *w, const char *p, size_t n, bool *spanish)
+{
+    static const char *const endings[] = {"s",    "es",   "ed",   "ing", "er", "ly",
+                                          "less", "ness", "able", "as",  "os"};
+    static const char *const beginnings[] = {"un",  "re",  "de",   "non",  "pre",  "dis",
+                                             "mis", "sub", "auto", "over", "multi"};
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        size_t m = strlen(endings[i]);
+        if (n < m + 4 || memcmp(p + n - m, endings[i], m) != 0)
+            continue;
+        unsigned info = info_of(w, p, n - m);
+        *spanish = info_spanish(info);
+        if (info_word(info) >= 2 || *spanish)
+            return true;
+    }
+    for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++) {
+        size_t m = strlen(beginnings[i]);
+        if (n >= m + 4 && memcmp(p, beginnings[i], m) == 0 &&
+            info_word(info_of(w, p + m, n - m)) >= 2)
+            return true;
+    }
+    for (size_t k = 4; k + 4 <= n; k++)
+        if (info_word(info_of(w, p, k)) == 3 && info_word(info_of(w, p + k, n - k)) == 3)
             return true;
     return false;
 }
@@ -266,8 +298,7 @@ static void look_up_digits(const struct words *w, struct token *t, char *letters
         t->info = (uint16_t)info;
         t->hash = text_hash(letters, n);
     } else if (digits == 0 && bare >= 4) {
-        if (is_login(w, letters, bare))
-            t->flags |= TOKEN_LOGIN;
+        t->flags |= made_of_name(w, letters, bare);
         if (w->roster != NULL && roster_word(w->roster, letters, bare, 0xffff) != 0)
             t->flags |= TOKEN_ROSTER;
     }
@@ -296,9 +327,13 @@ static void look_up(const struct cutter *c, struct token *t, bool digits)
             roster_initials(w->roster, letters, n))
             t->flags |= TOKEN_ROSTER_WORD;
     }
-    if (!is_name(t->info) && info_word(t->info) == 0 && info_class(t->info) == CLASS_NONE &&
-        n >= 5 && is_login(w, letters, n))
-        t->flags |= TOKEN_LOGIN;
+    if (is_name(t->info) || info_word(t->info) > 0 || info_class(t->info) != CLASS_NONE ||
+        info_spanish(t->info) || n < 5)
+        return;
+    bool spanish = false;
+    t->flags |= made_of_name(w, letters, n);
+    if (!(t->flags & TOKEN_JOINED) && is_derived(w, letters, n, &spanish))
+        t->info |= (uint16_t)(spanish ? 1 << 9 : 1 << 6);
 }
 
 /* patientName: a word of the table as it stands, or its parts. */

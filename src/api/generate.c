@@ -111,6 +111,9 @@ static void put_route_headers(struct http_request *req, const struct exchange *x
     }
     if (exchange_task(x).ptr != NULL)
         http_reply_header(req, "X-LLM-Task", header_text(&req->arena, exchange_task(x)));
+    if (exchange_reason(x) != NULL)
+        http_reply_header(req, "X-LLM-Reason",
+                          header_text(&req->arena, strv_of(exchange_reason(x))));
     http_reply_header(req, "X-LLM-Private", exchange_private(x) ? STRV("yes") : STRV("no"));
     snprintf(attempts, sizeof attempts, "%zu", exchange_attempts(x));
     http_reply_header(req, "X-LLM-Attempts", strv_of(attempts));
@@ -125,9 +128,10 @@ static void sink_begin(void *arg, struct exchange *x, int status, const char *co
     struct api_call *c = arg;
     put_route_headers(c->req, x);
     put_limits(c, x);
-    if (exchange_private(x))
+    if (exchange_private(x)) {
         http_reply_header(c->req, "Cache-Control", STRV("no-store"));
-    else if (length == HTTP_LENGTH_STREAM)
+        http_reply_header(c->req, "X-Contains-PHI", STRV("true")); /* the scheduler's own name */
+    } else if (length == HTTP_LENGTH_STREAM)
         http_reply_header(c->req, "Cache-Control", STRV("no-cache"));
     if (length == HTTP_LENGTH_STREAM) /* a proxy in front must not collect events */
         http_reply_header(c->req, "X-Accel-Buffering", STRV("no"));

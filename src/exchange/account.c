@@ -301,6 +301,36 @@ static void put_attempts(struct exchange *x, struct buf *b)
     buf_put_char(b, ']');
 }
 
+/* "mrn=1 name=2" as {"mrn":1,"name":2} */
+static void put_findings(struct buf *b, const char *words)
+{
+    strv rest = strv_of(words), word, kind;
+    bool first = true;
+    buf_put_cstr(b, ",\"findings\":{");
+    while (rest.len > 0 && strv_cut(&rest, ' ', &word)) {
+        (void)strv_cut(&word, '=', &kind);
+        buf_put_cstr(b, first ? "" : ",");
+        json_put_str(b, kind);
+        buf_put_char(b, ':');
+        buf_put_strv(b, word);
+        first = false;
+    }
+    buf_put_char(b, '}');
+}
+
+static void put_rules(struct buf *b, const char *names)
+{
+    strv rest = strv_of(names), name;
+    bool first = true;
+    buf_put_cstr(b, ",\"rules\":[");
+    while (rest.len > 0 && strv_cut(&rest, ' ', &name)) {
+        buf_put_cstr(b, first ? "" : ",");
+        json_put_str(b, name);
+        first = false;
+    }
+    buf_put_char(b, ']');
+}
+
 void account_describe(struct exchange *x)
 {
     struct buf b;
@@ -320,6 +350,8 @@ void account_describe(struct exchange *x)
                                    : ",\"is_privacy_sensitive\":false");
     buf_put_cstr(&b, ",\"reason\":");
     json_put_str(&b, strv_of(x->reason != NULL ? x->reason : ""));
+    put_findings(&b, x->findings);
+    put_rules(&b, x->rules);
     buf_put_cstr(&b, x->target > 0 ? ",\"fallback_used\":true,\"clamped\":["
                                    : ",\"fallback_used\":false,\"clamped\":[");
     bool first = true;

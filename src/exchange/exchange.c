@@ -297,6 +297,19 @@ bool exchange_plan(struct snapshot *s, const struct llm_request *r,
     return policy_run(&facts, r, arena, out, err);
 }
 
+/* "private task.hint task.route" */
+static const char *rule_names(struct arena *arena, const struct policy_plan *plan)
+{
+    char text[512];
+    size_t n = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < plan->n_steps && n < sizeof text; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", i > 0 ? " " : "",
+                              policy_orders[plan->steps[i]].name);
+    const char *copy = arena_cstr(arena, strv_of(text));
+    return copy != NULL ? copy : "";
+}
+
 /* The plan lives with the request and goes with it at commit; what is told later is copied out. */
 static bool plan_request(struct exchange *x, struct err *err)
 {
@@ -308,7 +321,8 @@ static bool plan_request(struct exchange *x, struct err *err)
     bool ok = exchange_plan(x->snapshot, x->r, &basis, x->r->arena, x->plan, err);
     x->is_private = x->is_private || x->plan->is_private;
     x->task = arena_strv(x->arena, x->plan->task);
-    if (ok && x->r->dialect == LLM_NATIVE)
+    x->rules = rule_names(x->arena, x->plan);
+    if (x->plan->reason != NULL)
         x->reason = arena_cstr(x->arena, strv_of(x->plan->reason));
     return ok && (!x->arena->failed || err_oom(err));
 }
@@ -848,7 +862,7 @@ struct exchange *exchange_start(struct exchange_env *env, struct arena *arena,
     x->target = -1;
     x->complexity = -1;
     x->is_private = r->private_hint || r->mode == LLM_MODE_LOCAL; /* until judge.c says more */
-    x->findings = "";
+    x->findings = x->rules = "";
     x->usage = x->bill.usage = LLM_USAGE_NONE;
     x->started_us = io_now_us(env->loop);
     x->own_us = x->started_us - caller->received_us;
@@ -920,6 +934,11 @@ strv exchange_task(const struct exchange *x)
 bool exchange_private(const struct exchange *x)
 {
     return x->is_private;
+}
+
+const char *exchange_reason(const struct exchange *x)
+{
+    return x->reason;
 }
 
 const char *exchange_findings(const struct exchange *x)

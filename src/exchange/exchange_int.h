@@ -76,8 +76,9 @@ struct exchange {
     struct policy_plan *plan; /* in the request's arena; NULL once committed */
     strv model;               /* of the current target */
     strv task;                /* of the plan, STRV_NONE = none */
-    const char *reason;
-    float complexity; /* 0..1, below 0 = not classified */
+    const char *reason;       /* how the list was found; NULL = none was */
+    const char *rules;        /* those that had a say, in order, blanks between */
+    float complexity;         /* 0..1, below 0 = not classified */
     bool is_private;
     bool replan; /* it became private under way: the plan was made for another request */
     struct privacy_verdict *judged;     /* in the request's arena; NULL once committed */

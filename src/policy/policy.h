@@ -150,7 +150,7 @@ struct policy_facts {
     /* First model provider i lists, when it has no default; STRV_NONE = nothing known. */
     strv (*any_model)(void *arg, size_t i, struct arena *arena);
     void *arg;
-    const struct privacy_verdict *verdict;    /* NULL = nobody has judged: the hints alone count */
+    const struct privacy_verdict *verdict;    /* NULL = nobody has judged: private */
     const struct classify_result *classified; /* NULL = not classified */
     const struct policy_key *key;             /* the caller's; NULL = none was needed */
 };

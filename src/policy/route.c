@@ -35,7 +35,7 @@ static enum effect by_private(struct run *run)
 {
     const struct privacy_verdict *v = run->facts->verdict;
     bool said = run->r->private_hint || strv_eq(run->r->task, STRV("privacy_sensitive"));
-    if (!said && (v == NULL || !v->is_private))
+    if (!said && v != NULL && !v->is_private) /* what nobody has judged is private */
         return PASSES;
     run->plan->is_private = true;
     stay_home(run, "private");

@@ -24,6 +24,8 @@
 
 enum { OLLAMA, ENGINE, VLLM, RAW, ANTHROPIC, OPENAI, N };
 
+static const struct privacy_verdict harmless;
+
 static const struct policy_provider providers[N] = {
     [OLLAMA] = {"ollama", true, LLM_NEED_OLLAMA_RAW, NULL},
     [ENGINE] = {"engine", true, LLM_NEED_CHOICES | LLM_NEED_LOGPROBS, "demo"},
@@ -183,7 +185,8 @@ static bool run(enum variant v, const struct wish *w, struct arena *arena, struc
                                  .providers = providers,
                                  .n_providers = N,
                                  .has_model = has_model,
-                                 .any_model = any_model};
+                                 .any_model = any_model,
+                                 .verdict = &harmless};
     struct llm_request r = request_of(w);
     return policy_run(&facts, &r, arena, plan, err);
 }
@@ -511,6 +514,26 @@ static void private_never_meets_the_cloud(void **state)
             }
 }
 
+static void what_nobody_judged_is_private(void **state)
+{
+    (void)state;
+    struct policy_conf conf = conf_of(PLAIN);
+    struct policy_facts facts = {.conf = &conf,
+                                 .providers = providers,
+                                 .n_providers = N,
+                                 .has_model = has_model,
+                                 .any_model = any_model};
+    struct llm_request r = {.model = STRV("auto")};
+    struct policy_plan plan;
+    struct arena arena;
+    struct err err = ERR_INIT;
+    arena_init(&arena, 4096, 1 << 20);
+    assert_true(policy_run(&facts, &r, &arena, &plan, &err));
+    assert_true(plan.is_private);
+    assert_string_equal(plan_text(&plan, &arena), FAST);
+    arena_fini(&arena);
+}
+
 static void every_refused_allocation_is_a_value(void **state)
 {
     (void)state;
@@ -638,7 +661,8 @@ static void more_targets_than_a_plan_holds(void **state)
                                  .providers = providers,
                                  .n_providers = N,
                                  .has_model = has_model,
-                                 .any_model = any_model};
+                                 .any_model = any_model,
+                                 .verdict = &harmless};
     struct llm_request r = {.model = STRV("many")};
     arena_init(&arena, 4096, 1 << 20);
     assert_true(policy_run(&facts, &r, &arena, &plan, &err));
@@ -768,7 +792,8 @@ static bool kin_run(const struct policy_model *known, struct llm_request *r, str
                                  .n_providers = KINS,
                                  .has_model = kin_has,
                                  .any_model = kin_any,
-                                 .arg = copy};
+                                 .arg = copy,
+                                 .verdict = &harmless};
     return policy_run(&facts, r, arena, plan, err);
 }
 
@@ -937,6 +962,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_case),
         cmocka_unit_test(private_never_meets_the_cloud),
+        cmocka_unit_test(what_nobody_judged_is_private),
         cmocka_unit_test(every_refused_allocation_is_a_value),
         cmocka_unit_test(a_plan_explains_itself),
         cmocka_unit_test(an_error_helps),

@@ -74,6 +74,8 @@ void api_show(struct api *api, struct http_request *req,
 void api_ps(struct api *api, struct http_request *req, const struct api_route *route); /* /api/ps */
 void api_pull(struct api *api, struct http_request *req,
               const struct api_route *route); /* /api/pull */
+void api_usage(struct api *api, struct http_request *req,
+               const struct api_route *route); /* /router/usage */
 /* Who is asked to download the model, and its name there: "provider/model", else the first Ollama of zone local.
  * NULL with err. */
 const struct provider *api_pull_provider(const struct snapshot *s, strv name, struct arena *arena,

@@ -12,6 +12,7 @@ struct api_state {
     strv request_id;
     struct api_call *call;   /* while an exchange serves the request */
     struct api_relay *relay; /* while a provider's own answer is passed on */
+    struct api_question *question; /* while the ledger is asked */
 };
 
 /* For logs and accounts; NULL = no key was needed. */

@@ -75,7 +75,8 @@ static void show_upstream(struct api *api, struct http_request *req, const struc
                 &(struct relay_spec){.p = provider_instance(found->p, (size_t)server),
                                      .path = "/api/show",
                                      .body = copy,
-                                     .silence_ms = SHOW_MS});
+                                     .silence_ms = SHOW_MS,
+                                     .op = "show"});
 }
 
 void ollama_put_details(struct buf *b, const char *format, int64_t context)

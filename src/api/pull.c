@@ -119,5 +119,6 @@ void api_pull(struct api *api, struct http_request *req, const struct api_route 
                                      .lines = stream,
                                      .leaves = true,
                                      .silence_ms = stream ? STREAM_SILENCE_MS : WHOLE_SILENCE_MS,
-                                     .event = "pull"});
+                                     .event = "pull",
+                                     .op = "pull"});
 }

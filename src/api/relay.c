@@ -13,6 +13,7 @@ struct api_relay {
     struct snapshot *snapshot;
     struct http_call *call;
     struct io_timer silence;
+    int64_t begun_us;
     struct http_framer framer;
     struct buf refusal; /* the body of an answer other than 200 */
     int status;         /* 0 = no head yet */
@@ -24,8 +25,34 @@ struct api_relay {
 
 /* ---- the end ---- */
 
+/* A row of its own, in no sum: no model was asked. */
+static void note(const struct api_relay *relay, const char *outcome)
+{
+    const struct exchange_env *env = relay->api->env;
+    int64_t now = io_now_us(env->loop);
+    struct ledger_row row = {
+        .request_id = api_state(relay->req)->request_id,
+        .key = api_key_id(relay->req),
+        .door = LLM_OLLAMA,
+        .op = relay->spec.op,
+        .wall_us = io_wall_us(env->loop),
+        .stream = relay->spec.lines,
+        .task = STRV_NONE,
+        .provider = relay->spec.p->name,
+        .local = relay->spec.p->zone == ZONE_LOCAL,
+        .usage = LLM_USAGE_NONE,
+        .outcome = outcome,
+        .status = relay->begun ? 200 : 0,
+        .total_us = now - relay->req->received_us,
+        .upstream_us = now - relay->begun_us,
+        .first_us = -1,
+    };
+    ledger_note(env->ledger, env->metrics, &row);
+}
+
 static void let_go(struct api_relay *relay, const char *outcome)
 {
+    note(relay, outcome);
     struct api *api = relay->api;
     http_call_cancel(relay->call);
     relay->call = NULL;
@@ -268,6 +295,7 @@ void relay_start(struct api *api, struct http_request *req, const struct relay_s
     }
     *relay = (struct api_relay){.api = api, .req = req, .spec = *spec};
     relay->snapshot = snapshot_ref(api->env->snapshot);
+    relay->begun_us = io_now_us(api->env->loop);
     http_framer_init(&relay->framer, HTTP_NDJSON, LINE_BYTES_MAX);
     buf_init(&relay->refusal, ERROR_BYTES_MAX);
     api->relays++;

@@ -24,6 +24,7 @@ struct relay_spec {
     bool leaves; /* the server will pass the model's name on to somebody else */
     uint64_t silence_ms; /* longest wait for the next byte */
     const char *event;   /* its name in the log; NULL = it is not worth a line */
+    const char *op;      /* its name in the ledger: "show", "pull" */
 };
 
 /* Replies in any case: `spec` is copied. */

@@ -43,6 +43,11 @@ const struct flag_row flag_rows[FLAGS] = {
          "The interface whose form the request has: native, openai, responses, anthropic or "
          "ollama. Default: native."},
     [FLAG_PROVIDER] = {0, "provider", "NAME", "Name of a provider of the configuration."},
+    [FLAG_BY] = {0, "by", "WHAT", "day, class, model, key or provider. Default: day."},
+    [FLAG_SINCE] = {0, "since", "DAY",
+                    "First day, 2026-11-01, or how many days, 7d. Default: 30 days."},
+    [FLAG_UNTIL] = {0, "until", "DAY", "Last day. Default: today, by UTC."},
+    [FLAG_CSV] = {0, "csv", NULL, "Prints comma-separated values with a line of names."},
 #define POLICY_RULE(id, name, kind, member, min, max, value, doc)                                  \
     [FLAG_RULE_##id] = {0, name, value, doc},
 #include "policy/key_rules.def"
@@ -135,6 +140,18 @@ const struct command commands[] = {
      "them it may do whatever the configuration allows, but not read what is told of other "
      "callers. The value none takes a rule away.",
      SOURCE | F(JSON) | RULES, 1, 2, command_keys},
+    {"usage", "", "cost and savings by day, class, model, key or provider",
+     "Reads the ledger's file, beside a router that writes it or without one. What was asked "
+     "within "
+     "the last moment (ledger.interval) may not be in it yet.\n\n"
+     "IN THE CLOUD is what the model of the option ledger.reference would have charged for the "
+     "same "
+     "tokens, by the price list and on the day of each request; SAVED is that less what was "
+     "charged. It is an estimate: other models count tokens and answer otherwise, and no part of a "
+     "prompt that was answered locally counts as cached. Days are those of UTC. The bar of a line, "
+     "on a terminal, shows COST in full cells, and behind it in light ones what more the cloud "
+     "would have been.",
+     SOURCE | F(JSON) | F(CSV) | F(BY) | F(SINCE) | F(UNTIL), 0, 0, command_usage},
     {"version", "", "print the version", "", F(JSON), 0, 0, command_version},
     {"help", "[COMMAND]", "print help", "", 0, 0, 1, command_help},
     {"manpage", "[NAME]", "print a manual page's source",
@@ -171,6 +188,7 @@ static const struct {
      "Configuration, if nobody names another file."},
     {"STATE_DIR/llm-router.db",
      "Digests of the API keys; state_dir is an option of the configuration."},
+    {"STATE_DIR/ledger.db", "The ledger: rows of exchanges and sums of days."},
 };
 
 static const char about[] =

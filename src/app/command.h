@@ -28,6 +28,10 @@ enum flag {
     FLAG_REQUEST,
     FLAG_DOOR,
     FLAG_PROVIDER,
+    FLAG_BY,
+    FLAG_SINCE,
+    FLAG_UNTIL,
+    FLAG_CSV,
 #define POLICY_RULE(id, name, kind, member, min, max, value, doc) FLAG_RULE_##id,
 #include "policy/key_rules.def"
 #undef POLICY_RULE
@@ -91,6 +95,7 @@ int command_models(struct cli *cli);
 int command_pull(struct cli *cli);
 int command_explain(struct cli *cli);
 int command_keys(struct cli *cli);
+int command_usage(struct cli *cli);
 int command_version(struct cli *cli);
 int command_manpage(struct cli *cli);
 int command_help(struct cli *cli);

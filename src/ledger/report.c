@@ -156,6 +156,21 @@ void ledger_report_json(const struct ledger_report *r, const char *reference, st
     buf_printf(out, ",\"note\":\"%s\"", ledger_report_note);
 }
 
+void ledger_report_budget(const struct ledger_spent spent[LEDGER_SCOPES], struct buf *out)
+{
+    char money[LEDGER_MONEY_MAX];
+    buf_put_cstr(out, ",\"budget\":{");
+    for (int scope = 0; scope < LEDGER_SCOPES; scope++) {
+        ledger_money_print(spent[scope].spent, money);
+        buf_printf(out, "%s\"%s\":{\"spent_usd\":%s,\"limit_usd\":", scope > 0 ? "," : "",
+                   ledger_scope_name((enum ledger_scope)scope), money);
+        ledger_money_print(spent[scope].limit, money);
+        buf_printf(out, "%s,\"level\":\"%s\"}", spent[scope].limit > 0 ? money : "null",
+                   ledger_level_name(spent[scope].level));
+    }
+    buf_put_char(out, '}');
+}
+
 /* ---- CSV (RFC 4180) ---- */
 
 static void put_quoted(struct buf *out, const char *text)

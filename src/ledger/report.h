@@ -12,6 +12,7 @@
 #define LEDGER_REPORT_H
 
 #include "ledger/book.h"
+#include "ledger/budget.h"
 
 #define LEDGER_DAYS_SHOWN 30 /* unless asked otherwise */
 
@@ -21,6 +22,8 @@ bool ledger_query_read(struct ledger_query *out, strv by, strv since, strv until
                        struct err *err);
 /* A JSON object; reference NULL = nothing is compared. The caller closes it: `}` is left out. */
 void ledger_report_json(const struct ledger_report *r, const char *reference, struct buf *out);
+/* The member "budget" of that object, with a comma before it. */
+void ledger_report_budget(const struct ledger_spent spent[LEDGER_SCOPES], struct buf *out);
 void ledger_report_csv(const struct ledger_report *r, const char *reference, struct buf *out);
 /* "2026-11-23" */
 #define LEDGER_DAY_TEXT_MAX 16

@@ -179,7 +179,8 @@ const struct api_route app_routes[] = {
      .path = "/router/usage",
      .door = LLM_NATIVE,
      .run = api_usage,
-     .doc = "cost and savings by day, class, model, key or provider; of a key without the right admin: its own"},
+     .doc = "cost and savings by day, class, model, key or provider; of a key without the right "
+            "admin: its own"},
     {.method = HTTP_GET,
      .path = "/router/available",
      .door = LLM_NATIVE,

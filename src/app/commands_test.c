@@ -112,6 +112,7 @@ static const struct {
     {{"llm-router", "explain", "-c", "FILE", "--offline", "Hi"}, EXIT_OK},
     {{"llm-router", "explain", "-c", "FILE", "--offline", "--json", "-p", "Hi"}, EXIT_OK},
     {{"llm-router", "explain", "-c", "FILE", "--offline", "-m", "far/c", "Hi"}, EXIT_REFUSED},
+    {{"llm-router", "explain", "-c", "FILE", "--offline", "--request", "FILE"}, EXIT_USAGE},
     {{"llm-router", "doctor", "-c", "FILE", "--offline"}, EXIT_OK},
     {{"llm-router", "doctor", "-c", "FILE", "--offline", "--json"}, EXIT_OK},
     {{"llm-router", "models", "-c", "FILE"}, EXIT_UNREACHABLE},

@@ -80,7 +80,7 @@ def upstream(module_standin):
 def configuration(upstream, **more):
     return {"providers": {"oai": {"kind": "openai", "url": upstream.url + "/v1"},
                           "oll": {"kind": "ollama", "url": upstream.url}},
-            "roles": {"general": ["oai/demo", "oll/demo"], "fast": ["oll/nothere", "oll/demo"]},
+            "roles": {"general": ["oai/demo", "oll/demo"], "spare": ["oll/nothere", "oll/demo"]},
             "aliases": {"claude-*": ["general"]}, **more}
 
 
@@ -461,7 +461,7 @@ def test_models_lists_names_that_can_be_asked_for(served):
         assert cli(served, "ask", "-m", name, "Hi").status == 0
     assert done.json["roles"]["general"] == ["oai/demo", "oll/demo"]
     text = cli(served, "models").out
-    assert all(name in text for name in [*names, "claude-*", "fast"]) and "\033" not in text
+    assert all(name in text for name in [*names, "claude-*", "spare"]) and "\033" not in text
 
 
 def test_models_tells_who_cannot_be_reached(idle, upstream):
@@ -480,10 +480,10 @@ def test_explain_plans_as_the_router_does_and_sends_nothing(served, upstream):
     done = cli(served, "explain", "--json", "Hi")
     assert done.status == 0 and not done.err
     assert [(t["provider"], t["model"]) for t in done.json["plan"]] == [("oai", "demo"), ("oll", "demo:latest")]
-    fast = cli(served, "explain", "--json", "-m", "fast", "-p", "Hi").json
-    assert [t["provider"] for t in fast["plan"]] == ["oll"] and fast["is_private"]
-    assert fast["skipped"][0]["candidate"] == "oll/nothere" and fast["skipped"][0]["why"]
-    text = cli(served, "explain", "-m", "fast", "Hi").out
+    spare = cli(served, "explain", "--json", "-m", "spare", "-p", "Hi").json
+    assert [t["provider"] for t in spare["plan"]] == ["oll"] and spare["is_private"]
+    assert spare["skipped"][0]["candidate"] == "oll/nothere" and spare["skipped"][0]["why"]
+    text = cli(served, "explain", "-m", "spare", "Hi").out
     assert "oll/demo" in text and "oll/nothere" in text
     assert not upstream.requests()
     cli(served, "ask", "Hi")
@@ -494,6 +494,42 @@ def test_explain_tells_what_would_be_refused(served):
     done = cli(served, "explain", "--json", "-m", "nothere", "Hi")
     assert done.status == 4 and done.json["error"]["code"] == "model_not_found" and done.json["plan"] == []
     assert cli(served, "explain", "--mode", "nonsense", "Hi").status == 2
+
+
+def test_explain_tells_class_rules_and_findings_and_no_text(served, tmp_path):
+    secret = "Zyxwvut 4711"
+    done = cli(served, "explain", "--json", "Explain in two sentences why %s residents rest after a night" % secret)
+    told = done.json
+    assert told["class"]["name"] == told["task"] == "explanation" and abs(sum(told["class"]["scores"].values()) - 1) < 0.01
+    assert told["class"]["sure"] and told["reason"] == "class=explanation"
+    assert [r["rule"] for r in told["rules"]][-2:] == ["task.class", "default"]
+    assert all(r["rank"] and r["looks_at"] and r["does"] for r in told["rules"])
+    hinted = cli(served, "explain", "--json", "-p", "--task", "code_generation", "Hi").json
+    assert hinted["findings"]["hint"] == 1 and hinted["reason"] == "hint task=code_generation"
+    text = cli(served, "explain", "-p", "Explain in two sentences why %s residents rest" % secret).out
+    for word in ("private", "hint", "class", "explanation", "rules", "task.class", "plan"):
+        assert word in text
+    assert secret not in done.out + text and "\033" not in text
+
+
+@pytest.mark.parametrize("door, body", [
+    ("native", {"prompt": "Free RES-02 from call", "tools": [{"name": "swap"}], "metadata": {"task": "tool_calling"}}),
+    ("openai", {"model": "spare", "messages": [{"role": "user", "content": "Hi"}]}),
+    ("anthropic", {"model": "spare", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}),
+    ("ollama", {"model": "spare", "messages": [{"role": "user", "content": "Hi"}]}),
+    ("responses", {"model": "spare", "input": "Hi"})])
+def test_explain_takes_a_whole_request(served, tmp_path, door, body):
+    path = tmp_path / "request.json"
+    path.write_text(json.dumps(body))
+    words = ["--json", "--door", door, "--request"]
+    told = cli(served, "explain", *words, str(path))
+    assert told.status == 0, told.err
+    assert told.json["reason"] == ("hint task=tool_calling" if door == "native" else "role spare")
+    assert cli(served, "explain", *words, "-", input=path.read_bytes()).json == told.json
+    assert cli(served, "explain", "--request", str(tmp_path / "none")).status == 1
+    path.write_text("{")
+    assert cli(served, "explain", "--request", str(path)).status == 2
+    assert cli(served, "explain", "--request", "--door", "nonsense", str(path)).status == 2
 
 
 def cloud(upstream, **more):

@@ -16,6 +16,7 @@
 #define PRIVACY_PRIVACY_H
 
 #include "base/base.h"
+#include "privacy/pseudonym.h"
 #include "text/text.h"
 
 enum privacy_kind {

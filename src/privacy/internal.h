@@ -16,6 +16,8 @@
 #define PRIVACY_INTERNAL_H
 
 #include <stdatomic.h>
+#include <sys/types.h>
+#include <time.h>
 
 #include "privacy/privacy.h"
 
@@ -32,8 +34,18 @@ struct words;
 struct words_scratch;
 struct rules; /* rules.h */
 
+struct privacy_stamp { /* a file as it was when it was read */
+    dev_t device;
+    ino_t inode;
+    off_t size;
+    struct timespec changed;
+};
 struct privacy {
     atomic_uint refs;
+    uint64_t serial; /* no other detector of this process has it */
+    bool ready;
+    char *data_path;
+    struct privacy_stamp data_stamp;
     struct text_data *data; /* NULL: not ready */
     struct words *words;    /* tables, roster, token model; NULL: not ready */
     struct rules *rules;    /* NULL: not ready */
@@ -95,7 +107,17 @@ struct privacy_hit {
     uint16_t what;       /* enum rules_expr, rules.h */
 };
 
-enum { PIECE_FINDINGS = 256, PIECE_VALUES = 256, PIECE_HITS = 1024 };
+/* A word or number that has a digit: "66120-77", "V-2024-55187", "8085550143". */
+struct privacy_token {
+    uint32_t start, end;
+    uint16_t digits, letters; /* an O or l between digits is one of the digits */
+};
+
+/* A run of digits, and how the next one is joined to it. */
+struct privacy_digits {
+    uint32_t start, end;
+    char gap; /* ' ' '-' '.' '/' ')' or 0 = nothing joins them */
+};
 
 struct privacy_piece {
     const struct privacy *p;
@@ -104,17 +126,18 @@ struct privacy_piece {
     bool fixed;  /* a registered text: identifiers that are numbers or addresses, nothing else */
     bool json;   /* strings of a JSON text, one a line: "member: value" */
     bool failed; /* no memory: the verdict will say so */
-    bool full;   /* there was more than room */
 
-    struct privacy_finding found[PIECE_FINDINGS]; /* places in the view; not in order */
+    /* Arrays of the scratch; they grow. */
+    struct privacy_finding *found; /* places in the view; not in order */
     size_t n_found;
-    uint32_t counts[PRIVACY_KINDS]; /* of those that found no room too */
-    uint32_t score;
-
-    struct privacy_value values[PIECE_VALUES]; /* in order of place */
+    struct privacy_value *values; /* in order of place */
     size_t n_values;
-    struct privacy_hit hits[PIECE_HITS]; /* in order of their ends */
+    struct privacy_hit *hits; /* in order of their ends */
     size_t n_hits;
+    struct privacy_token *tokens; /* in order of place */
+    size_t n_tokens;
+    struct privacy_digits *groups; /* in order of place */
+    size_t n_groups;
 };
 
 /* Adds a finding; the same kind at the same place twice is one finding, with the greater weight. */
@@ -129,9 +152,21 @@ enum privacy_label piece_label_at(const struct privacy_piece *t, size_t place);
 struct privacy_scratch {
     struct text_scratch *text;
     struct words_scratch *words; /* words.c makes it when it is first needed */
-    void *hs;                    /* hs_scratch_t, for the database of hs_for */
-    const struct privacy *hs_for;
+    void *hs;                    /* hs_scratch_t, for the databases of hs_for */
+    uint64_t hs_for;             /* that detector's serial */
+    char *spaced;                /* the folded view with blanks between all words */
+    size_t spaced_cap;
     struct privacy_piece piece;
+    size_t caps[5]; /* of the piece's arrays, in their order */
 };
+
+/* One more at the end of an array of the piece, NULL with `failed` set: no memory. */
+struct privacy_value *piece_add_value(struct privacy_piece *t);
+struct privacy_hit *piece_add_hit(struct privacy_piece *t);
+struct privacy_token *piece_add_token(struct privacy_piece *t);
+struct privacy_digits *piece_add_group(struct privacy_piece *t);
+/* Forgets everything but the memory. */
+void piece_begin(struct privacy_piece *t, const struct privacy *p, struct privacy_scratch *s,
+                 const struct text_view *view);
 
 #endif

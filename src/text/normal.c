@@ -212,6 +212,14 @@ static size_t json_unescape(const char *p, size_t n, uint32_t *cp)
     return n >= 2 && p[1] == 'u' ? unicode_escape(p, n, cp) : 0;
 }
 
+size_t text_json_escape(strv text, char *to, size_t *made)
+{
+    uint32_t cp = 0;
+    size_t used = json_unescape(text.ptr, text.len, &cp);
+    *made = used > 0 ? put_char(to, cp) : 0;
+    return used;
+}
+
 static void take_json(struct text_scratch *s, strv raw, size_t place)
 {
     for (size_t i = 0; i < raw.len;) {

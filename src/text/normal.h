@@ -57,6 +57,10 @@ bool text_add_own(struct text_scratch *s, strv words, size_t place);
 size_t text_added(const struct text_scratch *s); /* length of the views so far */
 bool text_end(struct text_scratch *s, strv document, struct text_view *out);
 
+/* The escape of a JSON string that begins the text: its character in UTF-8 goes to `to` (4 bytes) and its length
+ * to *made; the escape's length, 0 if JSON knows none such. */
+size_t text_json_escape(strv text, char *to, size_t *made);
+
 /* Raw bytes that stand for [start, end) of the views. */
 static inline size_t text_at(const struct text_view *v, size_t i)
 {

@@ -1,0 +1,577 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * json - a JSON text as lines that people could have written: "member: value".
+ *
+ * One walk over valid JSON hands every string, number and member's name to one view, so that a label in one place
+ * explains a number in the next: {"mrn": 481516}, {"label": "MRN", "value": "481516"}, two parts of a message.
+ * What a request to a model is made of (roles, types, models, identifiers of calls, the words of JSON schema) is
+ * left out where it has the form that such things have, and is read like any other text where it has not.
+ *
+ * What stands under "arguments", "input" of a call or anywhere else that is not the API's own is data: there
+ * everything is read with its label.
+ */
+#include <string.h>
+
+#include "privacy/detect.h"
+
+enum { DEPTH_MAX = 128, FLUSH_BYTES = 8192 };
+
+enum place {
+    PLACE_API,        /* members have the meaning that the API gives them */
+    PLACE_TOOLS,      /* definitions of tools: "name" is a tool's */
+    PLACE_SCHEMA,     /* JSON schema: members are its words */
+    PLACE_PROPERTIES, /* members are names of properties */
+    PLACE_DATA,       /* anything */
+};
+struct level {
+    bool object;
+    bool turns; /* an array of turns: what ends in it ends a paragraph */
+    uint8_t place;
+    strv key;
+};
+struct walk {
+    struct scan c;
+    strv text;
+    size_t i;
+    struct level levels[DEPTH_MAX + 1];
+    size_t depth;
+    strv key; /* of the value that comes, NONE in an array */
+};
+
+static bool is_one(strv word, const char *const *list)
+{
+    for (; *list != NULL; list++)
+        if (strv_eq_cstr(word, *list))
+            return true;
+    return false;
+}
+
+/* ---- out ---- */
+
+static bool lost(struct walk *w)
+{
+    privacy_verdict_add(w->c.out, PRIVACY_MEMORY);
+    w->c.over = true;
+    return false;
+}
+
+static bool flush(struct walk *w, bool fixed)
+{
+    struct text_view view;
+    if (text_added(w->c.s->text) == 0)
+        return true;
+    if (!text_end(w->c.s->text, w->text, &view))
+        return lost(w);
+    bool ok = scan_view(&w->c, &view, fixed);
+    text_begin(w->c.s->text);
+    return ok;
+}
+
+static bool own(struct walk *w, const char *words, size_t place)
+{
+    return text_add_own(w->c.s->text, strv_of(words), place) || lost(w);
+}
+
+/* What stands at that place of the document. Long text goes out piece by piece. */
+static bool add(struct walk *w, strv piece)
+{
+    size_t place = (size_t)(piece.ptr - w->text.ptr);
+    if (text_added(w->c.s->text) + piece.len > PIECE_BYTES && !flush(w, false))
+        return false;
+    while (piece.len > PIECE_BYTES) {
+        size_t cut = scan_cut(piece, PIECE_BYTES);
+        if (!text_add(w->c.s->text, (strv){piece.ptr, cut}, place, TEXT_JSON_STRING))
+            return lost(w);
+        if (!flush(w, false))
+            return false;
+        size_t again = scan_again(piece, cut);
+        piece = strv_from(piece, again);
+        place += again;
+    }
+    return text_add(w->c.s->text, piece, place, TEXT_JSON_STRING) || lost(w);
+}
+
+/* A member's name as words: "birthDate" like birth_date. */
+static bool add_key(struct walk *w, strv key)
+{
+    size_t from = 0;
+    for (size_t i = 1; i < key.len && key.len < 64; i++)
+        if (key.ptr[i] >= 'A' && key.ptr[i] <= 'Z' && key.ptr[i - 1] >= 'a' &&
+            key.ptr[i - 1] <= 'z') {
+            strv part = {key.ptr + from, i - from};
+            if (!add(w, part) || !own(w, "_", (size_t)(key.ptr - w->text.ptr) + i))
+                return false;
+            from = i;
+        }
+    return add(w, strv_from(key, from));
+}
+
+/* ---- what the API's own members hold ---- */
+
+static const char *const api_keys[] = {"role",
+                                       "content",
+                                       "text",
+                                       "type",
+                                       "messages",
+                                       "system",
+                                       "tools",
+                                       "functions",
+                                       "function",
+                                       "arguments",
+                                       "parameters",
+                                       "input_schema",
+                                       "description",
+                                       "input",
+                                       "output",
+                                       "instructions",
+                                       "prompt",
+                                       "model",
+                                       "id",
+                                       "source",
+                                       "data",
+                                       "media_type",
+                                       "tool_calls",
+                                       "tool_call_id",
+                                       "tool_use_id",
+                                       "call_id",
+                                       "tool_choice",
+                                       "function_call",
+                                       "cache_control",
+                                       "response_format",
+                                       "json_schema",
+                                       "schema",
+                                       "strict",
+                                       "stream",
+                                       "stream_options",
+                                       "metadata",
+                                       "stop",
+                                       "stop_sequences",
+                                       "thinking",
+                                       "signature",
+                                       "options",
+                                       "images",
+                                       "image_url",
+                                       "url",
+                                       "detail",
+                                       "format",
+                                       "suffix",
+                                       "template",
+                                       "raw",
+                                       "keep_alive",
+                                       "context",
+                                       "reasoning",
+                                       "effort",
+                                       "summary",
+                                       "include",
+                                       "store",
+                                       "truncation",
+                                       "service_tier",
+                                       "encoding_format",
+                                       "status",
+                                       "name",
+                                       NULL};
+static const char *const word_keys[] = {"role",
+                                        "type",
+                                        "object",
+                                        "stop_reason",
+                                        "finish_reason",
+                                        "status",
+                                        "encoding_format",
+                                        "detail",
+                                        "media_type",
+                                        "format",
+                                        "tool_choice",
+                                        "service_tier",
+                                        "effort",
+                                        "reasoning_effort",
+                                        "truncation",
+                                        "keep_alive",
+                                        "verbosity",
+                                        "include",
+                                        "mode",
+                                        "phase",
+                                        "ttl",
+                                        "additionalProperties",
+                                        NULL};
+static const char *const id_keys[] = {
+    "id",      "tool_call_id",         "tool_use_id",        "call_id",
+    "item_id", "previous_response_id", "system_fingerprint", "signature",
+    NULL};
+static const char *const schema_keys[] = {"type",
+                                          "properties",
+                                          "required",
+                                          "items",
+                                          "enum",
+                                          "const",
+                                          "description",
+                                          "title",
+                                          "default",
+                                          "examples",
+                                          "example",
+                                          "format",
+                                          "pattern",
+                                          "minimum",
+                                          "maximum",
+                                          "exclusiveMinimum",
+                                          "exclusiveMaximum",
+                                          "minLength",
+                                          "maxLength",
+                                          "minItems",
+                                          "maxItems",
+                                          "uniqueItems",
+                                          "multipleOf",
+                                          "additionalProperties",
+                                          "anyOf",
+                                          "oneOf",
+                                          "allOf",
+                                          "not",
+                                          "$ref",
+                                          "$defs",
+                                          "$schema",
+                                          "$id",
+                                          "definitions",
+                                          "patternProperties",
+                                          "nullable",
+                                          "propertyNames",
+                                          "minProperties",
+                                          "maxProperties",
+                                          "if",
+                                          "then",
+                                          "else",
+                                          "prefixItems",
+                                          "contains",
+                                          "strict",
+                                          "name",
+                                          "schema",
+                                          NULL};
+static const char *const number_keys[] = {"max_tokens",
+                                          "max_completion_tokens",
+                                          "max_output_tokens",
+                                          "temperature",
+                                          "top_p",
+                                          "top_k",
+                                          "min_p",
+                                          "seed",
+                                          "n",
+                                          "created",
+                                          "created_at",
+                                          "frequency_penalty",
+                                          "presence_penalty",
+                                          "repeat_penalty",
+                                          "index",
+                                          "budget_tokens",
+                                          "num_ctx",
+                                          "num_predict",
+                                          "num_gpu",
+                                          "num_thread",
+                                          "repeat_last_n",
+                                          "mirostat",
+                                          "mirostat_tau",
+                                          "mirostat_eta",
+                                          "tfs_z",
+                                          "typical_p",
+                                          "dimensions",
+                                          "top_logprobs",
+                                          "logprobs",
+                                          "keep_alive",
+                                          "total_duration",
+                                          "load_duration",
+                                          "prompt_eval_count",
+                                          "prompt_eval_duration",
+                                          "eval_count",
+                                          "eval_duration",
+                                          "prompt_tokens",
+                                          "completion_tokens",
+                                          "total_tokens",
+                                          "input_tokens",
+                                          "output_tokens",
+                                          "minimum",
+                                          "maximum",
+                                          "exclusiveMinimum",
+                                          "exclusiveMaximum",
+                                          "minLength",
+                                          "maxLength",
+                                          "minItems",
+                                          "maxItems",
+                                          "multipleOf",
+                                          "minProperties",
+                                          "maxProperties",
+                                          NULL};
+
+/* Small letters, digits and signs of one word; no run of digits long enough to be somebody's number. */
+static bool is_word_of_api(strv v)
+{
+    size_t run = 0;
+    for (size_t i = 0; i < v.len; i++) {
+        char c = v.ptr[i];
+        run = is_digit(c) ? run + 1 : 0;
+        if (!is_digit(c) && !(c >= 'a' && c <= 'z') &&
+            (c == '\0' || strchr("_-./:+*$#", c) == NULL))
+            return false;
+        if (run > 4)
+            return false;
+    }
+    return v.len <= 48;
+}
+
+/* call_..., toolu_..., msg_..., a UUID: made by a machine. */
+static bool is_machine_id(strv v)
+{
+    static const char *const begins[] = {
+        "call_", "toolu_", "msg_",  "resp_", "chatcmpl-", "fc_",        "rs_",  "ws_",
+        "run_",  "req_",   "item_", "fp_",   "srvtoolu_", "functions.", "ctc_", NULL};
+    size_t hyphens = 0;
+    for (size_t i = 0; i < v.len; i++) {
+        if (!is_word(v.ptr[i]) && strchr("_-.:", v.ptr[i]) == NULL)
+            return false;
+        hyphens += v.ptr[i] == '-';
+    }
+    if (v.len == 36 && hyphens == 4)
+        return true;
+    for (size_t i = 0; begins[i] != NULL; i++)
+        if (strv_starts(v, strv_of(begins[i])))
+            return true;
+    return v.len <= 4;
+}
+
+/* A model's name: letters, digits and signs, its version may be a date. */
+static bool is_model(strv v)
+{
+    size_t run = 0, letters = 0;
+    for (size_t i = 0; i < v.len; i++) {
+        char c = v.ptr[i];
+        run = is_digit(c) ? run + 1 : 0;
+        letters += is_letter(c);
+        if (run > 8 || (!is_word(c) && (c == '\0' || strchr("._:/-", c) == NULL)))
+            return false;
+    }
+    return letters > 2 && v.len <= 100;
+}
+
+static bool left_out(const struct walk *w, const struct level *in, strv key, strv v)
+{
+    if (in->place == PLACE_DATA || key.ptr == NULL)
+        return false;
+    if (is_one(key, word_keys))
+        return is_word_of_api(v);
+    if (is_one(key, id_keys))
+        return is_machine_id(v);
+    if (strv_eq_cstr(key, "model"))
+        return w->depth == 1 && is_model(v);
+    if (strv_eq_cstr(key, "name"))
+        return in->place == PLACE_TOOLS && is_word_of_api(v);
+    return false;
+}
+
+/* Is the member's name said before its value? */
+static bool said(const struct level *in, strv key)
+{
+    if (key.ptr == NULL)
+        return false;
+    if (in->place == PLACE_DATA || in->place == PLACE_PROPERTIES)
+        return true;
+    if (in->place == PLACE_SCHEMA)
+        return !is_one(key, schema_keys);
+    return !is_one(key, api_keys) || (strv_eq_cstr(key, "name") && in->place == PLACE_API);
+}
+
+/* ---- strings and numbers ---- */
+
+/* A string's own text, for its digest; STRV_NONE = no memory. The caller frees. */
+static strv unescaped(strv raw)
+{
+    char *out = mem_alloc(raw.len + 1);
+    size_t n = 0;
+    if (out == NULL)
+        return STRV_NONE;
+    for (size_t i = 0; i < raw.len;) {
+        size_t made = 1, used = 1;
+        if (raw.ptr[i] == '\\')
+            used = text_json_escape(strv_from(raw, i), out + n, &made);
+        else
+            out[n] = raw.ptr[i];
+        if (used == 0)
+            break;
+        n += made;
+        i += used;
+    }
+    return (strv){out, n};
+}
+
+static bool string_is_fixed(struct walk *w, strv raw)
+{
+    if (w->c.p->n_fixed == 0 || raw.len < 16)
+        return false;
+    if (memchr(raw.ptr, '\\', raw.len) == NULL)
+        return scan_fixed(w->c.p, raw);
+    strv text = unescaped(raw);
+    bool is = text.ptr != NULL && scan_fixed(w->c.p, text);
+    if (text.ptr != NULL)
+        mem_free_secret((char *)(uintptr_t)text.ptr, raw.len + 1);
+    return is;
+}
+
+static bool add_value(struct walk *w, strv raw, bool number)
+{
+    const struct level *in = &w->levels[w->depth];
+    size_t end = (size_t)(raw.ptr - w->text.ptr) + raw.len;
+    if (number ? in->place != PLACE_DATA && w->key.ptr != NULL && is_one(w->key, number_keys)
+               : left_out(w, in, w->key, raw))
+        return true;
+    if (!number && string_is_fixed(w, raw))
+        return flush(w, false) && add(w, raw) && flush(w, true);
+    if (said(in, w->key) &&
+        (!add_key(w, w->key) || !own(w, ": ", (size_t)(w->key.ptr - w->text.ptr) + w->key.len)))
+        return false;
+    if (!add(w, raw) || !own(w, "\n", end))
+        return false;
+    return text_added(w->c.s->text) < FLUSH_BYTES || flush(w, false);
+}
+
+/* ---- the walk ---- */
+
+/* The raw content of the string that begins at w->i; moves behind it. */
+static strv string_at(struct walk *w)
+{
+    size_t from = ++w->i;
+    while (w->i < w->text.len && w->text.ptr[w->i] != '"')
+        w->i += w->text.ptr[w->i] == '\\' ? 2 : 1;
+    size_t end = w->i < w->text.len ? w->i : w->text.len;
+    w->i = end < w->text.len ? end + 1 : end;
+    return (strv){w->text.ptr + from, end > from ? end - from : 0};
+}
+
+static enum place place_of(const struct walk *w)
+{
+    static const char *const data[] = {
+        "arguments", "input",     "metadata",       "user",         "response", "result",
+        "results",   "documents", "search_results", "content_json", "example",  "examples",
+        "default",   "enum",      "const",          "context",      NULL};
+    static const char *const schemas[] = {"input_schema", "parameters", "schema", "outputSchema",
+                                          NULL};
+    enum place in = (enum place)w->levels[w->depth].place;
+    strv key = w->key.ptr != NULL ? w->key : w->levels[w->depth].key;
+    if (in == PLACE_DATA)
+        return PLACE_DATA;
+    if (w->key.ptr == NULL)
+        return in; /* an element is what its array is */
+    if (in == PLACE_PROPERTIES)
+        return PLACE_SCHEMA;
+    if (strv_eq_cstr(key, "properties") || strv_eq_cstr(key, "$defs") ||
+        strv_eq_cstr(key, "definitions"))
+        return in == PLACE_SCHEMA ? PLACE_PROPERTIES : PLACE_DATA;
+    if (is_one(key, schemas))
+        return PLACE_SCHEMA;
+    if (in == PLACE_SCHEMA)
+        return is_one(key, data) ? PLACE_DATA : PLACE_SCHEMA;
+    if (strv_eq_cstr(key, "tools") || strv_eq_cstr(key, "functions") ||
+        strv_eq_cstr(key, "function") || strv_eq_cstr(key, "tool_choice") ||
+        strv_eq_cstr(key, "json_schema") || strv_eq_cstr(key, "function_call") ||
+        strv_eq_cstr(key, "response_format"))
+        return PLACE_TOOLS;
+    if (strv_eq_cstr(key, "input"))
+        return w->depth == 1 ? PLACE_API : PLACE_DATA; /* of a request, of a call */
+    return is_one(key, api_keys) && !is_one(key, data) ? in : PLACE_DATA;
+}
+
+static bool open_level(struct walk *w, bool object)
+{
+    static const char *const turns[] = {"messages", "input", "system", "tools", NULL};
+    if (w->depth == DEPTH_MAX) {
+        privacy_verdict_add(w->c.out, PRIVACY_UNREADABLE);
+        w->c.over = true;
+        return false;
+    }
+    enum place place = w->depth == 0 ? PLACE_API : place_of(w);
+    if (w->depth > 0 && w->key.ptr != NULL && said(&w->levels[w->depth], w->key) &&
+        (!add_key(w, w->key) || !own(w, ":\n", (size_t)(w->key.ptr - w->text.ptr) + w->key.len)))
+        return false;
+    w->levels[++w->depth] =
+        (struct level){.object = object,
+                       .turns = !object && w->key.ptr != NULL && is_one(w->key, turns),
+                       .place = (uint8_t)place,
+                       .key = w->key};
+    w->key = STRV_NONE;
+    w->i++;
+    return true;
+}
+
+static bool close_level(struct walk *w)
+{
+    if (w->depth > 0)
+        w->depth--;
+    w->key = STRV_NONE;
+    w->i++;
+    return !w->levels[w->depth].turns || own(w, "\n", w->i);
+}
+
+static bool take_string(struct walk *w)
+{
+    strv raw = string_at(w);
+    size_t next = w->i;
+    while (next < w->text.len && strv_is_blank(w->text.ptr[next]))
+        next++;
+    bool key = w->levels[w->depth].object && w->key.ptr == NULL && next < w->text.len &&
+               w->text.ptr[next] == ':';
+    if (key) {
+        w->key = raw;
+        w->i = next + 1;
+        return true;
+    }
+    bool ok = add_value(w, raw, false);
+    w->key = STRV_NONE;
+    return ok;
+}
+
+/* A number, or true, false, null, which say nothing but their member's name. */
+static bool take_scalar(struct walk *w)
+{
+    size_t from = w->i;
+    while (w->i < w->text.len && !strv_is_blank(w->text.ptr[w->i]) &&
+           strchr(",]}\"", w->text.ptr[w->i]) == NULL)
+        w->i++;
+    w->i += w->i == from;
+    strv raw = {w->text.ptr + from, w->i - from};
+    bool number = is_digit(raw.ptr[0]) || raw.ptr[0] == '-';
+    bool ok = number ? add_value(w, raw, true)
+                     : w->key.ptr == NULL || !said(&w->levels[w->depth], w->key) ||
+                           (add_key(w, w->key) && own(w, "\n", from));
+    w->key = STRV_NONE;
+    return ok;
+}
+
+static bool step(struct walk *w)
+{
+    char c = w->text.ptr[w->i];
+    if (c == '"')
+        return take_string(w);
+    if (c == '{' || c == '[')
+        return open_level(w, c == '{');
+    if (c == '}' || c == ']')
+        return close_level(w);
+    if (c == ',' || c == ':' || strv_is_blank(c)) {
+        w->i++;
+        return true;
+    }
+    return take_scalar(w);
+}
+
+void privacy_scan_json(const struct privacy *p, struct privacy_scratch *s, strv json, unsigned how,
+                       struct privacy_verdict *out)
+{
+    struct walk w;
+    w.text = json;
+    w.i = w.depth = 0;
+    w.key = STRV_NONE;
+    w.levels[0] = (struct level){0};
+    if (!scan_begin(&w.c, p, s, json.len, how, out))
+        return;
+    w.c.json = true;
+    text_begin(s->text);
+    while (w.i < json.len && !w.c.over)
+        if (!step(&w))
+            break;
+    if (!w.c.over)
+        flush(&w, false);
+    text_begin(s->text);
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * rules - one Vectorscan database of all phrases, the operator's patterns in a second, and what follows.
+ *
+ * Phrases are literals, so that the database is compiled in a few milliseconds; the ends of words are looked at
+ * when one is met, and forms that no literal can say (a number and its separators, a mail address) are checked by
+ * functions around the sign that gives them away.
+ *
+ *   rules_scan     phrases and patterns, into the piece's hits; findings of patterns
+ *   numbers_scan   numbers by their own form: tokens and groups of the piece, then checks (numbers.c)
+ *   forms_scan     addresses, ages, streets ... around their signs (forms.c)
+ *   labels_scan    numbers and dates by what is said about them (labels.c)
+ *   structure_scan records and tables; runs before labels_scan, which reads its values (structure.c)
+ *   house_scan     house rules; after the token pass (house.c)
+ */
+#ifndef PRIVACY_RULES_H
+#define PRIVACY_RULES_H
+
+#include "privacy/internal.h"
+#include "privacy/validate.h"
+
+enum rules_act { ACT_LABEL, ACT_FORM, ACT_MARK, ACT_WORD };
+enum rules_form {
+    FORM_EMAIL,
+    FORM_EMAIL_WORDS,
+    FORM_URL,
+    FORM_PHOTO,
+    FORM_AGE,
+    FORM_AGE_WORDS,
+    FORM_AGE_SEX,
+    FORM_STREET,
+    FORM_STREET_ES,
+    FORM_BOX,
+    FORM_HANDLE,
+    FORM_LOGIN,
+    FORM_HL7,
+    FORM_FHIR,
+    FORM_X12,
+    FORM_ICAL,
+    FORM_ROLE,
+};
+enum rules_phrase {
+#define PHRASES(id, act, what, reach, phrases, doc) PHRASE_##id,
+#include "privacy/phrases.def"
+#undef PHRASES
+    PHRASES
+};
+struct rules_row {
+    uint8_t act, what, reach;
+    const char *phrases;
+};
+extern const struct rules_row rules_rows[PHRASES];
+
+/* NULL with err: no memory, or an own pattern that is none. */
+struct rules *rules_new(const char *const *patterns, struct err *err);
+void rules_free(struct rules *r);
+/* False: no memory, or the scan failed. */
+bool rules_scan(struct privacy_piece *t);
+void rules_scratch_free(struct privacy_scratch *s);
+
+void numbers_scan(struct privacy_piece *t);
+void forms_scan(struct privacy_piece *t);
+void structure_scan(struct privacy_piece *t);
+void labels_scan(struct privacy_piece *t);
+void house_scan(struct privacy_piece *t);
+
+unsigned privacy_rule_kind(unsigned rule);
+
+/* ---- what the parts ask each other ---- */
+
+/* The hit of the phrase that ends nearest before `place`, at most `reach` bytes off and on the same line. */
+const struct privacy_hit *hit_before(const struct privacy_piece *t, unsigned phrase, size_t place,
+                                     size_t reach);
+const struct privacy_hit *hit_after(const struct privacy_piece *t, unsigned phrase, size_t place,
+                                    size_t reach);
+/* A label of that kind, on either side. */
+bool label_near(const struct privacy_piece *t, enum privacy_label label, size_t start, size_t end,
+                size_t reach);
+/* The first token that ends behind the place; n_tokens = none. */
+size_t token_at(const struct privacy_piece *t, size_t place);
+/* Letters and digits of [start, end), without separators, at most size - 1 of them; the number. O and l between
+ * digits become digits if `digits`. */
+size_t squeeze(const struct privacy_piece *t, size_t start, size_t end, bool digits, char *out,
+               size_t size);
+/* A date that begins at the place, in any style; its end, 0 = none. With `loose` also two numbers ("8/11"). */
+size_t date_at(const struct privacy_piece *t, size_t place, bool loose, int *year);
+/* A date that contains the month's name at [start, end). */
+bool date_around_month(const struct privacy_piece *t, size_t start, size_t end, size_t *from,
+                       size_t *to);
+
+static inline bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+static inline bool is_letter(char c)
+{
+    return ((c | 32) >= 'a' && (c | 32) <= 'z') || (unsigned char)c >= 0x80;
+}
+static inline bool is_word(char c)
+{
+    return is_digit(c) || is_letter(c);
+}
+/* The byte at the place, '\n' outside. */
+static inline char at(const struct privacy_piece *t, size_t place)
+{
+    return place < t->view->n ? t->view->folded[place] : '\n';
+}
+
+#endif

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * measure - what the detector says of every row of a file, and how long it takes.
+ *
+ *   measure [--data FILE] [--roster FILE] [--json] [--repeat N] [--house-off] < rows.jsonl > verdicts.jsonl
+ *
+ * A row is {"id", "text"}; the answer is {"id", "contains_phi", "score", "entities": [{"type", "start", "end",
+ * "rule"}]}, places in Unicode code points. With --json the text is read as a string inside a request, and places
+ * are those of its bytes there. Times go to stderr: how long it took to load, nanoseconds for a text by its size.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "privacy/privacy.h"
+
+enum { ROW_MAX = 1 << 20 };
+
+static double now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+static size_t code_points(strv text, size_t end)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < end && i < text.len; i++)
+        n += ((unsigned char)text.ptr[i] & 0xC0) != 0x80;
+    return n;
+}
+
+static void print_verdict(strv id, strv text, const struct privacy_verdict *v, bool house)
+{
+    bool is = v->is_private;
+    if (!house) { /* what of it is an identifier? */
+        is = false;
+        for (size_t i = 0; i < v->n_findings; i++)
+            is = is || (privacy_kinds[v->findings[i].kind].group != PRIVACY_HOUSE &&
+                        v->findings[i].weight >= 1000);
+        is = is || v->counts[PRIVACY_SUSPECT] > 0 || v->counts[PRIVACY_UNREADABLE] > 0;
+    }
+    printf("{\"id\":\"" STRV_FMT "\",\"contains_phi\":%s,\"score\":%u,\"entities\":[", STRV_ARG(id),
+           is ? "true" : "false", v->score);
+    for (size_t i = 0; i < v->n_findings; i++) {
+        const struct privacy_finding *f = &v->findings[i];
+        char type[32];
+        size_t n = strlen(privacy_kinds[f->kind].name);
+        for (size_t k = 0; k <= n && k < sizeof type; k++)
+            type[k] =
+                (char)(privacy_kinds[f->kind].name[k] >= 'a' ? privacy_kinds[f->kind].name[k] - 32
+                                                             : privacy_kinds[f->kind].name[k]);
+        printf("%s{\"type\":\"%s\",\"start\":%zu,\"end\":%zu,\"rule\":\"%s\",\"weight\":%u}",
+               i > 0 ? "," : "", strcmp(type, "_") == 0 ? "OTHER" : type,
+               code_points(text, f->start), code_points(text, f->end), privacy_rule_name(f->rule),
+               f->weight);
+    }
+    printf("]}\n");
+}
+
+struct options {
+    struct privacy_conf conf;
+    bool json, house;
+    unsigned repeat;
+};
+
+static void one(const struct options *o, const struct privacy *p, struct privacy_scratch *s,
+                strv line, double sum[2], size_t count[2])
+{
+    struct arena arena;
+    struct json doc;
+    struct err err = ERR_INIT;
+    struct buf request;
+    struct privacy_verdict v;
+    arena_init(&arena, 4096, ROW_MAX * 8);
+    buf_init(&request, ROW_MAX * 8);
+    if (!json_read(&doc, line, &arena, 0, &err)) {
+        fprintf(stderr, "measure: %s\n", err.text);
+        exit(1);
+    }
+    strv text = json_get_str(doc.root, "text");
+    buf_put_cstr(&request, "{\"model\":\"auto\",\"messages\":[{\"role\":\"user\",\"content\":");
+    json_put_str(&request, text);
+    buf_put_cstr(&request, "}]}");
+    strv what = o->json ? buf_view(&request) : text;
+    double best = 1e18;
+    for (unsigned k = 0; k < o->repeat; k++) {
+        privacy_verdict_init(&v);
+        double began = now_ns();
+        if (o->json)
+            privacy_scan_json(p, s, what, PRIVACY_NORMAL, &v);
+        else
+            privacy_scan_text(p, s, what, PRIVACY_NORMAL, &v);
+        double took = now_ns() - began;
+        best = took < best ? took : best;
+    }
+    size_t large = text.len > 1000;
+    sum[large] += best / (double)(text.len + 1);
+    count[large]++;
+    print_verdict(json_get_str(doc.root, "id"), what, &v, o->house);
+    buf_fini(&request);
+    arena_fini(&arena);
+}
+
+static bool read_options(int argc, char **argv, struct options *o)
+{
+    *o = (struct options){.house = true, .repeat = 1};
+    for (int i = 1; i < argc; i++) {
+        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+        if (strcmp(argv[i], "--json") == 0)
+            o->json = true;
+        else if (strcmp(argv[i], "--house-off") == 0)
+            o->house = false;
+        else if (strcmp(argv[i], "--data") == 0 && value != NULL)
+            o->conf.data = argv[++i];
+        else if (strcmp(argv[i], "--roster") == 0 && value != NULL)
+            o->conf.roster = argv[++i];
+        else if (strcmp(argv[i], "--repeat") == 0 && value != NULL)
+            o->repeat = (unsigned)strtoul(argv[++i], NULL, 10);
+        else
+            return false;
+    }
+    return o->conf.data != NULL && o->repeat > 0;
+}
+
+int main(int argc, char **argv)
+{
+    static char line[ROW_MAX];
+    struct options o;
+    struct err err = ERR_INIT;
+    double sum[2] = {0, 0};
+    size_t count[2] = {0, 0};
+    if (!read_options(argc, argv, &o)) {
+        fprintf(stderr,
+                "usage: measure --data FILE [--roster FILE] [--json] [--repeat N] [--house-off]\n");
+        return 2;
+    }
+    double began = now_ns();
+    struct privacy *p = privacy_new(&o.conf, &err);
+    struct privacy_scratch *s = privacy_scratch_new();
+    if (p == NULL || s == NULL || !privacy_ready(p)) {
+        fprintf(stderr, "measure: %s\n", err.text);
+        return 1;
+    }
+    fprintf(stderr, "loaded in %.1f ms\n", (now_ns() - began) / 1e6);
+    while (fgets(line, sizeof line, stdin) != NULL)
+        one(&o, p, s, strv_trim(strv_of(line)), sum, count);
+    for (int k = 0; k < 2; k++)
+        fprintf(stderr, "%s texts: %zu, %.2f ns a byte\n", k == 0 ? "small" : "large", count[k],
+                count[k] > 0 ? sum[k] / (double)count[k] : 0.0);
+    privacy_scratch_free(s);
+    privacy_unref(p);
+    return 0;
+}

@@ -11,8 +11,6 @@
  * the one with a free place, then the one with the fewest calls. Local ones change places with local ones only,
  * so that what is near and what is far, free and paid, stays as configured.
  */
-#include <assert.h>
-
 #include "policy/internal.h"
 
 #define ROLE_DEPTH_MAX 8 /* a role that names a role that names ... */
@@ -165,7 +163,7 @@ static bool is_better(struct run *run, size_t a, size_t b)
     return x->calls < y->calls;
 }
 
-static bool is_near(const struct run *run, size_t target)
+bool is_near(const struct run *run, size_t target)
 {
     const struct policy_target *t = &run->plan->targets[target];
     return run->facts->providers[t->provider].local && !run->known[target].remote;
@@ -280,19 +278,29 @@ void walk_default(struct run *run)
 
 bool cloud_first(struct run *run)
 {
-    struct policy_plan *plan = run->plan;
-    struct policy_target sorted[POLICY_TARGETS_MAX];
-    size_t n = 0, n_cloud = 0;
-    for (int local = 0; local <= 1; local++) {
-        for (size_t i = 0; i < plan->n; i++)
-            if (run->facts->providers[plan->targets[i].provider].local == (local == 1))
-                sorted[n++] = plan->targets[i];
-        n_cloud = local == 0 ? n : n_cloud;
+    size_t n_far = 0;
+    bool turned = false;
+    for (size_t i = 0; i < run->plan->n; i++) {
+        if (is_near(run, i))
+            continue;
+        for (size_t k = i; k > n_far; k--, turned = true)
+            exchange_targets(run, k - 1, k);
+        n_far++;
     }
-    assert(n == plan->n);
-    size_t first = 0; /* local ones that no cloud stands behind stay where they are */
-    while (first < n_cloud && !run->facts->providers[plan->targets[first].provider].local)
-        first++;
-    memcpy(plan->targets, sorted, n * sizeof *sorted);
-    return first < n_cloud;
+    return turned;
+}
+
+void keep_side(struct run *run, const char *why)
+{
+    struct policy_plan *plan = run->plan;
+    size_t kept = 1, n = plan->n;
+    bool near = is_near(run, 0);
+    for (size_t i = 1; i < n; i++) {
+        const struct policy_target target = plan->targets[i];
+        if (is_near(run, i) == near)
+            exchange_targets(run, kept++, i);
+        else
+            skip(run, label(run, target.provider, target.model), why);
+    }
+    plan->n = kept;
 }

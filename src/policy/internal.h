@@ -81,7 +81,11 @@ void walk(struct run *run, const struct policy_list *list, const struct role_pat
 /* `name` is a role without a list of its own: the default role's. False: it is not. */
 bool walk_unfilled(struct run *run, strv name, const struct role_path *path, const char *why);
 void walk_default(struct run *run);
-/* Targets of zone cloud before local ones, else in the order they have. False: they were so already. */
+/* Is the plan's target served on the premises, also by its model's own account? */
+bool is_near(const struct run *run, size_t target);
+/* What is on the other side of the premises' border than the first target is left out. */
+void keep_side(struct run *run, const char *why);
+/* Targets in the cloud before those at home, else in the order they have. False: they were so already. */
 bool cloud_first(struct run *run);
 
 /* ---- fit.c ---- */

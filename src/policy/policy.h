@@ -217,7 +217,6 @@ void policy_name_parse(const struct policy_provider *providers, size_t n, strv t
  * INVALID_REQUEST, except for sensitivity, where anything unknown means private (hints fail closed). */
 bool policy_hints(struct llm_request *r, strv mode, strv sensitivity, strv task, struct err *err);
 bool policy_mode_parse(strv text, enum llm_mode *out);
-extern const char *const policy_tasks[];        /* the six classes, NULL-terminated */
-const char *policy_task_role(const char *task); /* who serves a class that has no route: "code" */
+extern const char *const policy_tasks[]; /* the six classes, NULL-terminated */
 
 #endif

@@ -11,8 +11,6 @@
  * is forbidden; another list is tried if nobody chose this one, else the notes that the gate took decide which
  * error it is (refusal.c). Every rule that had a say leaves a step in the plan, so a plan explains itself.
  */
-#include <assert.h>
-
 #include "policy/internal.h"
 
 enum effect {
@@ -289,7 +287,8 @@ static enum effect by_route(struct run *run)
                     arena_printf(run->arena, "task %s", run->class));
 }
 
-const char *policy_task_role(const char *task)
+/* Who serves a class that has no route. */
+static const char *task_role(const char *task)
 {
     static const struct {
         const char *task, *role;
@@ -305,7 +304,7 @@ const char *policy_task_role(const char *task)
 
 static enum effect by_task_role(struct run *run)
 {
-    const char *role = run->class != NULL ? policy_task_role(run->class) : NULL;
+    const char *role = run->class != NULL ? task_role(run->class) : NULL;
     const struct policy_list *list = role != NULL ? find_role(run, strv_of(role)) : NULL;
     if (list == NULL || list == default_role(run))
         return PASSES;
@@ -331,7 +330,7 @@ static enum effect by_cloud_mode(struct run *run)
 static bool is_hard(const struct run *run)
 {
     const struct classify_result *c = run->facts->classified;
-    if (c == NULL || !c->sure)
+    if (c == NULL || run->class == NULL) /* what it is, is not sure */
         return false;
     return run->conf->complexity_set ? c->complexity >= run->conf->complexity_min
                                      : c->needs_cloud >= 0.5f;
@@ -355,33 +354,16 @@ static enum effect by_others(struct run *run)
     return HOLDS;
 }
 
-static void leave_out(struct run *run, const struct policy_target *target, const char *why)
-{
-    struct policy_plan *plan = run->plan;
-    const char *name =
-        arena_printf(run->arena, "%s/" STRV_FMT, run->facts->providers[target->provider].name,
-                     STRV_ARG(target->model));
-    if (name != NULL && plan->n_skips < POLICY_TARGETS_MAX)
-        plan->skips[plan->n_skips++] = (struct policy_skip){name, why};
-}
-
 /* The first choice says which side is home. */
 static enum effect by_border(struct run *run)
 {
     struct policy_plan *plan = run->plan;
-    const struct policy_provider *providers = run->facts->providers;
-    size_t kept = 1, n = plan->n;
-    bool home = n > 0 && providers[plan->targets[0].provider].local;
-    if (n == 0 || (home ? run->conf->fallback_to_cloud : run->conf->fallback_to_local))
+    size_t n = plan->n;
+    bool near = n > 0 && is_near(run, 0);
+    if (n == 0 || (near ? run->conf->fallback_to_cloud : run->conf->fallback_to_local))
         return PASSES;
-    for (size_t i = 1; i < n; i++)
-        if (providers[plan->targets[i].provider].local == home)
-            plan->targets[kept++] = plan->targets[i];
-        else
-            leave_out(run, &plan->targets[i],
-                      home ? "fallback_to_cloud is off" : "fallback_to_local is off");
-    plan->n = kept;
-    return kept < n ? HOLDS : PASSES;
+    keep_side(run, near ? "fallback_to_cloud is off" : "fallback_to_local is off");
+    return plan->n < n ? HOLDS : PASSES;
 }
 
 static enum effect by_alone(struct run *run)

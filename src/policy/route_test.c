@@ -534,6 +534,18 @@ static void what_nobody_judged_is_private(void **state)
     arena_fini(&arena);
 }
 
+static void rules_have_names_of_their_own_and_stand_by_rank(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < POLICY_ORDERS; i++) {
+        assert_true(policy_orders[i].looks_at[0] != '\0' && policy_orders[i].does[0] != '\0');
+        assert_true(i == 0 || policy_orders[i].rank >= policy_orders[i - 1].rank);
+        assert_non_null(policy_rank_name(policy_orders[i].rank));
+        for (size_t k = 0; k < i; k++)
+            assert_string_not_equal(policy_orders[i].name, policy_orders[k].name);
+    }
+}
+
 static void every_refused_allocation_is_a_value(void **state)
 {
     (void)state;
@@ -962,6 +974,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_case),
         cmocka_unit_test(private_never_meets_the_cloud),
+        cmocka_unit_test(rules_have_names_of_their_own_and_stand_by_rank),
         cmocka_unit_test(what_nobody_judged_is_private),
         cmocka_unit_test(every_refused_allocation_is_a_value),
         cmocka_unit_test(a_plan_explains_itself),

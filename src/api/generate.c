@@ -102,6 +102,18 @@ static void put_limits(struct api_call *c, const struct exchange *x)
     put_level(c, &tokens, names[anthropic][1]);
 }
 
+/* Only where the cache was asked at all. */
+static void put_recalled(struct http_request *req, const struct exchange *x)
+{
+    bool hit;
+    int64_t age_us;
+    if (!exchange_recalled(x, &hit, &age_us))
+        return;
+    http_reply_header(req, "X-LLM-Cache", hit ? STRV("hit") : STRV("miss"));
+    if (hit)
+        http_reply_header(req, "Age", number(&req->arena, age_us / 1000000));
+}
+
 static void put_route_headers(struct http_request *req, const struct exchange *x)
 {
     char attempts[24];
@@ -128,6 +140,7 @@ static void sink_begin(void *arg, struct exchange *x, int status, const char *co
     struct api_call *c = arg;
     put_route_headers(c->req, x);
     put_limits(c, x);
+    put_recalled(c->req, x);
     if (exchange_private(x)) {
         http_reply_header(c->req, "Cache-Control", STRV("no-store"));
         http_reply_header(c->req, "X-Contains-PHI", STRV("true")); /* the scheduler's own name */
@@ -231,6 +244,20 @@ static void on_committed(void *arg)
 
 /* ---- the way in ---- */
 
+/* Cache-Control of the request; what a proxy adds counts as well. */
+static bool wants(const struct http_request *req, const char *word)
+{
+    for (size_t i = 0; i < req->n_headers; i++) {
+        strv list = req->headers[i].value, part;
+        if (!strv_eq_nocase(req->headers[i].name, STRV("Cache-Control")))
+            continue;
+        while (strv_cut(&list, ',', &part))
+            if (strv_eq_nocase(strv_trim(part), strv_of(word)))
+                return true;
+    }
+    return false;
+}
+
 void api_generate(struct api *api, struct http_request *req, const struct api_route *route)
 {
     struct err err = ERR_INIT;
@@ -260,6 +287,8 @@ void api_generate(struct api *api, struct http_request *req, const struct api_ro
         .key = api_key_id(req),
         .holder = api_state(req)->key,
         .address = strv_of(req->peer),
+        .no_store = wants(req, "no-store"),
+        .no_cache = wants(req, "no-cache"),
         .received_us = req->received_us,
         .bytes_in = (int64_t)req->body.len,
         .committed = on_committed,

@@ -31,6 +31,7 @@ static void drop(struct snapshot *s)
         io_tls_unref(use->tls);
     privacy_unref(s->privacy);
     classify_unref(s->classify);
+    cache_free(s->cache);
     for (struct secret *k = w->secrets; k != NULL; k = k->next)
         mem_wipe(k->text, k->len);
     arena_fini(&s->arena);
@@ -222,6 +223,14 @@ static bool take_sources(struct load *l, const strv *text)
     return environment_take(l) && take_set(l);
 }
 
+static bool cache_build(struct load *l)
+{
+    struct snapshot *s = &l->whole->snapshot;
+    if (s->cache_conf.bytes_max > 0)
+        s->cache = cache_new(&s->cache_conf);
+    return s->cache_conf.bytes_max == 0 || s->cache != NULL || load_oom(l);
+}
+
 struct config *load_within(const struct config_source *source, const strv *text,
                            size_t arena_bytes_max, struct err *err)
 {
@@ -240,7 +249,8 @@ struct config *load_within(const struct config_source *source, const strv *text,
     bool ok = take_sources(&l, text) && fill_defaults(&l);
     if (ok) {
         apply(&l);
-        ok = providers_build(&l) && names_build(&l) && privacy_build(&l) && money_build(&l);
+        ok = providers_build(&l) && names_build(&l) && privacy_build(&l) && money_build(&l) &&
+             cache_build(&l);
     }
     if (ok)
         return &w->config;

@@ -312,6 +312,8 @@ static const struct unit *units_of(const struct option *o)
 static size_t print_units(const struct unit units[UNITS], uint64_t v, char *out, size_t size)
 {
     size_t i = 0;
+    if (v == 0)
+        return (size_t)snprintf(out, size, "0");
     while (v % units[i].factor != 0)
         i++;
     return (size_t)snprintf(out, size, "%llu%s", (unsigned long long)(v / units[i].factor),
@@ -326,12 +328,15 @@ static void print_number(const struct option *o, uint64_t v, char *out, size_t s
         print_units(units_of(o), v, out, size);
 }
 
-/* "1.5s": digits, perhaps a fraction, a unit. */
+/* "1.5s": digits, perhaps a fraction, a unit. Nothing is nothing in any. */
 static bool parse_units(const struct unit units[UNITS], strv text, uint64_t *out)
 {
     size_t digits = 0;
     double number;
 
+    *out = 0;
+    if (strv_eq(text, STRV("0")))
+        return true;
     while (digits < text.len &&
            (isdigit((unsigned char)text.ptr[digits]) || text.ptr[digits] == '.'))
         digits++;

@@ -227,6 +227,11 @@ static void list_attempts(const struct exchange *x, struct ledger_attempt *out)
         };
 }
 
+static bool is_recalled(const struct exchange *x)
+{
+    return x->recall != NULL && x->recall->hit;
+}
+
 static void fill_row(struct exchange *x, struct ledger_row *row, int64_t now)
 {
     const struct ledger_attempt *last =
@@ -245,6 +250,13 @@ static void fill_row(struct exchange *x, struct ledger_row *row, int64_t now)
     row->provider_index = last != NULL ? last->provider : 0;
     row->model = model_of(x, answered || x->bill.micro > 0);
     row->local = last != NULL && x->attempts[x->n_attempts - 1].p->zone == ZONE_LOCAL;
+    if (is_recalled(x)) { /* whoever gave the answer the first time */
+        row->recalled = true;
+        row->provider = x->p->name;
+        row->provider_index = (unsigned)x->p->cell->index;
+        row->model = is_known(x, x->p, x->model) ? x->model : STRV("other");
+        row->local = x->p->zone == ZONE_LOCAL;
+    }
     row->error = x->error;
     row->outcome = x->gone ? "caller_gone" : ok ? "ok" : llm_error_row(x->error)->code;
     row->caller_gone = x->gone;
@@ -273,6 +285,8 @@ void account_close(struct exchange *x, int64_t now)
     fill_row(x, &row, now);
     row.wall_us = io_wall_us(x->env->loop);
     row.usage = x->bill.usage;
+    if (is_recalled(x)) /* what it would have cost, and did not */
+        x->bill.usage = x->usage;
     row.usage_estimated = x->bill.estimated;
     row.cost_micro = x->bill.micro;
     row.reference_micro = reference_of(x, row.local, row.wall_us);

@@ -51,7 +51,7 @@ static const struct {
     uint32_t next;        /* every legal move besides CLOSE, which is legal from everywhere */
     enum outcome timeout; /* what it means when the state's limit passes */
 } states[] = {
-    [EX_ADMIT] = {"admit", admit, TO(PLAN), OUTCOME_DEADLINE},
+    [EX_ADMIT] = {"admit", admit, TO(PLAN) | TO(STREAM), OUTCOME_DEADLINE},
     [EX_PLAN] = {"plan", plan, TO(QUEUE) | TO(SEAL), OUTCOME_DEADLINE},
     [EX_QUEUE] = {"queue", queue, TO(SEAL) | TO(PLAN), OUTCOME_BUSY},
     [EX_BACKOFF] = {"backoff", backoff, TO(PLAN), OUTCOME_DEADLINE},
@@ -357,6 +357,8 @@ static enum step admit(struct exchange *x)
         refuse(x, err.code, 0, strv_of(err.text), STRV_NONE, wait_ms);
     else if (!judge_and_plan(x, &err))
         refuse_err(x, &err);
+    else if (recall_answer(x))
+        return STEP_WAIT;
     else
         exchange_go(x, EX_PLAN);
     return STEP_AGAIN;
@@ -698,6 +700,7 @@ static void tear_down(struct exchange *x)
     if (x->committed && x->r->stream)
         metric_add(x->env->metrics, METRIC_STREAMS, 0, -1);
     relay_fini(x);
+    recall_fini(x);
     buf_fini(&x->body);
     buf_fini(&x->path);
     list_del(&x->live_node);
@@ -790,6 +793,7 @@ static void act_on_complete(struct exchange *x)
     x->over = true;
     check_end(x, true);
     x->sink->end(x->sink_arg);
+    recall_keep(x);
     exchange_go(x, EX_CLOSE);
 }
 

@@ -27,6 +27,7 @@
 
 #include "base/base.h"
 #include "dialect/dialect.h"
+#include "exchange/cache.h"
 #include "http/http.h"
 #include "io/io.h"
 #include "ledger/ledger.h"
@@ -40,6 +41,8 @@ struct snapshot {
     struct arena arena; /* everything below lives here */
     struct policy_conf policy;
     struct policy_quotas quotas;
+    struct cache_conf cache_conf;
+    struct cache *cache; /* of answers; NULL = there is none */
     struct provider *providers;
     struct policy_provider *policy_providers; /* the same rows as policy sees them */
     size_t n_providers;
@@ -107,6 +110,8 @@ struct exchange_caller {
     const char *key;                 /* id of the API key or NULL */
     const struct policy_key *holder; /* the key and its rules, NULL = none */
     strv address;                    /* the caller's, with its port */
+    bool no_cache;                   /* an answer that is kept is not wanted */
+    bool no_store;                   /* nor shall this one be kept */
     int64_t received_us;             /* when the request's head was complete */
     int64_t bytes_in;
     void (*committed)(
@@ -134,6 +139,8 @@ bool exchange_private(const struct exchange *x);
 const char *exchange_findings(const struct exchange *x); /* "mrn=1 name=2"; "" = none */
 size_t exchange_attempts(const struct exchange *x);
 uint32_t exchange_losses(const struct exchange *x);
+/* Could the answer come from the cache, and did it? */
+bool exchange_recalled(const struct exchange *x, bool *hit, int64_t *age_us);
 /* How much of the caller's quotas is left; limit 0 = there is none. */
 void exchange_levels(const struct exchange *x, struct policy_level *requests,
                      struct policy_level *tokens);

@@ -45,6 +45,17 @@ struct tool_call {
     uint64_t ids[EX_CALL_IDS]; /* hashes of those used in this answer */
 };
 
+/* A question that may be answered from the cache; the answer to one that was not. */
+struct recall {
+    uint8_t key[CACHE_KEY];
+    bool store, hit;
+    int64_t age_us;
+    struct buf events;     /* as bytes: see recall.c */
+    struct llm_event last; /* of them */
+    size_t last_at;
+    bool ended;
+};
+
 enum form { FORM_FITS, FORM_FENCED, FORM_BAD };
 
 struct exchange {
@@ -70,6 +81,7 @@ struct exchange {
     int64_t limit_us; /* when the state's own limit is over */
     int64_t own_us, entered_us, queue_us, queued_us;
 
+    struct recall *recall;    /* NULL = neither from the cache nor into it */
     struct policy_pass quota; /* what it has taken of the caller's quotas */
 
     /* the plan */
@@ -209,6 +221,14 @@ bool judge_seal(struct exchange *x);
 bool quota_enter(struct exchange *x, uint64_t *wait_ms, struct err *err);
 void quota_leave(struct exchange *x, const struct llm_usage *usage);
 
+/* recall.c */
+/* True: the answer is on its way, or there was no memory for it and x->verdict says so. */
+bool recall_answer(struct exchange *x);
+void recall_again(struct exchange *x); /* a new attempt begins */
+void recall_note(struct exchange *x, const struct llm_event *ev);
+void recall_keep(struct exchange *x);
+void recall_fini(struct exchange *x);
+
 /* account.c */
 /* An attempt at x->p is about to be made: false, it would be above a budget. */
 bool account_open(struct exchange *x);
@@ -250,6 +270,10 @@ bool form_ask_again(struct exchange *x, enum outcome why);
 /* relay.c */
 bool relay_deliver(struct exchange *x, const struct llm_event *ev);
 extern const struct http_call_ops relay_ops;
+/* An answer that is not of an upstream: its beginning, each of its events, its end. */
+bool relay_replay_begin(struct exchange *x);
+void relay_replay(struct exchange *x, const struct llm_event *ev);
+void relay_replay_end(struct exchange *x);
 /* Ready to take the answer of a new attempt; drops what the last one left. */
 bool relay_begin(struct exchange *x);
 void relay_fini(struct exchange *x);

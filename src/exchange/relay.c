@@ -30,6 +30,7 @@ bool relay_begin(struct exchange *x)
     llm_reply_init(&x->reply, x->p->limits.reply_bytes_max);
     buf_init(&x->formed, x->p->limits.reply_bytes_max);
     answer_begin(x);
+    recall_again(x);
     x->content = x->finished = x->ended = x->framed = false;
     x->up_id = x->up_model = x->unfenced = STRV_NONE;
     x->up_created = 0;
@@ -168,6 +169,7 @@ static void content_event(struct exchange *x, const struct llm_event *ev)
 
 bool relay_deliver(struct exchange *x, const struct llm_event *ev)
 {
+    recall_note(x, ev);
     if (!x->r->stream)
         return llm_reply_add(&x->reply, ev, x->arena);
     if (ev->kind == LLM_EV_FINISH || ev->kind == LLM_EV_END) {
@@ -222,6 +224,13 @@ static bool deliver_kept(struct exchange *x)
         if (!answer_take(x, &k->ev))
             return false;
     return true;
+}
+
+/* Their bytes went on as they came. */
+static void recall_kept(struct exchange *x)
+{
+    for (struct kept_event *k = x->kept; k != NULL; k = k->next)
+        recall_note(x, &k->ev);
 }
 
 static void note_start(struct exchange *x, const struct llm_event *ev)
@@ -358,6 +367,7 @@ static void pass_frame(struct exchange *x, const struct http_frame *frame)
     }
     for (struct kept_event *k = x->kept; k != NULL; k = k->next)
         x->n_calls += k->ev.kind == LLM_EV_CALL;
+    recall_kept(x);
     if (unasked)
         return;
     check_pass(x);
@@ -458,10 +468,13 @@ static void pass_whole(struct exchange *x)
         exchange_verdict(x, OUTCOME_NO_MEMORY);
         return;
     }
-    if (look && (x->in.flaw || x->altered || form_check(x) != FORM_FITS))
+    if (look && (x->in.flaw || x->altered || form_check(x) != FORM_FITS)) {
         send_reply(x);
-    else
-        send_whole(x, buf_view(&x->answer));
+        return;
+    }
+    if (!look)
+        recall_kept(x);
+    send_whole(x, buf_view(&x->answer));
 }
 
 static void on_whole(struct exchange *x)
@@ -681,6 +694,41 @@ static void on_sent(void *arg, bool reused)
 }
 
 const struct http_call_ops relay_ops = {on_head, on_body, on_end, on_sent};
+
+/* ---- from the cache ---- */
+
+bool relay_replay_begin(struct exchange *x)
+{
+    x->pass = false;
+    if (!relay_begin(x))
+        return false;
+    x->content = true;
+    begin_out(x);
+    return true;
+}
+
+void relay_replay(struct exchange *x, const struct llm_event *ev)
+{
+    if (ev->kind == LLM_EV_USAGE)
+        llm_usage_merge(&x->usage, &ev->usage);
+    if (ev->kind == LLM_EV_FINISH)
+        x->finish = ev->finish;
+    x->content_bytes += (int64_t)ev->text.len;
+    if (!relay_deliver(x, ev))
+        exchange_verdict(x, OUTCOME_NO_MEMORY);
+}
+
+void relay_replay_end(struct exchange *x)
+{
+    x->finished = x->ended = true;
+    if (x->r->stream) {
+        commit(x);
+        flush(x);
+        x->complete = x->verdict < 0;
+    } else {
+        write_reply(x);
+    }
+}
 
 /* ---- from the machine ---- */
 

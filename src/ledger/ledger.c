@@ -101,7 +101,7 @@ static void count(struct metrics *m, const struct ledger_row *row)
 
 static void write_line(struct log *log, const struct ledger_row *row)
 {
-    struct log_kv kv[26];
+    struct log_kv kv[27];
     size_t n = 0;
     kv[n++] = LOG_S(REQUEST_ID, row->request_id);
     kv[n++] = LOG_C(KEY, row->key);
@@ -114,6 +114,8 @@ static void write_line(struct log *log, const struct ledger_row *row)
     if (row->status != 0)
         kv[n++] = LOG_I(STATUS, row->status);
     kv[n++] = LOG_I(ATTEMPTS, row->n_attempts);
+    if (row->recalled)
+        kv[n++] = LOG_B(RECALLED, true);
     kv[n++] = LOG_C(PROVIDER, row->provider);
     kv[n++] = LOG_S(MODEL, row->provider != NULL ? row->model : STRV_NONE);
     if (row->usage.input >= 0)

@@ -84,6 +84,7 @@ struct ledger_row {
     unsigned provider_index;
     strv model;
     struct llm_usage usage;
+    bool recalled;           /* from the cache: nobody was asked, no tokens were computed */
     bool usage_estimated;    /* the provider did not count them, or not all */
     bool local;              /* the provider's zone */
     int64_t cost_micro;      /* of all attempts, micro-dollars */

@@ -63,10 +63,10 @@ static int threshold_of(const struct words *w, unsigned how)
     return w->roster != NULL ? w->model.threshold_roster : w->model.threshold;
 }
 
-/* A word of the roster that is also a usual word is a name a good deal sooner than another. */
+/* A word of the roster that is also a usual word, and two names in one, are names a good deal sooner than others. */
 static int lenience(const struct words *w, const struct token *t)
 {
-    return t->flags & TOKEN_ROSTER_WORD ? w->model.scale / 2 : 0;
+    return t->flags & (TOKEN_ROSTER_WORD | TOKEN_JOINED) ? w->model.scale / 2 : 0;
 }
 
 /* A name of several words is one finding. */

@@ -5,19 +5,19 @@
  *   words_dump DATA [ROSTER] < texts
  *
  * Reads {"text": "..."} lines. Writes for each, little-endian u32: the number of candidates; then for each candidate
- * start, end (bytes of the text), flags (enum token_flag), group, and its FEATURES features. So what is trained with is
- * what is served with.
+ * start, end (bytes of the text), flags (enum token_flag), category, and its FEATURES features. The text is read as
+ * the router reads it, so what is trained with is what is served with.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <yyjson.h>
 
+#include "privacy/detect.h"
 #include "privacy/names.h"
 
 static void put(uint32_t v)
 {
-    unsigned char b[4] = {(unsigned char)v, (unsigned char)(v >> 8), (unsigned char)(v >> 16),
-                          (unsigned char)(v >> 24)};
+    unsigned char b[4] = {(unsigned char)v, (unsigned char)(v >> 8), (unsigned char)(v >> 16), (unsigned char)(v >> 24)};
     fwrite(b, 1, sizeof b, stdout);
 }
 
@@ -42,34 +42,41 @@ static void dump(const struct words_scratch *s, const struct text_view *v)
     }
 }
 
+static void read_text(const struct privacy *p, struct privacy_scratch *s, strv raw)
+{
+    static struct privacy_verdict verdict;
+    struct scan c;
+    struct text_view v;
+    privacy_verdict_init(&verdict);
+    bool read = raw.ptr != NULL && scan_begin(&c, p, s, raw.len, PRIVACY_NORMAL, &verdict) &&
+                text_normalise(s->text, raw, TEXT_PLAIN, &v) && !v.invalid && scan_view(&c, &v, false);
+    if (read)
+        dump(s->words, &v);
+    else
+        put(0);
+}
+
 int main(int argc, char **argv)
 {
     struct err err = ERR_INIT;
-    struct text_data *data = argc > 1 ? text_data_open(argv[1], &err) : NULL;
-    struct words *w = data != NULL ? words_new(data, argc > 2 ? argv[2] : NULL, &err) : NULL;
-    if (w == NULL) {
-        fprintf(stderr, "words_dump: %s\n",
-                err.set ? err.text : "usage: words_dump DATA [ROSTER] < texts");
+    struct privacy_conf conf = {.data = argc > 1 ? argv[1] : NULL, .roster = argc > 2 ? argv[2] : NULL};
+    struct privacy *p = privacy_new(&conf, &err);
+    struct privacy_scratch *s = privacy_scratch_new();
+    if (p == NULL || s == NULL || !privacy_ready(p)) {
+        fprintf(stderr, "words_dump: %s\n", err.set ? err.text : "no memory");
         return 1;
     }
-    struct text_scratch *text = text_scratch_new();
-    struct words_scratch s = {0};
-    struct privacy_piece *piece = mem_zalloc(sizeof *piece);
     char *line = NULL;
     size_t size = 0;
     ssize_t n;
     while ((n = getline(&line, &size, stdin)) > 0) {
         yyjson_doc *doc = yyjson_read(line, (size_t)n, 0);
         yyjson_val *value = yyjson_obj_get(yyjson_doc_get_root(doc), "text");
-        struct text_view v;
-        strv raw = {yyjson_get_str(value), yyjson_get_len(value)};
-        piece->view = &v;
-        if (raw.ptr != NULL && text_normalise(text, raw, TEXT_PLAIN, &v) &&
-            tokens_make(&s, w, piece))
-            dump(&s, &v);
-        else
-            put(0);
+        read_text(p, s, (strv){yyjson_get_str(value), yyjson_get_len(value)});
         yyjson_doc_free(doc);
     }
+    free(line);
+    privacy_scratch_free(s);
+    privacy_unref(p);
     return 0;
 }

@@ -17,7 +17,8 @@
 
 static void put(uint32_t v)
 {
-    unsigned char b[4] = {(unsigned char)v, (unsigned char)(v >> 8), (unsigned char)(v >> 16), (unsigned char)(v >> 24)};
+    unsigned char b[4] = {(unsigned char)v, (unsigned char)(v >> 8), (unsigned char)(v >> 16),
+                          (unsigned char)(v >> 24)};
     fwrite(b, 1, sizeof b, stdout);
 }
 
@@ -49,7 +50,8 @@ static void read_text(const struct privacy *p, struct privacy_scratch *s, strv r
     struct text_view v;
     privacy_verdict_init(&verdict);
     bool read = raw.ptr != NULL && scan_begin(&c, p, s, raw.len, PRIVACY_NORMAL, &verdict) &&
-                text_normalise(s->text, raw, TEXT_PLAIN, &v) && !v.invalid && scan_view(&c, &v, false);
+                text_normalise(s->text, raw, TEXT_PLAIN, &v) && !v.invalid &&
+                scan_view(&c, &v, false);
     if (read)
         dump(s->words, &v);
     else
@@ -59,7 +61,8 @@ static void read_text(const struct privacy *p, struct privacy_scratch *s, strv r
 int main(int argc, char **argv)
 {
     struct err err = ERR_INIT;
-    struct privacy_conf conf = {.data = argc > 1 ? argv[1] : NULL, .roster = argc > 2 ? argv[2] : NULL};
+    struct privacy_conf conf = {.data = argc > 1 ? argv[1] : NULL,
+                                .roster = argc > 2 ? argv[2] : NULL};
     struct privacy *p = privacy_new(&conf, &err);
     struct privacy_scratch *s = privacy_scratch_new();
     if (p == NULL || s == NULL || !privacy_ready(p)) {

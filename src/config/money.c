@@ -113,8 +113,7 @@ static bool build_reference(struct load *l)
         policy_name_parse(s->policy_providers, s->n_providers, strv_of(text), l->arena, &name);
     }
     c->reference = text;
-    c->reference_provider = name.provider;
-    c->reference_model = name.model;
+    c->reference_row = ledger_price_find(&c->prices, name.provider, strv_of(name.model));
     return !l->arena->failed || load_oom(l);
 }
 

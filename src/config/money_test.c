@@ -97,27 +97,29 @@ static void the_reference_is_the_clouds_default(void **state)
 {
     (void)state;
     static const struct {
-        const char *yaml, *reference, *provider, *model;
+        const char *yaml, *reference, *row;
     } rows[] = {
-        {CLOUD ", default_model: claude-opus-5 }\n", "claude-opus-5", NULL, "claude-opus-5"},
+        {CLOUD ", default_model: claude-opus-5 }\n", "claude-opus-5", "claude-opus-5"},
         {CLOUD " }\nroles: { general: [ near/x, far/claude-haiku-5-5 ] }\n", "claude-haiku-5-5",
-         NULL, "claude-haiku-5-5"},
-        {"", "claude-sonnet-5-5", NULL, "claude-sonnet-5-5"},
-        {CLOUD " }\nledger: { reference: far/gpt }\n", "far/gpt", "far", "gpt"},
-        {"ledger: { reference: none }\n", NULL, NULL, NULL},
+         "claude-haiku-5-5"},
+        {"", "claude-sonnet-5-5", "claude-sonnet-5-5"},
+        {CLOUD " }\nledger: { reference: far/gpt }\nprices: { far/gpt: in=1 out=1, gpt: in=2 "
+               "out=2 }\n",
+         "far/gpt", "far/gpt"},
+        {"ledger: { reference: unheard-of }\n", "unheard-of", NULL},
+        {"ledger: { reference: none }\n", NULL, NULL},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct config *c = testing_good(rows[i].yaml, ENV("K=sk"), NULL);
         const struct ledger_conf *l = &c->snapshot->ledger;
-        const char *pairs[][2] = {{l->reference, rows[i].reference},
-                                  {l->reference_provider, rows[i].provider},
-                                  {l->reference_model, rows[i].model}};
-        for (size_t k = 0; k < 3; k++) {
-            if (pairs[k][1] == NULL)
-                assert_null(pairs[k][0]);
-            else
-                assert_string_equal(pairs[k][0], pairs[k][1]);
-        }
+        if (rows[i].reference == NULL)
+            assert_null(l->reference);
+        else
+            assert_string_equal(l->reference, rows[i].reference);
+        if (rows[i].row == NULL)
+            assert_null(l->reference_row);
+        else
+            assert_string_equal(l->reference_row->name, rows[i].row);
         config_free(c);
     }
 }

@@ -75,15 +75,12 @@ static int64_t cost_of(const struct exchange *x, const struct llm_usage *u, int6
 static int64_t reference_of(const struct exchange *x, bool local, int64_t wall_us)
 {
     const struct ledger_conf *conf = &x->snapshot->ledger;
-    struct ledger_sale sale = {.provider = conf->reference_provider,
-                               .model = strv_of(conf->reference_model),
-                               .day = ledger_day(wall_us),
-                               .usage = x->bill.usage};
-    if (conf->reference_model == NULL || !writes_text(x))
+    struct ledger_sale sale = {.day = ledger_day(wall_us), .usage = x->bill.usage};
+    if (conf->reference == NULL || !writes_text(x))
         return 0;
     if (local)
         sale.usage.cached = sale.usage.cache_write = sale.usage.cache_write_1h = 0;
-    return ledger_price_cost(&conf->prices, &sale);
+    return ledger_price_cost_by(&conf->prices, conf->reference_row, &sale);
 }
 
 /* A request in the vendor's own form may ask for what costs more. */

@@ -108,10 +108,9 @@ void ledger_note(struct ledger *ledger, struct metrics *m, const struct ledger_r
 struct ledger_conf {
     struct ledger_prices prices;
     struct ledger_budget_conf budget;
-    const char *reference;          /* as it is told: "anthropic/claude-sonnet-5-5" */
-    const char *reference_provider; /* NULL = any */
-    const char *reference_model;    /* NULL = none: nothing is compared */
-    bool required;                  /* not ready while the file cannot be written */
+    const char *reference; /* "anthropic/claude-sonnet-5-5"; NULL = none: nothing is compared */
+    const struct ledger_price_row *reference_row; /* NULL = nobody priced it */
+    bool required;                                /* not ready while the file cannot be written */
 };
 
 /* ---- statistics of the native door (scheduler-consumers 2.7) ---- */

@@ -149,43 +149,45 @@ bool ledger_price_parse(strv line, struct ledger_price *out, const char **why)
 
 /* ---- looking up ---- */
 
-/* How well the row's name fits: 0 = not at all. */
-static size_t fit(const char *name, const char *provider, strv model)
+static bool names_provider(const struct ledger_price_row *row, strv provider)
 {
-    strv rest = strv_of(name), first;
-    size_t score = 1;
-    if (memchr(name, '/', rest.len) != NULL && provider != NULL) {
-        strv whole = rest;
-        strv_cut(&rest, '/', &first);
-        if (strv_eq_cstr(first, provider))
-            score += 2000000;
-        else
-            rest = whole; /* the slash belongs to the model's name */
-    }
-    if (strv_eq(rest, model))
-        return score + 1000000;
-    return strv_glob(rest, model) ? score + rest.len : 0;
+    return provider.len > 0 && strncmp(row->name, provider.ptr, provider.len) == 0 &&
+           row->name[provider.len] == '/';
 }
 
-const struct ledger_price_row *ledger_price_find(const struct ledger_prices *prices,
-                                                 const char *provider, strv model)
+/* How well the row's name fits: 0 = not at all. A slash that follows no provider's name is part of a model's. */
+static size_t fit(const struct ledger_price_row *row, strv provider, strv model)
+{
+    bool named = names_provider(row, provider);
+    strv name = strv_of(row->name + (named ? provider.len + 1 : 0));
+    size_t score = named ? 2000001 : 1;
+    if (strv_eq(name, model))
+        return score + 1000000;
+    bool pattern = memchr(name.ptr, '*', name.len) != NULL;
+    return pattern && strv_glob(name, model) ? score + name.len : 0;
+}
+
+static const struct ledger_price_row *find(const struct ledger_prices *prices, const char *provider,
+                                           strv model, bool only_named)
 {
     const struct ledger_price_row *best = NULL;
+    strv p = provider != NULL ? strv_of(provider) : STRV("");
     size_t best_fit = 0;
     for (size_t i = 0; i < prices->n; i++) {
-        size_t f = fit(prices->rows[i].name, provider, model);
+        const struct ledger_price_row *row = &prices->rows[i];
+        size_t f = only_named && !names_provider(row, p) ? 0 : fit(row, p, model);
         if (f > best_fit) {
-            best = &prices->rows[i];
+            best = row;
             best_fit = f;
         }
     }
     return best;
 }
 
-static bool names_provider(const struct ledger_price_row *row, const char *provider)
+const struct ledger_price_row *ledger_price_find(const struct ledger_prices *prices,
+                                                 const char *provider, strv model)
 {
-    size_t len = provider != NULL ? strlen(provider) : 0;
-    return len > 0 && strncmp(row->name, provider, len) == 0 && row->name[len] == '/';
+    return find(prices, provider, model, false);
 }
 
 /* ---- sums ---- */
@@ -251,11 +253,15 @@ static int64_t dearest(const struct ledger_prices *prices, const struct ledger_s
     return most;
 }
 
-int64_t ledger_price_cost(const struct ledger_prices *prices, const struct ledger_sale *sale)
+int64_t ledger_price_cost_by(const struct ledger_prices *prices, const struct ledger_price_row *row,
+                             const struct ledger_sale *sale)
 {
-    const struct ledger_price_row *row = ledger_price_find(prices, sale->provider, sale->model);
-    if (sale->local && (row == NULL || !names_provider(row, sale->provider)))
-        return 0;
     const struct ledger_price *p = row != NULL ? line_of(row, sale) : NULL;
     return p != NULL ? cost_by(p, sale) : dearest(prices, sale);
+}
+
+int64_t ledger_price_cost(const struct ledger_prices *prices, const struct ledger_sale *sale)
+{
+    const struct ledger_price_row *row = find(prices, sale->provider, sale->model, sale->local);
+    return sale->local && row == NULL ? 0 : ledger_price_cost_by(prices, row, sale);
 }

@@ -66,6 +66,9 @@ const struct ledger_price_row *ledger_price_find(const struct ledger_prices *pri
                                                  const char *provider, strv model);
 /* Micro-dollars. */
 int64_t ledger_price_cost(const struct ledger_prices *prices, const struct ledger_sale *sale);
+/* The same by a row that was found before, NULL = nobody priced it; the sale's names and zone do not matter. */
+int64_t ledger_price_cost_by(const struct ledger_prices *prices, const struct ledger_price_row *row,
+                             const struct ledger_sale *sale);
 
 /* Days since 1970 of a wall time, and back: year * 10000 + month * 100 + day. */
 int64_t ledger_day(int64_t wall_us);

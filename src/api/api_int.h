@@ -10,8 +10,8 @@ struct api_state {
     struct policy_keys *keys;     /* held as long as the request, and so is its key; NULL = none */
     const struct policy_key *key; /* the caller's, NULL = none was needed */
     strv request_id;
-    struct api_call *call;   /* while an exchange serves the request */
-    struct api_relay *relay; /* while a provider's own answer is passed on */
+    struct api_call *call;         /* while an exchange serves the request */
+    struct api_relay *relay;       /* while a provider's own answer is passed on */
     struct api_question *question; /* while the ledger is asked */
 };
 

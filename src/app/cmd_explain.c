@@ -168,13 +168,12 @@ static void put_rules(const struct explanation *x, struct buf *out, bool color)
         return;
     term_put(out, color, TERM_DIM, "rules");
     buf_put_char(out, '\n');
-    term_table_init(&t, 4);
+    term_table_init(
+        &t, 2); /* what each looks at is in --json and docs/routing.md: lines are long enough */
     for (size_t i = 0; i < plan->n_steps; i++) {
         const struct policy_order *o = &policy_orders[plan->steps[i]];
-        term_table_cell(&t, TERM_DIM, "%s", policy_rank_name(o->rank));
         term_table_cell(&t, TERM_BOLD, "%s", o->name);
-        term_table_cell(&t, TERM_PLAIN, "%s", o->looks_at);
-        term_table_cell(&t, TERM_PLAIN, "> %s", o->does);
+        term_table_cell(&t, TERM_PLAIN, "%s", o->does);
     }
     term_table_put(&t, out, 2, color);
 }

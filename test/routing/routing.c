@@ -397,6 +397,19 @@ static bool care_adds_no_cloud(struct snapshot *s, const struct facts *f,
     return true;
 }
 
+/* A provider that was named answers alone, or nobody does. */
+static bool choice_is_kept(struct snapshot *s, const struct facts *f,
+                           const struct policy_plan *plan, struct arena *arena)
+{
+    bool named = f->r.provider.len > 0 && !strv_eq(f->r.provider, STRV("auto"));
+    size_t n = s->policy.explicit_fallback && plan->n > 1 ? 1 : plan->n;
+    for (size_t i = 0; named && i < n; i++)
+        if (!strv_eq_cstr(f->r.provider, s->providers[plan->targets[i].provider].name))
+            return wrong("another provider than was named", s->providers[i].name,
+                         targets_text(s, plan, arena));
+    return true;
+}
+
 static bool holds(struct snapshot *s, const struct facts *f, struct arena *arena)
 {
     struct policy_plan plan;
@@ -404,7 +417,7 @@ static bool holds(struct snapshot *s, const struct facts *f, struct arena *arena
     bool ok = run(s, f, arena, &plan, &err);
     if (ok != (plan.n > 0) && ok)
         return wrong("a plan", "targets", "none");
-    return private_stays_home(s, f, &plan, arena) &&
+    return private_stays_home(s, f, &plan, arena) && choice_is_kept(s, f, &plan, arena) &&
            same_again(s, f, whole_text(s, &plan, &err, arena), arena) &&
            care_adds_no_cloud(s, f, &plan, arena);
 }

@@ -28,6 +28,7 @@ static bool is_engine_arg(strv text);
 static bool is_claim(strv text);
 static bool is_pattern(strv text);
 static bool is_digest(strv text);
+static bool is_task_class(strv text);
 static bool is_price(strv text);
 static bool is_money(strv text);
 static bool is_share(strv text);
@@ -86,6 +87,7 @@ static const struct option_form FORM_ENGINE_ARG = {
     "downloads "
     "nothing",
     is_engine_arg, NULL};
+static const struct option_form FORM_TASK = {"a task class", is_task_class, NULL};
 static const struct option_form FORM_PATTERN = {"name=regular expression", is_pattern, NULL};
 static const struct option_form FORM_DIGEST = {"the 64 hexadecimal digits of a SHA-256 digest",
                                                is_digest, NULL};
@@ -718,6 +720,14 @@ static bool is_digest(strv text)
         if (!isxdigit((unsigned char)text.ptr[i]))
             return false;
     return text.len == 64;
+}
+
+static bool is_task_class(strv text)
+{
+    for (size_t i = 0; policy_tasks[i] != NULL; i++)
+        if (strv_eq_cstr(text, policy_tasks[i]))
+            return true;
+    return false;
 }
 
 static bool is_price(strv text)

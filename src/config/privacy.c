@@ -166,6 +166,16 @@ static void take_readers(struct snapshot *s, const struct privacy_conf *conf, st
     buf_fini(&made_of);
 }
 
+static uint32_t pseudonym_tasks(const struct load *l)
+{
+    uint32_t bits = 0;
+    for (const char *const *name = list_of(l, "privacy.pseudonyms"); *name != NULL; name++)
+        for (unsigned i = 0; policy_tasks[i] != NULL; i++)
+            if (strcmp(*name, policy_tasks[i]) == 0)
+                bits |= 1u << i;
+    return bits;
+}
+
 /* ---- what is said of it ---- */
 
 static bool has_cloud(const struct snapshot *s)
@@ -196,6 +206,7 @@ bool privacy_build(struct load *l)
     struct err why = ERR_INIT;
     if (!read_options(l, &l->whole->config.privacy))
         return false;
+    s->pseudonym_tasks = pseudonym_tasks(l);
     take_readers(s, &l->whole->config.privacy, &why);
     if (s->privacy == NULL)
         return load_oom(l);

@@ -316,8 +316,11 @@ static bool plan_request(struct exchange *x, struct err *err)
     x->plan = ARENA_NEW(x->r->arena, struct policy_plan);
     if (x->plan == NULL)
         return err_oom(err);
-    const struct exchange_basis basis = {
-        .verdict = x->judged, .classified = x->classified, .key = x->caller->holder};
+    struct privacy_verdict clean;
+    privacy_verdict_init(&clean);
+    const struct exchange_basis basis = {.verdict = x->mask != NULL ? &clean : x->judged,
+                                         .classified = x->classified,
+                                         .key = x->caller->holder};
     bool ok = exchange_plan(x->snapshot, x->r, &basis, x->r->arena, x->plan, err);
     x->is_private = x->is_private || x->plan->is_private;
     x->task = arena_strv(x->arena, x->plan->task);
@@ -342,6 +345,7 @@ static bool judge_and_plan(struct exchange *x, struct err *err)
     if (!judge_request(x))
         return false;
     classify_request(x);
+    (void)mask_begin(x);
     return plan_request(x, err);
 }
 
@@ -701,6 +705,7 @@ static void tear_down(struct exchange *x)
         metric_add(x->env->metrics, METRIC_STREAMS, 0, -1);
     relay_fini(x);
     recall_fini(x);
+    mask_drop(x);
     buf_fini(&x->body);
     buf_fini(&x->path);
     list_del(&x->live_node);

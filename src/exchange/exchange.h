@@ -55,6 +55,7 @@ struct snapshot {
     struct classify *classify; /* NULL: no request has a class but by its caller's word */
     const char *privacy_why;   /* why the detector is not ready; NULL = it is */
     int64_t roster_until_us;   /* wall clock: from here on the roster is too old; 0 = never */
+    uint32_t pseudonym_tasks;  /* bit 1 << task: its private requests may leave under pseudonyms */
     bool roster_required;      /* without a roster that is young enough everything is private */
     bool strict;               /* refuse rather than drop what a translation cannot carry */
     bool repair; /* one more turn when structured output or a call's arguments do not fit */

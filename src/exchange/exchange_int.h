@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * exchange_int - what exchange.c (the machine), judge.c (may it leave?), relay.c (the way back), answer.c and
+ * exchange_int - what exchange.c (the machine), judge.c and mask.c (may it leave?), relay.c (the way back), answer.c and
  * form.c (what is said), queue.c, quota.c and account.c share. Nobody else includes it.
  *
  * Callbacks (upstream, timer, caller) come in through enter()/leave() in exchange.c. Inside, code only takes
@@ -92,7 +92,8 @@ struct exchange {
     const char *rules;        /* those that had a say, in order, blanks between */
     float complexity;         /* 0..1, below 0 = not classified */
     bool is_private;
-    bool replan; /* it became private under way: the plan was made for another request */
+    bool replan;       /* it became private under way: the plan was made for another request */
+    struct mask *mask; /* a private request goes out under pseudonyms; NULL = it stays at home */
     struct privacy_verdict *judged;     /* in the request's arena; NULL once committed */
     struct classify_result *classified; /* the same; NULL = there is none */
     const char *findings;               /* its words */
@@ -215,6 +216,18 @@ bool judge_request(struct exchange *x);
 bool judge_may_go(const struct exchange *x, const struct provider *p);
 /* Reads x->body once more if it would leave; makes x->permit. Otherwise the attempt has its outcome. */
 bool judge_seal(struct exchange *x);
+
+/* mask.c */
+/* Might this private request leave under pseudonyms? Then x->mask is set, and the plan is that of a clean one. */
+bool mask_begin(struct exchange *x);
+/* It stays at home after all; or the exchange is over. */
+void mask_drop(struct exchange *x);
+void mask_off(struct exchange *x); /* the present attempt's bytes are the original ones */
+/* Replaces in x->body and makes x->permit for the result; nothing is changed unless it is SEALED. */
+enum egress_sealed mask_seal(struct exchange *x, const struct egress_judge *by);
+bool mask_is_on(const struct exchange *x);
+/* An event of an answer with placeholders: undone, handed on with go(x). */
+bool mask_event(struct exchange *x, const struct llm_event *ev, llm_emit_fn go);
 
 /* quota.c */
 /* False: one of the caller's limits is reached; nothing was taken. */

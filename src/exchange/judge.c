@@ -184,7 +184,7 @@ static bool stays_here(const struct exchange *x, const struct provider *p)
  * made a while ago: since then a list of models has come, or another configuration. */
 bool judge_may_go(const struct exchange *x, const struct provider *p)
 {
-    if (!x->is_private && !is_confined(&x->snapshot->policy) &&
+    if ((!x->is_private || x->mask != NULL) && !is_confined(&x->snapshot->policy) &&
         !is_confined(&x->env->snapshot->policy))
         return true;
     return stays_here(x, p);
@@ -194,6 +194,8 @@ bool judge_may_go(const struct exchange *x, const struct provider *p)
 
 static void become_private(struct exchange *x, const struct privacy_verdict *found)
 {
+    x->replan = x->replan || x->mask != NULL; /* pseudonyms were no way either */
+    mask_drop(x);
     if (!x->is_private) {
         *x->judged = *found;
         take_words(x);
@@ -203,15 +205,25 @@ static void become_private(struct exchange *x, const struct privacy_verdict *fou
     }
 }
 
-bool judge_seal(struct exchange *x)
+/* Under pseudonyms or as it is. */
+static enum egress_sealed seal_body(struct exchange *x, struct privacy_verdict *found)
 {
     const struct egress_judge by = {x->env->snapshot->privacy, x->env->privacy_scratch,
                                     x->is_private};
+    bool leaves = !stays_here(x, x->p);
+    mask_off(x);
+    if (x->mask != NULL && leaves)
+        return mask_seal(x, &by);
+    return egress_seal(&x->permit, x->p, leaves, buf_view(&x->body), &by, found);
+}
+
+bool judge_seal(struct exchange *x)
+{
     struct privacy_verdict found;
     enum outcome why = OUTCOME_WITHHELD;
+    privacy_verdict_init(&found);
     if (judge_may_go(x, x->p)) {
-        switch (
-            egress_seal(&x->permit, x->p, !stays_here(x, x->p), buf_view(&x->body), &by, &found)) {
+        switch (seal_body(x, &found)) {
         case EGRESS_SEALED:
             return true;
         case EGRESS_PRIVATE:

@@ -310,7 +310,7 @@ static bool note_event(struct exchange *x, const struct llm_event *ev)
     return true;
 }
 
-static bool on_event(void *arg, const struct llm_event *ev)
+static bool take_event(void *arg, const struct llm_event *ev)
 {
     struct exchange *x = arg;
     if (x->verdict >= 0)
@@ -332,6 +332,19 @@ static bool on_event(void *arg, const struct llm_event *ev)
         return false;
     }
     return true;
+}
+
+static bool on_event(void *arg, const struct llm_event *ev)
+{
+    struct exchange *x = arg;
+    if (!mask_is_on(x))
+        return take_event(x, ev);
+    if (x->verdict >= 0)
+        return false;
+    if (mask_event(x, ev, take_event))
+        return true;
+    exchange_verdict(x, OUTCOME_TOO_LARGE); /* the first verdict counts */
+    return false;
 }
 
 /* What passed until now came from the upstream; the caller's encoder goes on where it stands. */

@@ -42,6 +42,24 @@ enum egress_sealed egress_seal(struct egress_pass *pass, const struct provider *
     return EGRESS_SEALED;
 }
 
+enum egress_sealed egress_seal_masked(struct egress_pass *pass, const struct provider *p, strv body,
+                                      const struct egress_judge *judge,
+                                      const struct pseudonyms *map)
+{
+    struct privacy_verdict found;
+    *pass = (struct egress_pass){0};
+    if (judge->detector == NULL || judge->scratch == NULL)
+        return EGRESS_PRIVATE;
+    privacy_verdict_init(&found);
+    privacy_scan_json(judge->detector, judge->scratch, body, PRIVACY_STRICT, &found);
+    if (!pseudonyms_clean(map, body, &found))
+        return EGRESS_PRIVATE;
+    if (!make_pass(pass, p, body))
+        return EGRESS_FAILED;
+    pass->leaves = pass->read = true;
+    return EGRESS_SEALED;
+}
+
 bool egress_seal_own(struct egress_pass *pass, const struct provider *p, strv body)
 {
     if (!make_pass(pass, p, body))

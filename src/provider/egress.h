@@ -50,6 +50,11 @@ enum egress_sealed {
 enum egress_sealed egress_seal(struct egress_pass *pass, const struct provider *p, bool leaves,
                                strv body, const struct egress_judge *judge,
                                struct privacy_verdict *found);
+/* As egress_seal(), for a private body in which `map` has put placeholders: it is read strictly, and may go if what is
+ * found is what the map put there and nothing of what it replaced is left. */
+enum egress_sealed egress_seal_masked(struct egress_pass *pass, const struct provider *p, strv body,
+                                      const struct egress_judge *judge,
+                                      const struct pseudonyms *map);
 /* A question of our own; its body is made by us from what the provider itself has told, or from the
  * configuration. False: no digest could be made. */
 bool egress_seal_own(struct egress_pass *pass, const struct provider *p, strv body);

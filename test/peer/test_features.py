@@ -178,15 +178,16 @@ JUDGE = {name: globals()["judge_" + name.replace(" ", "_")] for name in samples.
 class World:
     def __init__(self, make_router, make_standin, engine):
         self.engine = engine
-        behind = make_standin("--strict", "--models", "demo,demo-vision,demo-think,demo-embed").url
         models = {samples.MODEL.get(f, "demo") + knobs for f, knobs in samples.FEATURES.items()}
+        # An Ollama serves what is private only of models that it lists: others may be somewhere else.
+        listed = sorted({"demo", "demo-vision", "demo-think", "demo-embed", "demo" + samples.CALL, *models})
+        behind = make_standin("--strict", "--models", ",".join(listed)).url
         providers = {kind: {"kind": kind, "url": behind, "zone": "local", "retries": 0, "concurrency": 8,
                             "models": sorted({"demo", "demo" + samples.CALL, *models})} for kind in KINDS}
         for model in set(ENGINE.values()) if engine else ():
             providers["engine-" + model] = engine_provider(engine, model)
         self.router = make_router({"providers": providers, "probe_interval": "60s"})
-        if engine:
-            self.router.wait_up(*["engine-" + model for model in set(ENGINE.values())])
+        self.router.wait_up(*KINDS, *(["engine-" + model for model in set(ENGINE.values())] if engine else []))
         self.node_results = {}
         self.record = {}
 

@@ -26,10 +26,12 @@ TOOL = {"type": "function", "name": "get_weather", "description": "Weather", "st
 
 @pytest.fixture(scope="module")
 def world(module_router, module_standin):
-    standin = module_standin("--record", "1024")
-    local = {"url": standin.url, "zone": "local", "models": MODELS + ["demo-embed", "demo-vision"], "retries": 0,
-             "breaker_failures": 1000}
+    models = MODELS + ["demo-embed", "demo-vision"]
+    # An Ollama serves what is private only of models that it lists: others may be somewhere else.
+    standin = module_standin("--record", "1024", "--models", ",".join(models))
+    local = {"url": standin.url, "zone": "local", "models": models, "retries": 0, "breaker_failures": 1000}
     router = module_router({"providers": {kind: {"kind": kind, **local} for kind in KINDS}, "probe_interval": "60s"})
+    router.wait_up(*KINDS)
     router.standin = standin
     return router
 

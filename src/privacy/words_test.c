@@ -129,7 +129,7 @@ static void other_languages_stay(void **state)
         assert_true(is_private(p, p->plain, texts[i]));
         assert_int_equal(p->v.counts[PRIVACY_LANGUAGE], 1);
     }
-    assert_false(is_private(p, p->plain, "alpha is \xce\xb1 and beta is \xce\xb2"));
+    assert_false(is_private(p, p->plain, "p below 0.05 with \xce\xb1 = 0.05"));
 }
 
 static void no_memory_is_private(void **state)

@@ -184,7 +184,8 @@ static bool stays_here(const struct exchange *x, const struct provider *p)
  * made a while ago: since then a list of models has come, or another configuration. */
 bool judge_may_go(const struct exchange *x, const struct provider *p)
 {
-    if ((!x->is_private || x->mask != NULL) && !is_confined(&x->snapshot->policy) &&
+    bool masked = x->mask != NULL && x->r->mode != LLM_MODE_LOCAL;
+    if ((!x->is_private || masked) && !is_confined(&x->snapshot->policy) &&
         !is_confined(&x->env->snapshot->policy))
         return true;
     return stays_here(x, p);

@@ -220,6 +220,7 @@ static void list_attempts(const struct exchange *x, struct ledger_attempt *out)
             .model = x->attempts[i].model,
             .outcome = (unsigned)x->attempts[i].outcome,
             .outcome_name = outcome_row(x->attempts[i].outcome)->name,
+            .cloud = x->attempts[i].p->zone != ZONE_LOCAL,
             .us = x->attempts[i].us,
         };
 }

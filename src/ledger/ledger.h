@@ -4,6 +4,7 @@
  *
  *   metrics.def  every metric, one row: the field, the Prometheus text and the reference come from it
  *   metrics      per worker, written by its thread only, summed by whoever asks
+ *   audit.h      a tamper-evident record of the same facts, durable before anything leaves for the cloud
  *   price.h      what an answer costs
  *   budget.h     what was spent, and whether more may be
  *   book.h       the file: rows, sums by day, reports
@@ -20,6 +21,7 @@
 
 #include "base/base.h"
 #include "dialect/dialect.h"
+#include "ledger/audit.h"
 #include "ledger/book.h"
 #include "ledger/budget.h"
 #include "ledger/price.h"
@@ -66,6 +68,7 @@ struct ledger_attempt {
     strv model;
     unsigned outcome; /* enum outcome; its name beside it */
     const char *outcome_name;
+    bool cloud; /* zone of the provider */
     int64_t us;
 };
 

@@ -1,0 +1,566 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * audit - the queue and the writer.
+ *
+ *   workers --> queue (bounded) --> batch --> trail --> tickets back to their loops
+ *                    ^                 |
+ *                    '-- notes of a batch that could not be written
+ *
+ * While one batch is being made durable the next one gathers: that is the whole of group commit. Intents wake the
+ * writer at once, notes when the oldest has waited long enough.
+ *
+ * Not ready: intents are refused when they come, notes gather until the queue is full and are counted from then
+ * on, and the writer tries a few times a second. A ticket belongs to the writer until it is posted to its loop, then to
+ * the loop's thread; `forgotten` is the loop's alone, `loop` is the mutex's.
+ */
+#include "ledger/audit_int.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "ledger/ledger.h"
+
+#define QUEUE_RECORDS_MAX 16384
+#define QUEUE_BYTES_MAX   ((size_t)16 * 1024 * 1024)
+#define BODY_MAX          ((size_t)16 * 1024)
+#define TICK_US           250000 /* between two tries, and between two looks at what is due */
+#define WHY_MAX           200
+
+struct audit_ticket { /* one record on its way */
+    struct audit_ticket *next;
+    struct io_loop *loop; /* of somebody who waits; NULL = nobody (any more) */
+    void (*done)(void *arg, bool ok);
+    void *arg;
+    bool intent, forgotten, ok;
+    int64_t queued_us;
+    size_t len;
+    char body[];
+};
+
+struct tickets {
+    struct audit_ticket *first, **end;
+    size_t n, bytes, intents;
+};
+
+struct audit {
+    struct audit_trail trail; /* the writer's */
+    struct log log;
+    bool (*sink)(void *arg, strv record);
+    void *sink_arg;
+    uint64_t sink_seq;
+
+    pthread_t thread;
+    bool running;
+    atomic_bool ready;
+    _Atomic(struct audit_key *) key;
+
+    pthread_mutex_t lock; /* of all below */
+    pthread_cond_t work;
+    struct tickets queue, batch, posting; /* posting: done, but the loop had no memory to be told */
+    bool stop, opts_changed;
+    struct audit_opts opts;
+    uint64_t lost; /* notes that found no room, until a record tells it */
+    char why[WHY_MAX];
+};
+
+/* ---- lists ---- */
+
+static void tickets_init(struct tickets *l)
+{
+    *l = (struct tickets){.end = &l->first};
+}
+
+static void tickets_put(struct tickets *l, struct audit_ticket *t)
+{
+    t->next = NULL;
+    *l->end = t;
+    l->end = &t->next;
+    l->n++;
+    l->bytes += t->len;
+    l->intents += t->intent;
+}
+
+static struct audit_ticket *tickets_take(struct tickets *l)
+{
+    struct audit_ticket *t = l->first;
+    if (t == NULL)
+        return NULL;
+    l->first = t->next;
+    if (l->first == NULL)
+        l->end = &l->first;
+    l->n--;
+    l->bytes -= t->len;
+    l->intents -= t->intent;
+    return t;
+}
+
+static void tickets_move(struct tickets *to, struct tickets *from)
+{
+    struct audit_ticket *t;
+    while ((t = tickets_take(from)) != NULL)
+        tickets_put(to, t);
+}
+
+/* What is being written may have to come back. */
+static bool has_room(const struct audit *a, size_t bytes)
+{
+    return a->queue.n + a->batch.n < QUEUE_RECORDS_MAX &&
+           a->queue.bytes + a->batch.bytes + bytes <= QUEUE_BYTES_MAX;
+}
+
+/* ---- time ---- */
+
+static int64_t now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static void wait_until(struct audit *a, int64_t when_us)
+{
+    struct timespec t = {.tv_sec = when_us / 1000000, .tv_nsec = (when_us % 1000000) * 1000};
+    pthread_cond_timedwait(&a->work, &a->lock, &t);
+}
+
+/* ---- tickets that are done ---- */
+
+static void deliver(void *arg) /* the loop's thread */
+{
+    struct audit_ticket *t = arg;
+    if (!t->forgotten)
+        t->done(t->arg, t->ok);
+    mem_free(t);
+}
+
+/* Under the lock: a loop that has left is not posted to. */
+static void hand_back(struct audit *a)
+{
+    struct tickets rest;
+    struct audit_ticket *t;
+    tickets_init(&rest);
+    while ((t = tickets_take(&a->posting)) != NULL) {
+        if (t->loop == NULL)
+            mem_free(t);
+        else if (!io_post(t->loop, deliver, t))
+            tickets_put(&rest, t);
+    }
+    tickets_move(&a->posting, &rest);
+}
+
+/* The batch was written, or not. Notes that were not wait for the next try. */
+static void end_batch(struct audit *a, bool ok)
+{
+    struct audit_ticket *t;
+    struct tickets again;
+    tickets_init(&again);
+    while ((t = tickets_take(&a->batch)) != NULL) {
+        t->ok = ok;
+        if (t->intent)
+            tickets_put(&a->posting, t);
+        else if (ok)
+            mem_free(t);
+        else
+            tickets_put(&again, t);
+    }
+    tickets_move(&again, &a->queue); /* behind the older ones */
+    tickets_move(&a->queue, &again);
+    hand_back(a);
+}
+
+/* ---- the writer ---- */
+
+static void set_ready(struct audit *a, bool ready, const char *why)
+{
+    bool before = atomic_load(&a->ready);
+    if (!ready)
+        snprintf(a->why, sizeof a->why, "%s", why);
+    atomic_store(&a->ready, ready);
+    metric_set(metrics_process(), METRIC_AUDIT_READY, 0, ready);
+    if (before && !ready)
+        LOG(&a->log, LOG_ERROR, "audit_stopped", LOG_C(REASON, why));
+    else if (!before && ready && a->running)
+        LOG(&a->log, LOG_WARN, "audit_resumed", LOG_I(SEQ, a->trail.seq));
+}
+
+static bool put_made(struct audit *a, struct buf *b)
+{
+    bool ok = !b->failed && audit_trail_add(&a->trail, buf_view(b));
+    buf_fini(b);
+    return ok;
+}
+
+/* What happened while nothing could be written. `why` is the system's text. */
+static bool put_gap(struct audit *a, bool was_ready, uint64_t lost)
+{
+    int64_t wall = a->trail.disk->wall_us(a->trail.disk->arg);
+    struct buf b;
+    bool ok = true;
+    if (!was_ready) {
+        buf_init(&b, BODY_MAX);
+        audit_put_begin(&b, wall, "resume");
+        buf_put_cstr(&b, ",\"why\":");
+        json_put_str(&b, utf8_valid(strv_of(a->why)) ? strv_of(a->why) : STRV("?"));
+        ok = put_made(a, &b);
+    }
+    if (ok && lost > 0) {
+        buf_init(&b, 256);
+        audit_put_begin(&b, wall, "lost");
+        buf_printf(&b, ",\"records\":%llu", (unsigned long long)lost);
+        ok = put_made(a, &b);
+    }
+    return ok;
+}
+
+/* Not under the lock: this is where the disk is waited for. */
+static bool write_batch(struct audit *a, uint64_t lost, bool last, struct err *err)
+{
+    struct audit_trail *t = &a->trail;
+    bool was_ready = atomic_load(&a->ready), opened = t->open;
+    if (!audit_trail_open(t, err))
+        return false;
+    atomic_store(&a->key, t->key);
+    if (!audit_trail_tend(t, false, err))
+        return false;
+    if (a->batch.n > 0 || lost > 0 || (!was_ready && opened)) {
+        int64_t begun = now_us();
+        if (!audit_trail_begin(t, err) || !put_gap(a, was_ready || !opened, lost))
+            return err->set ? false : err_oom(err);
+        for (struct audit_ticket *r = a->batch.first; r != NULL; r = r->next)
+            if (!audit_trail_add(t, (strv){r->body, r->len}))
+                return err_oom(err);
+        if (!audit_trail_commit(t, err))
+            return false;
+        metric_observe_us(metrics_process(), METRIC_AUDIT_COMMIT, 0, now_us() - begun);
+        metric_add(metrics_process(), METRIC_AUDIT_RECORDS, 0, (int64_t)a->batch.n);
+        metric_add(metrics_process(), METRIC_AUDIT_COMMITS, 0, 1);
+    }
+    if (!t->head_ok)
+        return err_set(err, 0, "the head cannot be written");
+    return !last || audit_trail_tend(t, true, err);
+}
+
+/* When there is something to do; now if it is already. */
+static int64_t next_work(const struct audit *a, int64_t tick_us)
+{
+    if (a->stop)
+        return 0;
+    if (atomic_load(&a->ready)) {
+        if (a->queue.intents > 0)
+            return 0;
+        if (a->queue.n > 0) {
+            int64_t due = a->queue.first->queued_us + (int64_t)a->opts.flush_ms * 1000;
+            return a->queue.n >= QUEUE_RECORDS_MAX / 2 ? 0 : due < tick_us ? due : tick_us;
+        }
+    }
+    return tick_us;
+}
+
+static void one_turn(struct audit *a)
+{
+    struct err err = ERR_INIT;
+    uint64_t lost = a->lost;
+    bool last = a->stop;
+    if (a->opts_changed)
+        audit_trail_set(&a->trail, &a->opts);
+    a->opts_changed = false;
+    tickets_move(&a->batch, &a->queue);
+    pthread_mutex_unlock(&a->lock);
+    bool ok = write_batch(a, lost, last, &err);
+    log_flush(&a->log);
+    pthread_mutex_lock(&a->lock);
+    if (ok) {
+        a->lost -= lost;
+        metric_add(metrics_process(), METRIC_AUDIT_LOST, 0, (int64_t)lost);
+    }
+    set_ready(a, ok, err.text);
+    end_batch(a, ok);
+}
+
+static void *run(void *arg)
+{
+    struct audit *a = arg;
+    pthread_mutex_lock(&a->lock);
+    int64_t tick = now_us() + TICK_US;
+    for (;;) {
+        int64_t due = next_work(a, tick);
+        if (a->posting.n > 0) {
+            hand_back(a);
+            due = due < now_us() + 10000 ? due : now_us() + 10000;
+        }
+        if (now_us() < due) {
+            wait_until(a, due);
+            continue;
+        }
+        bool last = a->stop;
+        tick = now_us() + TICK_US;
+        one_turn(a);
+        if (last)
+            break;
+    }
+    pthread_mutex_unlock(&a->lock);
+    return NULL;
+}
+
+/* ---- opening and closing ---- */
+
+static bool start_thread(struct audit *a, struct err *err)
+{
+    sigset_t all, old;
+    sigfillset(&all); /* signals belong to the main thread */
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int e = pthread_create(&a->thread, NULL, run, a);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    a->running = e == 0;
+    return e == 0 || err_set(err, 0, "cannot start a thread: %s", strerror(e));
+}
+
+static struct audit *audit_new(void)
+{
+    struct audit *a = mem_zalloc(sizeof *a);
+    pthread_condattr_t attr;
+    if (a == NULL)
+        return NULL;
+    pthread_mutex_init(&a->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&a->work, &attr);
+    pthread_condattr_destroy(&attr);
+    tickets_init(&a->queue);
+    tickets_init(&a->batch);
+    tickets_init(&a->posting);
+    return a;
+}
+
+static void audit_free(struct audit *a)
+{
+    pthread_cond_destroy(&a->work);
+    pthread_mutex_destroy(&a->lock);
+    mem_free(a);
+}
+
+struct audit *audit_open_disk(const struct audit_opts *opts, const struct audit_disk *disk,
+                              struct log *log, struct err *err)
+{
+    struct audit *a = audit_new();
+    struct err why = ERR_INIT;
+    bool taken = false;
+    if (a == NULL || !audit_trail_init(&a->trail, opts, disk, &a->log)) {
+        if (a != NULL)
+            audit_free(a);
+        err_oom(err);
+        return NULL;
+    }
+    log_init(&a->log, log != NULL ? log->fd : -1, log != NULL ? log->level : LOG_OFF);
+    a->opts = *opts;
+    bool ok = audit_trail_lock(&a->trail, &taken, &why) && write_batch(a, 0, false, &why);
+    if (taken)
+        err_set(err, 0, "%s", why.text);
+    else
+        set_ready(a, ok, why.text);
+    if (!taken && !ok)
+        LOG(&a->log, LOG_ERROR, "audit_stopped", LOG_C(REASON, why.text));
+    if (!taken && start_thread(a, err))
+        return a;
+    audit_trail_fini(&a->trail);
+    log_fini(&a->log);
+    audit_free(a);
+    return NULL;
+}
+
+struct audit *audit_open(const struct audit_opts *opts, struct log *log, struct err *err)
+{
+    return audit_open_disk(opts, &audit_disk_system, log, err);
+}
+
+struct audit *audit_open_sink(bool (*sink)(void *arg, strv record), void *arg)
+{
+    struct audit *a = audit_new();
+    if (a == NULL)
+        return NULL;
+    a->sink = sink;
+    a->sink_arg = arg;
+    return a;
+}
+
+void audit_set_opts(struct audit *a, const struct audit_opts *opts)
+{
+    pthread_mutex_lock(&a->lock);
+    a->opts = *opts;
+    a->opts_changed = true;
+    pthread_cond_signal(&a->work);
+    pthread_mutex_unlock(&a->lock);
+}
+
+static void drop_all(struct tickets *l)
+{
+    struct audit_ticket *t;
+    while ((t = tickets_take(l)) != NULL)
+        mem_free(t);
+}
+
+void audit_close(struct audit *a)
+{
+    if (a == NULL)
+        return;
+    if (a->running) {
+        pthread_mutex_lock(&a->lock);
+        a->stop = true;
+        pthread_cond_signal(&a->work);
+        pthread_mutex_unlock(&a->lock);
+        pthread_join(a->thread, NULL);
+    }
+    if (a->queue.n > 0 || a->lost > 0)
+        LOG(&a->log, LOG_ERROR, "audit_lost", LOG_I(COUNT, a->queue.n + a->lost));
+    drop_all(&a->queue);
+    drop_all(&a->posting);
+    if (a->sink == NULL) {
+        audit_trail_fini(&a->trail);
+        log_fini(&a->log);
+    }
+    audit_free(a);
+}
+
+/* ---- the workers' side ---- */
+
+bool audit_ready(struct audit *a, char *why, size_t size)
+{
+    bool ready =
+        a != NULL && (a->sink != NULL ? a->sink(a->sink_arg, STRV_NONE) : atomic_load(&a->ready));
+    if (ready || why == NULL || size == 0)
+        return ready;
+    if (a == NULL || a->sink != NULL) {
+        snprintf(why, size, "there is no audit");
+        return ready;
+    }
+    pthread_mutex_lock(&a->lock);
+    snprintf(why, size, "%s", a->why);
+    pthread_mutex_unlock(&a->lock);
+    return ready;
+}
+
+static const char *session_digest(struct audit *a, strv session, char out[17])
+{
+    struct audit_key *key = atomic_load(&a->key);
+    return session.len > 0 && key != NULL && audit_keyed(key, session, out) ? out : NULL;
+}
+
+/* Frees the buffer. */
+static struct audit_ticket *ticket_new(struct buf *b)
+{
+    strv body = buf_view(b);
+    struct audit_ticket *t = b->failed ? NULL : mem_alloc(sizeof *t + body.len);
+    if (t != NULL) {
+        *t = (struct audit_ticket){.len = body.len, .queued_us = now_us()};
+        memcpy(t->body, body.ptr, body.len);
+    }
+    buf_fini(b);
+    return t;
+}
+
+static bool to_sink(struct audit *a, const struct audit_ticket *t)
+{
+    struct buf b;
+    buf_init(&b, AUDIT_LINE_MAX);
+    buf_printf(&b, "{\"seq\":%llu,", (unsigned long long)++a->sink_seq);
+    buf_put(&b, t->body, t->len);
+    buf_put_char(&b, '}');
+    bool ok = !b.failed && a->sink(a->sink_arg, buf_view(&b));
+    buf_fini(&b);
+    return ok;
+}
+
+/* False: there is no room. */
+static bool enqueue(struct audit *a, struct audit_ticket *t)
+{
+    pthread_mutex_lock(&a->lock);
+    bool ok = has_room(a, t->len) && (!t->intent || atomic_load(&a->ready));
+    bool first = a->queue.n == 0;
+    if (ok)
+        tickets_put(&a->queue, t);
+    else if (!t->intent)
+        a->lost++;
+    if (ok && ((t->intent && a->queue.intents == 1) || first))
+        pthread_cond_signal(&a->work);
+    pthread_mutex_unlock(&a->lock);
+    return ok;
+}
+
+struct audit_ticket *audit_intend(struct audit *a, struct io_loop *loop,
+                                  const struct audit_intent *in, void (*done)(void *arg, bool ok),
+                                  void *arg)
+{
+    char session[17];
+    struct buf b;
+    if (!audit_ready(a, NULL, 0))
+        return NULL;
+    buf_init(&b, BODY_MAX);
+    audit_put_intent(&b, io_wall_us(loop), in, session_digest(a, in->session, session));
+    struct audit_ticket *t = ticket_new(&b);
+    if (t == NULL)
+        return NULL;
+    t->intent = true;
+    t->loop = loop;
+    t->done = done;
+    t->arg = arg;
+    if (a->sink != NULL) {
+        t->ok = to_sink(a, t);
+        if (io_post(loop, deliver, t))
+            return t;
+    } else if (enqueue(a, t)) {
+        return t;
+    }
+    mem_free(t);
+    return NULL;
+}
+
+void audit_forget(struct audit_ticket *t)
+{
+    if (t != NULL)
+        t->forgotten = true;
+}
+
+static void leave(struct tickets *l, const struct io_loop *loop)
+{
+    for (struct audit_ticket *t = l->first; t != NULL; t = t->next)
+        if (t->loop == loop)
+            t->loop = NULL;
+}
+
+void audit_leave(struct audit *a, struct io_loop *loop)
+{
+    if (a == NULL)
+        return;
+    pthread_mutex_lock(&a->lock);
+    leave(&a->queue, loop);
+    leave(&a->batch, loop);
+    leave(&a->posting, loop);
+    pthread_mutex_unlock(&a->lock);
+}
+
+void audit_note(struct audit *a, const struct ledger_row *row, const struct audit_facts *facts,
+                int64_t wall_us)
+{
+    char session[17];
+    struct buf b;
+    if (a == NULL)
+        return;
+    buf_init(&b, BODY_MAX);
+    audit_put_exchange(&b, wall_us, row, facts, session_digest(a, facts->session, session));
+    struct audit_ticket *t = ticket_new(&b);
+    if (t != NULL && a->sink != NULL)
+        to_sink(a, t);
+    else if (t != NULL && enqueue(a, t))
+        return;
+    else if (t == NULL) {
+        pthread_mutex_lock(&a->lock);
+        a->lost++;
+        pthread_mutex_unlock(&a->lock);
+    }
+    mem_free(t);
+}

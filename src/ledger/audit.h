@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * audit - a record of what went where, that shows when somebody has touched it.
+ *
+ *   worker: audit_intent() --queue--> writer thread: write, fdatasync, head --io_post--> done(ok): send
+ *           audit_note()   --queue--> the same, but it may wait for company (flush_ms)
+ *
+ * A normal case: a request is about to leave for a provider of zone cloud. Its intent is queued, written and
+ * made durable together with what other workers brought meanwhile, and only then is it sent. When the exchange
+ * is over, one more record tells how it ended. A bad case: the disk is full. Intents fail at once and say why,
+ * the writer tries again a few times a second, and what it could not write is told as a number in a record.
+ *
+ * No record holds content: names of the configuration, kinds and counts, sizes, digests, a keyed digest of the
+ * session. docs/audit.md tells the format, what a check finds and what it cannot.
+ *
+ * audit_trail.c the files, audit_record.c what stands in them, audit_verify.c the check, audit_crypto.c digests
+ * and signatures, audit.c the queue and the thread.
+ */
+#ifndef LEDGER_AUDIT_H
+#define LEDGER_AUDIT_H
+
+#include "base/base.h"
+#include "io/io.h"
+
+struct ledger_row;
+
+struct audit_opts {
+    const char *dir; /* of the files; made 0700 */
+    const char *key; /* file of the private key, made 0600 with the first record */
+    uint64_t rotate_bytes, rotate_ms;
+    uint64_t keep_days, keep_bytes; /* 0 = for ever, without end */
+    uint64_t flush_ms;              /* how long a note may wait for company */
+    uint64_t checkpoint_ms;
+};
+
+struct audit; /* one per process; any thread */
+
+/* Starts the writer. NULL with err: no memory, no thread, or another process writes there. Anything else (disk,
+ * key, permission) leaves an audit that is not ready and tries again. */
+struct audit *audit_open(const struct audit_opts *opts, struct log *log, struct err *err);
+/* For tests: no files and no thread, each record is handed to `sink`; false = it could not be written. */
+struct audit *audit_open_sink(bool (*sink)(void *arg, strv record), void *arg);
+/* What may change while it runs: all but the paths. */
+void audit_set_opts(struct audit *a, const struct audit_opts *opts);
+/* Writes what is queued, a last checkpoint, and ends. Nobody may have an intent open. */
+void audit_close(struct audit *a);
+
+/* Can records be made durable? If not and `why` is given it gets the reason. NULL audit: never. */
+bool audit_ready(struct audit *a, char *why, size_t size);
+
+/* The record of a call that is about to be made. All but `request_id` are names of the configuration or of the
+ * source; STRV_NONE and NULL leave a member out. */
+struct audit_intent {
+    strv request_id;
+    const char *key;      /* id of the API key */
+    const char *door;     /* dialect of the caller */
+    strv session;         /* becomes a keyed digest */
+    strv task;            /* class */
+    bool is_private;      /* a pseudonymised request is one that still leaves */
+    const char *findings; /* "mrn=1 name=2" */
+    strv rule;            /* of the plan, why this target */
+    unsigned attempt;     /* 1 = the first call of the exchange */
+    const char *provider, *zone;
+    strv model;
+    const char *address; /* where it goes, host:port */
+    uint64_t bytes;      /* sent, and their digest */
+    uint8_t sha256[32];
+};
+
+struct audit_ticket;
+/* Queues the record; done(arg, ok) is called on `loop` when it is durable, or could not be made so. NULL: refused
+ * now (not ready, queue full, no memory), and done is not called. */
+struct audit_ticket *audit_intend(struct audit *a, struct io_loop *loop,
+                                  const struct audit_intent *intent,
+                                  void (*done)(void *arg, bool ok), void *arg);
+/* done will not be called any more; the record is written all the same. On the loop's thread. */
+void audit_forget(struct audit_ticket *t);
+/* The loop is about to go: nothing is posted to it from here on. Every ticket of it must be over or forgotten. */
+void audit_leave(struct audit *a, struct io_loop *loop);
+
+/* What the audit knows of an exchange beside its row. */
+struct audit_facts {
+    strv session;
+    const char *findings;
+    strv rule;
+};
+/* An exchange is over. Never waits; what finds no room is counted, and the count is recorded. */
+void audit_note(struct audit *a, const struct ledger_row *row, const struct audit_facts *facts,
+                int64_t wall_us);
+
+/* ---- reading ---- */
+
+struct audit_problem {
+    const char *file; /* its name */
+    uint64_t line;    /* 1-based, 0 = the file or the folder */
+    uint64_t seq;     /* 0 = none */
+    const char *what;
+};
+struct audit_check {
+    const char *dir;
+    const char *public_key;  /* PEM file */
+    uint64_t expect_seq;     /* 0 = nothing; else this record must be there ... */
+    uint8_t expect_hash[32]; /* ... and have this digest */
+    bool (*problem)(void *arg,
+                    const struct audit_problem *p); /* false: enough; may be called often */
+    void (*remark)(void *arg, const struct audit_problem *p); /* worth knowing, nothing wrong */
+    void *arg;
+};
+struct audit_count {
+    uint64_t files, records, checkpoints, problems;
+    uint64_t first_seq, last_seq;
+    uint8_t last_hash[32];
+    uint64_t unsigned_records; /* behind the last signature */
+    char last_time[TIMEFMT_MAX];
+};
+/* Reads everything. False with err: it could not be read; problems are not errors. */
+bool audit_verify(const struct audit_check *check, struct audit_count *out, struct err *err);
+
+/* Position of a reader; zero before the first call. */
+struct audit_place {
+    uint64_t file, offset;
+};
+/* Calls fn for every whole line from `place` on, in order, and moves place; fn false ends it. The line has no line
+ * end. A folder that is not there has no lines. */
+bool audit_each(const char *dir, struct audit_place *place, bool (*fn)(void *arg, strv line),
+                void *arg, struct err *err);
+
+/* The public half of the private key in `key`, as PEM. With `make` a key is made if there is none. */
+bool audit_public_key(const char *key, bool make, struct buf *pem, struct err *err);
+
+#endif

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * audit_record - what stands in a record. The order of members is fixed; an absent member is left out; numbers
+ * are integers. So the same facts are the same bytes.
+ *
+ * A member added here is a decision about privacy: names of the configuration and of the source, kinds, counts,
+ * sizes and digests may stand in a record, text of a request or an answer never.
+ */
+#include "ledger/audit_int.h"
+
+#include "ledger/ledger.h"
+
+#define TEXT_MAX 256 /* bytes of one text; longer ones are cut */
+
+static void put_text(struct buf *b, const char *key, strv text)
+{
+    if (text.ptr == NULL)
+        return;
+    if (text.len > TEXT_MAX)
+        text.len = utf8_whole((strv){text.ptr, TEXT_MAX});
+    buf_put_cstr(b, ",\"");
+    buf_put_cstr(b, key);
+    buf_put_cstr(b, "\":");
+    json_put_str(b, utf8_valid(text) ? text : STRV("?"));
+}
+
+static void put_word(struct buf *b, const char *key, const char *text)
+{
+    put_text(b, key, text != NULL && text[0] != '\0' ? strv_of(text) : STRV_NONE);
+}
+
+static void put_number(struct buf *b, const char *key, int64_t n)
+{
+    buf_put_cstr(b, ",\"");
+    buf_put_cstr(b, key);
+    buf_put_cstr(b, "\":");
+    buf_put_i64(b, n);
+}
+
+static void put_count(struct buf *b, const char *key, int64_t n) /* if it is known */
+{
+    if (n >= 0)
+        put_number(b, key, n);
+}
+
+static void put_bool(struct buf *b, const char *key, bool yes)
+{
+    buf_put_cstr(b, ",\"");
+    buf_put_cstr(b, key);
+    buf_put_cstr(b, yes ? "\":true" : "\":false");
+}
+
+void audit_put_begin(struct buf *b, int64_t wall_us, const char *type)
+{
+    char time[TIMEFMT_MAX];
+    size_t n = timefmt_rfc3339(time, wall_us, 6);
+    buf_put_cstr(b, "\"time\":\"");
+    buf_put(b, time, n);
+    buf_put_cstr(b, "\",\"type\":\"");
+    buf_put_cstr(b, type);
+    buf_put_char(b, '"');
+}
+
+void audit_put_intent(struct buf *b, int64_t wall_us, const struct audit_intent *in,
+                      const char *session)
+{
+    audit_put_begin(b, wall_us, "intent");
+    put_text(b, "request", in->request_id);
+    put_number(b, "attempt", in->attempt);
+    put_word(b, "key", in->key);
+    put_word(b, "door", in->door);
+    put_word(b, "session", session);
+    put_text(b, "task", in->task);
+    put_bool(b, "private", in->is_private);
+    put_word(b, "findings", in->findings);
+    put_text(b, "rule", in->rule);
+    put_word(b, "provider", in->provider);
+    put_word(b, "zone", in->zone);
+    put_text(b, "model", in->model);
+    put_word(b, "address", in->address);
+    put_number(b, "bytes", (int64_t)in->bytes);
+    buf_put_cstr(b, ",\"sha256\":\"");
+    audit_put_hex(b, in->sha256, AUDIT_HASH);
+    buf_put_char(b, '"');
+}
+
+static void put_attempts(struct buf *b, const struct ledger_row *row)
+{
+    buf_put_cstr(b, ",\"attempts\":[");
+    for (size_t i = 0; i < row->n_attempts; i++) {
+        const struct ledger_attempt *a = &row->attempts[i];
+        buf_put_cstr(b, i > 0 ? ",{\"outcome\":" : "{\"outcome\":");
+        json_put_str(b, strv_of(a->outcome_name));
+        put_word(b, "provider", a->provider_name);
+        put_word(b, "zone", a->cloud ? "cloud" : "local");
+        put_number(b, "us", a->us);
+        buf_put_char(b, '}');
+    }
+    buf_put_char(b, ']');
+}
+
+void audit_put_exchange(struct buf *b, int64_t wall_us, const struct ledger_row *row,
+                        const struct audit_facts *facts, const char *session)
+{
+    audit_put_begin(b, wall_us, "exchange");
+    put_text(b, "request", row->request_id);
+    put_word(b, "key", row->key);
+    put_word(b, "door", llm_dialect_name(row->door));
+    put_word(b, "session", session);
+    put_text(b, "task", row->task);
+    put_bool(b, "private", row->is_private);
+    put_word(b, "findings", facts->findings);
+    put_text(b, "rule", facts->rule);
+    put_attempts(b, row);
+    put_word(b, "provider", row->provider);
+    put_text(b, "model", row->provider != NULL ? row->model : STRV_NONE);
+    put_count(b, "input_tokens", row->usage.input);
+    put_count(b, "output_tokens", row->usage.output);
+    put_count(b, "cached_tokens", row->usage.cached);
+    if (row->usage_estimated)
+        put_bool(b, "usage_estimated", true);
+    put_number(b, "bytes_in", row->bytes_in);
+    put_number(b, "bytes_out", row->bytes_out);
+    put_number(b, "us", row->total_us);
+    put_word(b, "outcome", row->outcome);
+    if (row->status != 0)
+        put_number(b, "status", row->status);
+}

@@ -53,11 +53,15 @@ static bool is_loading(const struct provider *p)
     return yes;
 }
 
-/* The detector's word about zone cloud, for a provider of it; NULL = requests may go there. */
+static const char no_audit[] = "the audit cannot be written";
+
+/* The word of detector and audit about a provider; NULL = requests may go there. */
 static const char *refused_why(const struct exchange_env *env, const struct provider *p)
 {
-    return p->zone == ZONE_LOCAL ? NULL
-                                 : exchange_cloud_refused(env->snapshot, io_wall_us(env->loop));
+    bool local = p->zone == ZONE_LOCAL;
+    if ((!local || env->snapshot->audit_all) && !audit_ready(env->audit, NULL, 0))
+        return no_audit;
+    return local ? NULL : exchange_cloud_refused(env->snapshot, io_wall_us(env->loop));
 }
 
 bool admin_ready(const struct exchange_env *env, const char **reason)
@@ -73,6 +77,8 @@ bool admin_ready(const struct exchange_env *env, const char **reason)
         for (size_t i = 0; i < s->n_providers; i++)
             if (is_loading(&s->providers[i]))
                 why = "a model is still loading";
+            else if (refused_why(env, &s->providers[i]) == no_audit)
+                why = "no provider may be asked: the audit cannot be written";
             else if (refused_why(env, &s->providers[i]) != NULL)
                 why = "no local provider is available, and the cloud refuses (privacy)";
         for (size_t i = 0; i < s->n_providers; i++)

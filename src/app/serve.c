@@ -48,6 +48,7 @@ struct serve {
     struct policy_keys *keys;
     struct policy_sticky *sticky;
     struct policy_limits *limits; /* of all workers */
+    struct audit *audit;
     struct store *store;
     struct ledger *ledger;
     int64_t store_version;
@@ -65,6 +66,7 @@ static void harden(void)
     setrlimit(RLIMIT_CORE, &none); /* prompts and keys are in memory: no core dumps */
     prctl(PR_SET_DUMPABLE, 0);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of its write */
     struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
         files.rlim_cur = files.rlim_max;
@@ -443,6 +445,7 @@ static void on_reload(void *arg, int signum)
     config_free(s->config);
     s->config = now;
     s->log.level = now->log_level;
+    audit_set_opts(s->audit, &now->audit);
     use_snapshot(s);
     struct ledger_setup setup;
     ledger_options(s, now, &setup);
@@ -520,6 +523,7 @@ static bool start_workers(struct serve *s, struct err *err)
         w->env.sticky = s->sticky;
         w->env.limits = s->limits;
         w->env.ledger = s->ledger;
+        w->env.audit = s->audit;
         w->on_drained = on_drained;
         w->arg = s;
     }
@@ -562,6 +566,9 @@ static bool start(struct serve *s, struct err *err)
     s->sticky = policy_sticky_new();
     if (s->sticky == NULL)
         return err_oom(err);
+    s->audit = audit_open(&s->config->audit, &s->log, err);
+    if (s->audit == NULL)
+        return false;
     s->prober = provider_prober_new(s->loop, s->client, &s->log, s->config->probe_interval_ms);
     s->limits = policy_limits_new();
     if (s->prober == NULL || s->limits == NULL)
@@ -602,6 +609,7 @@ static void finish(struct serve *s)
     if (s->keys != NULL)
         policy_keys_unref(s->keys);
     policy_sticky_free(s->sticky);
+    audit_close(s->audit);
     if (s->store != NULL)
         store_close(s->store);
     config_free(s->config);

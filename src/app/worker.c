@@ -218,6 +218,7 @@ void worker_fini(struct worker *w)
     w->server = NULL;
     if (w->client != NULL)
         http_client_free(w->client);
+    audit_leave(w->env.audit, w->loop);
     if (w->loop != NULL)
         io_loop_free(w->loop);
     exchange_env_fini(&w->env);

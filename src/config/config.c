@@ -159,6 +159,14 @@ static bool put_default(struct load *l, const struct option *o, const char *text
            setting_put_text(l, o, NULL, strv_of(text), &at);
 }
 
+/* The key does not lie among the files that it signs: a copy of the folder is not a copy of the key. */
+static bool default_audit(struct load *l, const char *state_dir)
+{
+    return put_default(l, option_row("audit.dir"), arena_printf(l->arena, "%s/audit", state_dir)) &&
+           put_default(l, option_row("audit.key"),
+                       arena_printf(l->arena, "%s/audit.key", state_dir));
+}
+
 static bool default_dirs(struct load *l)
 {
     const struct option *state = option_row("state_dir"), *runtime = option_row("runtime_dir");
@@ -171,7 +179,8 @@ static bool default_dirs(struct load *l)
     if (below == NULL)
         return load_oom(l);
     return put_default(l, runtime,
-                       usual_dir(l, "RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", NULL, below));
+                       usual_dir(l, "RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", NULL, below)) &&
+           default_audit(l, setting_find(l->whole, state, NULL)->value.text);
 }
 
 /* Options without a star; the others belong to a provider or have no default. */

@@ -54,6 +54,7 @@ struct config {
         int64_t queue, keep_rows, keep_sums;
         uint64_t interval_ms;
     } ledger;
+    struct audit_opts audit;
     uint64_t drain_ms; /* longest wait for streams at SIGTERM */
     const struct config_warning *warnings;
 };

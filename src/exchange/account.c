@@ -289,6 +289,7 @@ void account_close(struct exchange *x, int64_t now)
     row.cost_micro = x->bill.micro;
     row.reference_micro = reference_of(x, row.local, row.wall_us);
     ledger_close(x->env->ledger, m, x->env->log, &row);
+    record_close(x, &row);
     metric_add(m, METRIC_ACTIVE, 0, -1);
 }
 

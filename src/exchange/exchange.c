@@ -36,6 +36,7 @@ static enum step plan(struct exchange *x);
 static enum step queue(struct exchange *x);
 static enum step backoff(struct exchange *x);
 static enum step seal(struct exchange *x);
+static enum step record(struct exchange *x);
 static enum step send_request(struct exchange *x);
 static enum step await_head(struct exchange *x);
 static enum step hold(struct exchange *x);
@@ -55,7 +56,8 @@ static const struct {
     [EX_PLAN] = {"plan", plan, TO(QUEUE) | TO(SEAL), OUTCOME_DEADLINE},
     [EX_QUEUE] = {"queue", queue, TO(SEAL) | TO(PLAN), OUTCOME_BUSY},
     [EX_BACKOFF] = {"backoff", backoff, TO(PLAN), OUTCOME_DEADLINE},
-    [EX_SEAL] = {"seal", seal, TO(SEND) | TO(PLAN) | TO(BACKOFF), OUTCOME_DEADLINE},
+    [EX_SEAL] = {"seal", seal, TO(RECORD) | TO(SEND) | TO(PLAN) | TO(BACKOFF), OUTCOME_DEADLINE},
+    [EX_RECORD] = {"record", record, TO(SEND) | TO(PLAN) | TO(BACKOFF), OUTCOME_AUDIT},
     [EX_SEND] = {"send", send_request, TO(AWAIT) | TO(PLAN) | TO(BACKOFF), OUTCOME_CONNECT_TIMEOUT},
     [EX_AWAIT] = {"await", await_head, TO(HOLD) | TO(PLAN) | TO(BACKOFF), OUTCOME_HEAD_TIMEOUT},
     [EX_HOLD] = {"hold", hold, TO(STREAM) | TO(FINISH) | TO(PLAN) | TO(BACKOFF),
@@ -75,6 +77,8 @@ void exchange_go(struct exchange *x, enum state state)
     assert(x->state != EX_CLOSE);
     if (x->state == EX_QUEUE)
         queue_leave(x);
+    if (x->state == EX_RECORD)
+        record_forget(x);
     x->state = state;
     x->limit_us = INT64_MAX;
 }
@@ -241,8 +245,9 @@ static void refuse_exhausted(struct exchange *x)
         wait_ms = x->bill.wait_s * 1000;
     if (error == LLM_ERR_UPSTREAM_CUT) /* nothing was received that could be incomplete */
         error = LLM_ERR_ALL_PROVIDERS_FAILED;
-    if (wait_ms == 0 && (error == LLM_ERR_PROVIDER_LOADING || error == LLM_ERR_OVERLOADED ||
-                         error == LLM_ERR_RATE_LIMITED || status == 503))
+    if (wait_ms == 0 &&
+        (error == LLM_ERR_PROVIDER_LOADING || error == LLM_ERR_AUDIT_UNAVAILABLE ||
+         error == LLM_ERR_OVERLOADED || error == LLM_ERR_RATE_LIMITED || status == 503))
         wait_ms = 1000;
     refuse(x, error, status, message, STRV_NONE, wait_ms);
 }
@@ -359,6 +364,8 @@ static enum step admit(struct exchange *x)
         refuse(x, LLM_ERR_OVERLOADED, 0, STRV_NONE, STRV_NONE, 1000);
     else if (!quota_enter(x, &wait_ms, &err))
         refuse(x, err.code, 0, strv_of(err.text), STRV_NONE, wait_ms);
+    else if (!record_allows(x))
+        refuse(x, LLM_ERR_AUDIT_UNAVAILABLE, 0, STRV_NONE, STRV_NONE, 1000);
     else if (!judge_and_plan(x, &err))
         refuse_err(x, &err);
     else if (recall_answer(x))
@@ -596,8 +603,23 @@ static enum step seal(struct exchange *x)
     }
     if (!judge_seal(x))
         return STEP_WAIT;
-    exchange_go(x, EX_SEND);
+    x->recorded = false;
+    exchange_go(x, x->permit.leaves ? EX_RECORD : EX_SEND);
     return STEP_AGAIN;
+}
+
+/* No byte leaves before its record is durable. */
+static enum step record(struct exchange *x)
+{
+    if (x->recorded) {
+        exchange_go(x, EX_SEND);
+        return STEP_AGAIN;
+    }
+    if (x->ticket == NULL) {
+        record_intent(x);
+        exchange_arm(x, x->snapshot->audit_wait_ms);
+    }
+    return STEP_WAIT;
 }
 
 /* False: no memory, or the call would not be the one that was permitted. */
@@ -613,7 +635,8 @@ static bool call_provider(struct exchange *x, bool *withheld)
         .content_type = "application/json",
         .body = buf_view(&x->body),
     };
-    *withheld = !judge_may_go(x, x->p); /* again: time may have passed since the plan was made */
+    *withheld = (x->permit.leaves && !x->recorded) ||
+                !judge_may_go(x, x->p); /* again: time may have passed since the plan was made */
     /* A key that found no memory must not become a call without a key. */
     if (!*withheld && !x->r->arena->failed)
         x->call = egress_call(x->env->client, &x->permit, &spec, &relay_ops, x, withheld);
@@ -872,6 +895,7 @@ struct exchange *exchange_start(struct exchange_env *env, struct arena *arena,
     x->complexity = -1;
     x->is_private = r->private_hint || r->mode == LLM_MODE_LOCAL; /* until judge.c says more */
     x->findings = x->rules = "";
+    x->session = arena_strv(arena, r->session_header.len > 0 ? r->session_header : r->session);
     x->usage = x->bill.usage = LLM_USAGE_NONE;
     x->started_us = io_now_us(env->loop);
     x->own_us = x->started_us - caller->received_us;

@@ -3,12 +3,12 @@
  * exchange - one request from caller to model and back. The spine: everything the program does for anyone
  * goes through exchange_start().
  *
- *   ADMIT > PLAN > (QUEUE) > SEAL > SEND > AWAIT > HOLD > (STREAM) > FINISH > CLOSE
- *             ^----------------------------- BACKOFF           refuse > CLOSE
+ *   ADMIT > PLAN > (QUEUE) > SEAL > (RECORD) > SEND > AWAIT > HOLD > (STREAM) > FINISH > CLOSE
+ *             ^---------------------------------------- BACKOFF           refuse > CLOSE
  *
  * A normal case: everything the caller sent is judged (may it leave the premises?), the plan's first target is
- * admitted, the request is written in its dialect, sealed (may exactly these bytes go there?) and sent; what
- * comes back is held until its first content, then relayed piece by piece. A bad case before that first
+ * admitted, the request is written in its dialect, sealed (may exactly these bytes go there?), recorded in the audit if they leave the premises,
+ * and sent; what comes back is held until its first content, then relayed piece by piece. A bad case before that first
  * piece: the attempt ends with an outcome, whose row says whether to try again, go on or tell the caller.
  * After it: the stream ends with an error in the caller's own dialect, never as if complete.
  *
@@ -57,7 +57,9 @@ struct snapshot {
     int64_t roster_until_us;   /* wall clock: from here on the roster is too old; 0 = never */
     uint32_t pseudonym_tasks;  /* bit 1 << task: its private requests may leave under pseudonyms */
     bool roster_required;      /* without a roster that is young enough everything is private */
-    bool strict;               /* refuse rather than drop what a translation cannot carry */
+    bool audit_all;         /* nothing is sent while the audit cannot be written, at home either */
+    uint64_t audit_wait_ms; /* for a record to be durable */
+    bool strict;            /* refuse rather than drop what a translation cannot carry */
     bool repair; /* one more turn when structured output or a call's arguments do not fit */
     struct ledger_conf ledger;        /* prices, budget */
     void (*drop)(struct snapshot *s); /* called when the last reference goes */
@@ -75,6 +77,7 @@ struct exchange_env {
     struct snapshot *snapshot;    /* current; new exchanges take a reference */
     struct policy_limits *limits; /* of all workers; NULL = only keys have limits */
     struct ledger *ledger;        /* NULL = no file is kept, and no budget */
+    struct audit *audit;          /* of all workers; NULL = nothing may leave */
     bool draining;
     size_t active;
     struct list live;            /* every exchange in progress */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * exchange_int - what exchange.c (the machine), judge.c and mask.c (may it leave?), relay.c (the way back), answer.c and
- * form.c (what is said), queue.c, quota.c and account.c share. Nobody else includes it.
+ * form.c (what is said), queue.c, quota.c, record.c (the audit) and account.c share. Nobody else includes it.
  *
  * Callbacks (upstream, timer, caller) come in through enter()/leave() in exchange.c. Inside, code only takes
  * notes: `verdict` (the attempt failed thus), `complete` (the answer is whole), `gone` (the caller left).
@@ -18,6 +18,7 @@ enum state {
     EX_QUEUE,   /* wait for a free slot of the target */
     EX_BACKOFF, /* wait before the same target again */
     EX_SEAL,    /* write the request; may exactly these bytes go there? */
+    EX_RECORD,  /* it leaves the premises: wait until its audit record is durable */
     EX_SEND,    /* connecting, sending */
     EX_AWAIT,   /* sent; no response head yet */
     EX_HOLD,    /* head seen; nothing sent to the caller yet */
@@ -90,6 +91,7 @@ struct exchange {
     strv task;                /* of the plan, STRV_NONE = none */
     const char *reason;       /* how the list was found; NULL = none was */
     const char *rules;        /* those that had a say, in order, blanks between */
+    strv session;             /* the caller's name for the conversation, STRV_NONE = none */
     float complexity;         /* 0..1, below 0 = not classified */
     bool is_private;
     bool replan;       /* it became private under way: the plan was made for another request */
@@ -123,7 +125,9 @@ struct exchange {
     struct http_call *call;
     struct buf body; /* request to the upstream; freed at commit */
     struct buf path;
-    struct egress_pass permit; /* for x->body, to x->p */
+    struct egress_pass permit;   /* for x->body, to x->p */
+    struct audit_ticket *ticket; /* its record is on its way; NULL = it is not */
+    bool recorded;               /* durable, for this attempt */
     uint32_t losses;
     struct llm_rename *renames; /* tool names that the upstream knows otherwise */
     size_t n_renames;
@@ -241,6 +245,15 @@ void recall_again(struct exchange *x); /* a new attempt begins */
 void recall_note(struct exchange *x, const struct llm_event *ev);
 void recall_keep(struct exchange *x);
 void recall_fini(struct exchange *x);
+
+/* record.c */
+/* Asks for the record of the call that is about to be made; x->recorded when it is durable. */
+void record_intent(struct exchange *x);
+void record_forget(struct exchange *x); /* does nothing if there is none */
+/* May a call be made at all, as far as the audit is concerned? */
+bool record_allows(const struct exchange *x);
+/* The record of an exchange that is over. */
+void record_close(struct exchange *x, const struct ledger_row *row);
 
 /* account.c */
 /* An attempt at x->p is about to be made: false, it would be above a budget. */

@@ -50,7 +50,7 @@ struct tickets {
 struct audit {
     struct audit_trail trail; /* the writer's */
     struct log log;
-    bool (*sink)(void *arg, strv record);
+    enum audit_sunk (*sink)(void *arg, strv record);
     void *sink_arg;
     uint64_t sink_seq;
 
@@ -378,7 +378,7 @@ struct audit *audit_open(const struct audit_opts *opts, struct log *log, struct 
     return audit_open_disk(opts, &audit_disk_system, log, err);
 }
 
-struct audit *audit_open_sink(bool (*sink)(void *arg, strv record), void *arg)
+struct audit *audit_open_sink(enum audit_sunk (*sink)(void *arg, strv record), void *arg)
 {
     struct audit *a = audit_new();
     if (a == NULL)
@@ -430,8 +430,11 @@ void audit_close(struct audit *a)
 
 bool audit_ready(struct audit *a, char *why, size_t size)
 {
-    bool ready =
-        a != NULL && (a->sink != NULL ? a->sink(a->sink_arg, STRV_NONE) : atomic_load(&a->ready));
+    bool ready = false;
+    if (a != NULL && a->sink != NULL)
+        ready = a->sink(a->sink_arg, STRV_NONE) != AUDIT_SUNK_NO;
+    else if (a != NULL)
+        ready = atomic_load(&a->ready);
     if (ready || why == NULL || size == 0)
         return ready;
     if (a == NULL || a->sink != NULL) {
@@ -463,16 +466,34 @@ static struct audit_ticket *ticket_new(struct buf *b)
     return t;
 }
 
-static bool to_sink(struct audit *a, const struct audit_ticket *t)
+static enum audit_sunk to_sink(struct audit *a, const struct audit_ticket *t)
 {
     struct buf b;
     buf_init(&b, AUDIT_LINE_MAX);
     buf_printf(&b, "{\"seq\":%llu,", (unsigned long long)++a->sink_seq);
     buf_put(&b, t->body, t->len);
     buf_put_char(&b, '}');
-    bool ok = !b.failed && a->sink(a->sink_arg, buf_view(&b));
+    enum audit_sunk sunk = b.failed ? AUDIT_SUNK_NO : a->sink(a->sink_arg, buf_view(&b));
     buf_fini(&b);
-    return ok;
+    return sunk;
+}
+
+void audit_sink_tell(struct audit *a, bool ok)
+{
+    pthread_mutex_lock(&a->lock);
+    tickets_move(&a->batch, &a->queue);
+    end_batch(a, ok);
+    pthread_mutex_unlock(&a->lock);
+}
+
+/* False: nobody will be told. */
+static bool sink_intent(struct audit *a, struct audit_ticket *t)
+{
+    enum audit_sunk sunk = to_sink(a, t);
+    t->ok = sunk == AUDIT_SUNK_YES;
+    if (sunk == AUDIT_SUNK_LATER)
+        tickets_put(&a->queue, t);
+    return sunk == AUDIT_SUNK_LATER || io_post(t->loop, deliver, t);
 }
 
 /* False: there is no room. */
@@ -508,13 +529,8 @@ struct audit_ticket *audit_intend(struct audit *a, struct io_loop *loop,
     t->loop = loop;
     t->done = done;
     t->arg = arg;
-    if (a->sink != NULL) {
-        t->ok = to_sink(a, t);
-        if (io_post(loop, deliver, t))
-            return t;
-    } else if (enqueue(a, t)) {
+    if (a->sink != NULL ? sink_intent(a, t) : enqueue(a, t))
         return t;
-    }
     mem_free(t);
     return NULL;
 }

@@ -38,8 +38,11 @@ struct audit; /* one per process; any thread */
 /* Starts the writer. NULL with err: no memory, no thread, or another process writes there. Anything else (disk,
  * key, permission) leaves an audit that is not ready and tries again. */
 struct audit *audit_open(const struct audit_opts *opts, struct log *log, struct err *err);
-/* For tests: no files and no thread, each record is handed to `sink`; false = it could not be written. */
-struct audit *audit_open_sink(bool (*sink)(void *arg, strv record), void *arg);
+/* For tests: no files and no thread, each record is handed to `sink`. STRV_NONE asks whether it would take one.
+ * LATER: whoever waits is told by audit_sink_tell(). */
+enum audit_sunk { AUDIT_SUNK_NO, AUDIT_SUNK_YES, AUDIT_SUNK_LATER };
+struct audit *audit_open_sink(enum audit_sunk (*sink)(void *arg, strv record), void *arg);
+void audit_sink_tell(struct audit *a, bool ok);
 /* What may change while it runs: all but the paths. */
 void audit_set_opts(struct audit *a, const struct audit_opts *opts);
 /* Writes what is queued, a last checkpoint, and ends. Nobody may have an intent open. */

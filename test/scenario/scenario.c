@@ -36,6 +36,9 @@
  *   time +N[ms|s|m]
  *   cut N                                every read from now on is at most N bytes
  *   ledger rows N | has TEXT | lacks TEXT    rows so far; the last row's text
+ *   audit works|fails|hangs              can its records be made durable; it works until something else is said
+ *   audit goes on                        those that it hung with are durable now
+ *   audit records N | has TEXT | lacks TEXT  so far; the last one's text
  *   reload PATH=VALUE ...                as SIGHUP does, with these options changed
  *   key SECRET RULE=VALUE ...            as `keys add` and `keys edit` do: there is such a key, with these rules
  *                                        alone; its id is k_SECRET
@@ -95,6 +98,10 @@ static struct {
     struct policy_keys *keys;
     struct policy_sticky *sticky;
     struct policy_limits *limits;
+    struct audit *audit;
+    enum audit_sunk audit_is;
+    size_t audit_records;
+    char audit_last[4096];
     struct config *config;
     char config_text[CONFIG_MAX];
     struct provider_side providers[NAMED_MAX];
@@ -300,6 +307,16 @@ static struct config *read_config(const char *const *set)
     return config;
 }
 
+static enum audit_sunk take_record(void *arg, strv record)
+{
+    (void)arg;
+    if (record.ptr != NULL && t.audit_is != AUDIT_SUNK_NO) {
+        t.audit_records++;
+        snprintf(t.audit_last, sizeof t.audit_last, STRV_FMT, STRV_ARG(record));
+    }
+    return t.audit_is;
+}
+
 static bool start_program(void)
 {
     struct err err = ERR_INIT;
@@ -310,7 +327,9 @@ static bool start_program(void)
     t.keys = policy_keys_new(NULL, 0, NULL);
     t.sticky = policy_sticky_new();
     t.limits = policy_limits_new();
-    if (t.sticky == NULL || t.limits == NULL || t.keys == NULL ||
+    t.audit_is = AUDIT_SUNK_YES;
+    t.audit = audit_open_sink(take_record, NULL);
+    if (t.sticky == NULL || t.limits == NULL || t.audit == NULL || t.keys == NULL ||
         !worker_init(&t.worker, 0, t.config, t.keys, LOG_INFO, &err) ||
         !worker_listen(&t.worker, STRV("127.0.0.1:8484"), false, &bound, &err)) {
         if (!t.fault)
@@ -320,6 +339,7 @@ static bool start_program(void)
     t.worker.env.limits = t.limits;
     t.worker.log.fd = t.log_fd;
     t.worker.env.sticky = t.sticky;
+    t.worker.env.audit = t.audit;
     t.worker.on_drained = on_drained;
     t.loop = t.worker.loop;
     rng_seed(&t.worker.rng, 1);
@@ -862,6 +882,27 @@ static void do_key(char *rest)
     settle();
 }
 
+static void do_audit(char *rest)
+{
+    char *verb = need(&rest, "what of the audit");
+    char *arg = tail(&rest);
+    if (strcmp(verb, "works") == 0 || strcmp(verb, "fails") == 0 || strcmp(verb, "hangs") == 0) {
+        t.audit_is = verb[0] == 'w'   ? AUDIT_SUNK_YES
+                     : verb[0] == 'f' ? AUDIT_SUNK_NO
+                                      : AUDIT_SUNK_LATER;
+    } else if (strcmp(verb, "goes") == 0) {
+        t.audit_is = AUDIT_SUNK_YES;
+        audit_sink_tell(t.audit, true);
+        settle();
+    } else if (strcmp(verb, "records") == 0) {
+        if (t.audit_records != strtoul(arg, NULL, 10))
+            fail("expected %s records in the audit, there are %zu, the last: %s", arg,
+                 t.audit_records, t.audit_last);
+    } else if ((strstr(t.audit_last, arg) != NULL) != (strcmp(verb, "has") == 0)) {
+        fail("the last record of the audit: %s", t.audit_last);
+    }
+}
+
 static void do_line(char *line)
 {
     char *rest = line;
@@ -881,6 +922,8 @@ static void do_line(char *line)
         do_time(rest);
     else if (strcmp(verb, "ledger") == 0)
         do_ledger(rest);
+    else if (strcmp(verb, "audit") == 0)
+        do_audit(rest);
     else if (strcmp(verb, "cut") == 0) {
         t.cut = strtoul(need(&rest, "bytes"), NULL, 10);
         fake_cut(t.loop, t.cut);
@@ -1016,6 +1059,7 @@ static void finish(void)
         policy_keys_unref(t.keys);
     policy_sticky_free(t.sticky);
     policy_limits_free(t.limits);
+    audit_close(t.audit);
     config_free(t.config);
     size_t forgotten = loop != NULL ? fake_end(loop) : 0;
     provider_cells_free();

@@ -163,7 +163,8 @@ static int audit_verify_command(struct cli *cli)
     struct audit_count count;
     struct buf out;
     if (!parse_expect(cli->flags[FLAG_EXPECT], &check)) {
-        term_error("--expect takes a record's number, a colon and its digest, as verify prints them");
+        term_error(
+            "--expect takes a record's number, a colon and its digest, as verify prints them");
         return EXIT_USAGE;
     }
     if (!find(cli, true, &where))
@@ -195,7 +196,7 @@ static int audit_verify_command(struct cli *cli)
 struct view {
     struct cli *cli;
     char since[TIMEFMT_MAX], until[TIMEFMT_MAX]; /* "" = any */
-    bool json, narrow; /* narrow: what is no exchange is not asked for */
+    bool json, narrow;                           /* narrow: what is no exchange is not asked for */
     struct arena arena;
     struct buf out;
     bool failed;
@@ -241,22 +242,28 @@ static bool member_fits(const struct view *v, enum flag flag, yyjson_val *record
     yyjson_val *one, *attempts = json_get(record, "attempts");
     if (flag_fits(v, flag, json_get_str(record, key)))
         return true;
-    yyjson_arr_foreach(attempts, i, n, one) if (flag_fits(v, flag, json_get_str(one, key))) return true;
+    yyjson_arr_foreach(attempts, i, n, one)
+    {
+        if (flag_fits(v, flag, json_get_str(one, key)))
+            return true;
+    }
     return false;
 }
 
 static bool fits(const struct view *v, yyjson_val *r)
 {
     strv time = json_get_str(r, "time"), type = json_get_str(r, "type");
+    if (time.len < strlen(v->until))
+        return false;
     bool exchange = strv_eq_cstr(type, "exchange") || strv_eq_cstr(type, "intent");
     if ((v->since[0] != '\0' && strv_cmp(time, strv_of(v->since)) < 0) ||
-        (v->until[0] != '\0' && strv_cmp(time, strv_of(v->until)) >= 0))
+        (v->until[0] != '\0' && strncmp(time.ptr, v->until, strlen(v->until)) > 0))
         return false;
     if (!exchange)
-        return !v->narrow && (v->json || (!strv_eq_cstr(type, "open") &&
-                                          !strv_eq_cstr(type, "checkpoint")));
-    return flag_fits(v, FLAG_KEY, json_get_str(r, "key")) &&
-           flag_fits(v, FLAG_REQUEST, json_get_str(r, "request")) &&
+        return !v->narrow &&
+               (v->json || (!strv_eq_cstr(type, "open") && !strv_eq_cstr(type, "checkpoint")));
+    return flag_fits(v, FLAG_KEY_ID, json_get_str(r, "key")) &&
+           flag_fits(v, FLAG_REQUEST_ID, json_get_str(r, "request")) &&
            flag_fits(v, FLAG_OUTCOME, json_get_str(r, "outcome")) &&
            member_fits(v, FLAG_PROVIDER, r, "provider") && member_fits(v, FLAG_ZONE, r, "zone") &&
            (v->cli->flags[FLAG_PRIVATE] == NULL || yyjson_is_true(json_get(r, "private")));
@@ -315,7 +322,8 @@ static void put_row(struct view *v, yyjson_val *r)
 static bool flush(struct view *v)
 {
     strv text = buf_view(&v->out);
-    bool ok = !v->out.failed && (text.len == 0 || fwrite(text.ptr, 1, text.len, stdout) == text.len);
+    bool ok =
+        !v->out.failed && (text.len == 0 || fwrite(text.ptr, 1, text.len, stdout) == text.len);
     buf_clear(&v->out);
     v->failed = v->failed || !ok;
     return ok;
@@ -360,13 +368,14 @@ static int audit_show_command(struct cli *cli)
 {
     struct where where;
     struct view v = {.cli = cli, .json = cli->flags[FLAG_JSON] != NULL};
-    static const enum flag narrow[] = {FLAG_KEY,      FLAG_REQUEST, FLAG_OUTCOME,
-                                       FLAG_PROVIDER, FLAG_ZONE,    FLAG_PRIVATE};
+    static const enum flag narrow[] = {FLAG_KEY_ID,   FLAG_REQUEST_ID, FLAG_OUTCOME,
+                                       FLAG_PROVIDER, FLAG_ZONE,       FLAG_PRIVATE};
     for (size_t i = 0; i < sizeof narrow / sizeof *narrow; i++)
         v.narrow = v.narrow || cli->flags[narrow[i]] != NULL;
     if (!parse_when(cli->flags[FLAG_SINCE], v.since) ||
         !parse_when(cli->flags[FLAG_UNTIL], v.until)) {
-        term_error("a time is written as 2026-11-22, 2026-11-22T15:00, or how long ago: 30m, 6h, 7d");
+        term_error(
+            "a time is written as 2026-11-22, 2026-11-22T15:00, or how long ago: 30m, 6h, 7d");
         return EXIT_USAGE;
     }
     if (!find(cli, false, &where))

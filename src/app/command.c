@@ -23,7 +23,8 @@ const struct flag_row flag_rows[FLAGS] = {
     [FLAG_MODEL] = {'m', "model", "NAME", "Model, role, alias or provider/model. Default: auto."},
     [FLAG_SYSTEM] = {'s', "system", "TEXT", "System prompt."},
     [FLAG_PRIVATE] = {'p', "private", NULL,
-                      "Marks the question private: only local providers may see it."},
+                      "Marks the question private: only local providers may see it. With audit: "
+                      "only private requests."},
     [FLAG_MODE] = {0, "mode", "MODE",
                    "local, hybrid or cloud; can only narrow what the configuration allows."},
     [FLAG_TASK] = {0, "task", "CLASS", "Task class, as in the header X-LLM-Task."},
@@ -44,14 +45,27 @@ const struct flag_row flag_rows[FLAGS] = {
          "ollama. Default: native."},
     [FLAG_PROVIDER] = {0, "provider", "NAME", "Name of a provider of the configuration."},
     [FLAG_BY] = {0, "by", "WHAT", "day, class, model, key or provider. Default: day."},
-    [FLAG_SINCE] = {0, "since", "DAY",
-                    "First day, 2026-11-01, or how many days, 7d. Default: 30 days."},
-    [FLAG_UNTIL] = {0, "until", "DAY", "Last day. Default: today, by UTC."},
+    [FLAG_SINCE] =
+        {0, "since", "DAY",
+         "First day, 2026-11-01, or how many days, 7d. Default: 30 days. audit takes a time "
+         "as well, 2026-11-01T15:00 (UTC), or how long ago, 30m, 6h; default: all."},
+    [FLAG_UNTIL] = {0, "until", "DAY",
+                    "Last day. Default: today, by UTC. audit takes a time as well."},
     [FLAG_CSV] = {0, "csv", NULL, "Prints comma-separated values with a line of names."},
 #define POLICY_RULE(id, name, kind, member, min, max, value, doc)                                  \
     [FLAG_RULE_##id] = {0, name, value, doc},
 #include "policy/key_rules.def"
 #undef POLICY_RULE
+    [FLAG_PUBLIC_KEY] = {'k', "public-key", "FILE",
+                         "Public key to check with (PEM). Default: that of the configuration."},
+    [FLAG_EXPECT] = {0, "expect", "SEQ:HASH",
+                     "This record must be there: its number and digest as an earlier check, or the "
+                     "log, told them."},
+    [FLAG_KEY_ID] = {0, "key", "ID", "Only requests with the API key of this id."},
+    [FLAG_REQUEST_ID] = {0, "request-id", "ID", "Only the request of this id."},
+    [FLAG_ZONE] = {0, "zone", "ZONE", "Only requests that were sent to local or to cloud."},
+    [FLAG_OUTCOME] = {0, "outcome", "WORD", "Only exchanges that ended so: ok, caller_gone, ..."},
+    [FLAG_FOLLOW] = {'f', "follow", NULL, "Goes on printing what is added."},
     [FLAG_HELP] = {'h', "help", NULL, "Prints this help."},
 };
 
@@ -152,6 +166,20 @@ const struct command commands[] = {
      "on a terminal, shows COST in full cells, and behind it in light ones what more the cloud "
      "would have been.",
      SOURCE | F(JSON) | F(CSV) | F(BY) | F(SINCE) | F(UNTIL), 0, 0, command_usage},
+    {"audit", "verify [DIR] | show [DIR] | key", "check and read the record of what went where",
+     "verify reads every record and tells each one that was changed, removed, repeated, moved or "
+     "put in, by file, line and number; exit status 1 if there is any. It works on a copy of the "
+     "folder with the public key alone. Keep the line `last:` that it prints, or those that the "
+     "router logs as audit_checkpoint, somewhere else: with --expect a later check proves that "
+     "this record is still there, also against somebody who can put back an older state of the "
+     "whole folder.\n\n"
+     "show prints the records in order, those of exchanges as a table; the flags choose. With "
+     "--json each line is the record as it stands.\n\n"
+     "key prints the public key (PEM). Whoever checks should have it from a place that whoever "
+     "can write the audit cannot change.",
+     SOURCE | F(JSON) | F(PUBLIC_KEY) | F(EXPECT) | F(SINCE) | F(UNTIL) | F(KEY_ID) |
+         F(REQUEST_ID) | F(PROVIDER) | F(ZONE) | F(PRIVATE) | F(OUTCOME) | F(FOLLOW),
+     1, 2, command_audit},
     {"version", "", "print the version", "", F(JSON), 0, 0, command_version},
     {"help", "[COMMAND]", "print help", "", 0, 0, 1, command_help},
     {"manpage", "[NAME]", "print a manual page's source",
@@ -189,6 +217,8 @@ static const struct {
     {"STATE_DIR/llm-router.db",
      "Digests of the API keys; state_dir is an option of the configuration."},
     {"STATE_DIR/ledger.db", "The ledger: rows of exchanges and sums of days."},
+    {"STATE_DIR/audit/, STATE_DIR/audit.key",
+     "The audit's files and the private key that signs them; options audit.dir and audit.key."},
 };
 
 static const char about[] =

@@ -32,6 +32,13 @@ enum flag {
     FLAG_SINCE,
     FLAG_UNTIL,
     FLAG_CSV,
+    FLAG_PUBLIC_KEY,
+    FLAG_EXPECT,
+    FLAG_KEY_ID,
+    FLAG_REQUEST_ID,
+    FLAG_ZONE,
+    FLAG_OUTCOME,
+    FLAG_FOLLOW,
 #define POLICY_RULE(id, name, kind, member, min, max, value, doc) FLAG_RULE_##id,
 #include "policy/key_rules.def"
 #undef POLICY_RULE
@@ -96,6 +103,7 @@ int command_pull(struct cli *cli);
 int command_explain(struct cli *cli);
 int command_keys(struct cli *cli);
 int command_usage(struct cli *cli);
+int command_audit(struct cli *cli);
 int command_version(struct cli *cli);
 int command_manpage(struct cli *cli);
 int command_help(struct cli *cli);

@@ -191,7 +191,7 @@ static bool in_lists(const struct policy_list *lists, size_t n, strv model)
 }
 
 /* A name that only the caller has said may be any text, also where a server answers to whatever it is called. */
-static bool is_known(const struct exchange *x, const struct provider *p, strv model)
+bool account_knows(const struct exchange *x, const struct provider *p, strv model)
 {
     const struct policy_conf *conf = &x->snapshot->policy;
     for (size_t i = 0; p->static_models != NULL && p->static_models[i] != NULL; i++)
@@ -208,7 +208,7 @@ static strv model_of(const struct exchange *x, bool answered)
     if (x->n_attempts == 0 || !answered)
         return STRV_NONE;
     const struct attempt *last = &x->attempts[x->n_attempts - 1];
-    return is_known(x, last->p, last->model) ? last->model : STRV("other");
+    return account_knows(x, last->p, last->model) ? last->model : STRV("other");
 }
 
 static void list_attempts(const struct exchange *x, struct ledger_attempt *out)

@@ -362,10 +362,10 @@ static enum step admit(struct exchange *x)
         refuse(x, LLM_ERR_DRAINING, 0, STRV_NONE, STRV_NONE, 1000);
     else if (x->env->active > x->snapshot->exchanges_max)
         refuse(x, LLM_ERR_OVERLOADED, 0, STRV_NONE, STRV_NONE, 1000);
-    else if (!quota_enter(x, &wait_ms, &err))
-        refuse(x, err.code, 0, strv_of(err.text), STRV_NONE, wait_ms);
     else if (!record_allows(x))
         refuse(x, LLM_ERR_AUDIT_UNAVAILABLE, 0, STRV_NONE, STRV_NONE, 1000);
+    else if (!quota_enter(x, &wait_ms, &err))
+        refuse(x, err.code, 0, strv_of(err.text), STRV_NONE, wait_ms);
     else if (!judge_and_plan(x, &err))
         refuse_err(x, &err);
     else if (recall_answer(x))

@@ -260,6 +260,8 @@ void record_close(struct exchange *x, const struct ledger_row *row);
 bool account_open(struct exchange *x);
 /* It is over, and what it cost is known as well as it will ever be. */
 void account_settle(struct exchange *x);
+/* Is this model's name one that the configuration or the provider told, and not the caller alone? */
+bool account_knows(const struct exchange *x, const struct provider *p, strv model);
 /* The one row of the ledger. */
 void account_close(struct exchange *x, int64_t now_us);
 /* Native door: fills x->out.route_json, once, when the answer is about to be whole. */

@@ -59,10 +59,11 @@ void record_intent(struct exchange *x)
         .is_private = x->is_private,
         .findings = x->findings,
         .rule = strv_of(x->plan->targets[x->target].why),
+        .rules = x->rules,
         .attempt = (unsigned)x->calls + 1,
         .provider = x->p->name,
         .zone = x->p->zone == ZONE_LOCAL ? "local" : "cloud",
-        .model = x->model,
+        .model = account_knows(x, x->p, x->model) ? x->model : STRV("other"),
         .address = address,
         .bytes = x->permit.n_bytes,
     };
@@ -81,7 +82,9 @@ void record_forget(struct exchange *x)
 
 void record_close(struct exchange *x, const struct ledger_row *row)
 {
-    struct audit_facts facts = {
-        .session = x->session, .findings = x->findings, .rule = strv_of(x->reason)};
+    struct audit_facts facts = {.session = x->session,
+                                .findings = x->findings,
+                                .rule = strv_of(x->reason),
+                                .rules = x->rules};
     audit_note(x->env->audit, row, &facts, io_wall_us(x->env->loop));
 }

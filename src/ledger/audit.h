@@ -61,7 +61,8 @@ struct audit_intent {
     strv task;            /* class */
     bool is_private;      /* a pseudonymised request is one that still leaves */
     const char *findings; /* "mrn=1 name=2" */
-    strv rule;            /* of the plan, why this target */
+    strv rule;            /* why this target */
+    const char *rules;    /* of the plan, that had a say */
     unsigned attempt;     /* 1 = the first call of the exchange */
     const char *provider, *zone;
     strv model;
@@ -85,7 +86,8 @@ void audit_leave(struct audit *a, struct io_loop *loop);
 struct audit_facts {
     strv session;
     const char *findings;
-    strv rule;
+    strv rule; /* how the list of targets was found */
+    const char *rules;
 };
 /* An exchange is over. Never waits; what finds no room is counted, and the count is recorded. */
 void audit_note(struct audit *a, const struct ledger_row *row, const struct audit_facts *facts,

@@ -144,8 +144,8 @@ static bool read_small(const char *path, char text[PEM_MAX], size_t *n, struct s
 struct audit_key *audit_key_load(const char *path, struct err *err)
 {
     char text[PEM_MAX];
-    struct stat st;
-    size_t n;
+    struct stat st = {0};
+    size_t n = 0;
     if (!read_small(path, text, &n, &st, err))
         return NULL;
     if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
@@ -167,8 +167,8 @@ struct audit_key *audit_key_load(const char *path, struct err *err)
 struct audit_key *audit_key_load_public(const char *path, struct err *err)
 {
     char text[PEM_MAX];
-    struct stat st;
-    size_t n;
+    struct stat st = {0};
+    size_t n = 0;
     if (!read_small(path, text, &n, &st, err))
         return NULL;
     BIO *bio = BIO_new_mem_buf(text, (int)n);

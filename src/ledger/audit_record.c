@@ -74,6 +74,7 @@ void audit_put_intent(struct buf *b, int64_t wall_us, const struct audit_intent 
     put_bool(b, "private", in->is_private);
     put_word(b, "findings", in->findings);
     put_text(b, "rule", in->rule);
+    put_word(b, "rules", in->rules);
     put_word(b, "provider", in->provider);
     put_word(b, "zone", in->zone);
     put_text(b, "model", in->model);
@@ -111,12 +112,14 @@ void audit_put_exchange(struct buf *b, int64_t wall_us, const struct ledger_row 
     put_bool(b, "private", row->is_private);
     put_word(b, "findings", facts->findings);
     put_text(b, "rule", facts->rule);
+    put_word(b, "rules", facts->rules);
     put_attempts(b, row);
     put_word(b, "provider", row->provider);
     put_text(b, "model", row->provider != NULL ? row->model : STRV_NONE);
     put_count(b, "input_tokens", row->usage.input);
     put_count(b, "output_tokens", row->usage.output);
     put_count(b, "cached_tokens", row->usage.cached);
+    put_number(b, "cost_micro", row->cost_micro);
     if (row->usage_estimated)
         put_bool(b, "usage_estimated", true);
     put_number(b, "bytes_in", row->bytes_in);

@@ -176,7 +176,7 @@ bool audit_trail_lock(struct audit_trail *t, bool *taken, struct err *err)
     *taken = false;
     if (t->lock_fd >= 0)
         return true;
-    if (!open_dir(t, err))
+    if (!open_dir(t, err) || t->dir_fd < 0)
         return false;
     int fd = openat(t->dir_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)

@@ -252,7 +252,7 @@ static void fill_row(struct exchange *x, struct ledger_row *row, int64_t now)
         row->recalled = true;
         row->provider = x->p->name;
         row->provider_index = (unsigned)x->p->cell->index;
-        row->model = is_known(x, x->p, x->model) ? x->model : STRV("other");
+        row->model = account_knows(x, x->p, x->model) ? x->model : STRV("other");
         row->local = x->p->zone == ZONE_LOCAL;
     }
     row->error = x->error;

@@ -44,6 +44,9 @@ SUITES = [
     ("fault", "meson", 900, "build/asan fault", "the scenarios with the n-th allocation failing"),
     ("fuzz", "meson", 300, "build/asan fuzz", "the fuzzers' corpora, replayed"),
     ("valgrind", "meson", 600, "build/release unit valgrind", "unit tests under valgrind"),
+    ("privacy", "lines", 120,
+     "test/privacy/evaluate.py build/asan/test/privacy/privacy_measure build/asan/src/llm-router.data",
+     "the detector on the development set, with the committed data"),
     ("peer", "junit", 900, "build/asan", "real clients and a real engine"),
     ("tsan", "junit", 600, "build/tsan -m tsan", "peers that make threads meet, with the thread sanitizer"),
 ]

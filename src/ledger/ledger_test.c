@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "ledger/ledger.h"
+#include "policy/policy.h"
 
 enum { OK, REFUSED, GONE }; /* outcomes as this test names them */
 
@@ -219,12 +220,82 @@ static void one_line_says_what_happened(void **state)
                "\"total_ms\":0.060,\"router_ms\":0.060}\n");
 }
 
+/* A row as any exchange could leave it: all fields by a dice that always falls the same way. */
+static struct ledger_row thrown(uint32_t *dice, struct ledger_attempt attempts[LEDGER_ATTEMPTS_MAX])
+{
+    static const char *const names[] = {"a", "b"};
+    uint32_t d = *dice = *dice * 1664525u + 1013904223u;
+    struct ledger_row row = {.request_id = STRV("r"),
+                             .door = (enum llm_dialect)((d >> 8) % LLM_DIALECTS),
+                             .stream = (d & 1) != 0,
+                             .is_private = (d & 2) != 0,
+                             .task = STRV_NONE,
+                             .attempts = attempts,
+                             .n_attempts = (d >> 12) % (LEDGER_ATTEMPTS_MAX + 1),
+                             .usage = LLM_USAGE_NONE,
+                             .caller_gone = (d >> 16) % 5 == 0,
+                             .error = (d >> 20) % 3 == 0 ? (int)(1 + (d >> 24) % (LLM_ERRORS - 1))
+                                                         : LLM_OK,
+                             .outcome = "x",
+                             .cost_micro = (d >> 5) % 1000,
+                             .reference_micro = (d >> 7) % 1000,
+                             .total_us = (d >> 3) % 100000,
+                             .wall_us = 1795359600000000};
+    if ((d & 12) != 0)
+        row.task = strv_of(policy_tasks[(d >> 6) % 6]);
+    for (size_t i = 0; i < row.n_attempts; i++) {
+        unsigned p = (d >> (i % 20)) & 1;
+        attempts[i] = (struct ledger_attempt){.provider = p,
+                                              .provider_name = names[p],
+                                              .model = STRV("m"),
+                                              .outcome = (d >> (i % 13)) % 3,
+                                              .outcome_name = "x"};
+    }
+    if (row.n_attempts > 0 && (d & 16) != 0) {
+        row.provider = attempts[row.n_attempts - 1].provider_name;
+        row.provider_index = attempts[row.n_attempts - 1].provider;
+        row.usage.input = (d >> 9) % 500;
+        row.usage.output = (d & 32) != 0 ? (int64_t)((d >> 4) % 500) : -1;
+    }
+    return row;
+}
+
+/* scheduler-consumers 2.7, whatever the rows are; costs and tokens add up as well. */
+static void sums_hold_for_any_rows(void **state)
+{
+    struct metrics *m = metrics_new();
+    struct ledger_attempt attempts[LEDGER_ATTEMPTS_MAX];
+    struct ledger_stats before, now;
+    uint32_t dice = 4;
+    int64_t cost = metric_sum(METRIC_COST, 0) + metric_sum(METRIC_COST, 1), tokens = 0;
+    (void)state;
+    ledger_stats_get(&before);
+    for (int i = 0; i < 20000; i++) {
+        struct ledger_row row = thrown(&dice, attempts);
+        ledger_close(NULL, m, NULL, &row);
+        cost += row.cost_micro;
+        if (row.provider != NULL)
+            tokens += (row.usage.input > 0 ? row.usage.input : 0) +
+                      (row.usage.output > 0 ? row.usage.output : 0);
+        if (i % 1000 != 0)
+            continue;
+        ledger_stats_get(&now);
+        check_identities(&now);
+        assert_int_equal(now.total - before.total, i + 1);
+    }
+    ledger_stats_get(&now);
+    assert_int_equal(now.tokens - before.tokens, tokens);
+    assert_int_equal(metric_sum(METRIC_COST, 0) + metric_sum(METRIC_COST, 1), cost);
+    metrics_free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sums_hold_after_every_row),
         cmocka_unit_test(every_code_and_class_has_its_place),
         cmocka_unit_test(one_line_says_what_happened),
+        cmocka_unit_test(sums_hold_for_any_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

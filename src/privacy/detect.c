@@ -193,6 +193,7 @@ void privacy_scratch_free(struct privacy_scratch *s)
     mem_free(s->piece.tokens);
     mem_free(s->piece.groups);
     mem_free_secret(s->spaced, s->spaced_cap);
+    mem_free(s->spaced_map);
     mem_free(s);
 }
 
@@ -250,17 +251,19 @@ static void merge(struct scan *c, const struct privacy_piece *t)
         f.end = (uint32_t)(c->base + text_at(t->view, f.end));
         add_to(c->out, &f, enough);
     }
+    if (c->out->more && c->out->is_private)
+        c->over = true; /* enough is known */
     if (!c->out->is_private && c->out->score >= enough)
         privacy_verdict_add(c->out, PRIVACY_SUSPECT);
 }
 
 /* A long run of base64: nobody here can read it. Letters of both kinds and digits, or it is a ruler or a word. */
-static bool has_blob(const struct text_view *v)
+static bool is_blob(const char *p, size_t n)
 {
     size_t run = 0;
     unsigned seen = 0;
-    for (size_t i = 0; i < v->n; i++) {
-        char c = v->plain[i];
+    for (size_t i = 0; i < n; i++) {
+        char c = p[i];
         unsigned kind = is_digit(c)                                                ? 1
                         : c >= 'a' && c <= 'z'                                     ? 2
                         : c >= 'A' && c <= 'Z'                                     ? 4
@@ -271,8 +274,27 @@ static bool has_blob(const struct text_view *v)
         seen = kind != 0 ? seen | kind : wrapped ? seen : 0;
         if (run > BLOB_MAX && (seen & 7) == 7)
             return true;
-        if (c == ';' && v->n - i > 8 + 64 && memcmp(v->folded + i, ";base64,", 8) == 0)
-            return true;
+    }
+    return false;
+}
+
+/* Most text has a blank among any few words: only stretches without one are looked at. */
+static bool has_blob(const struct text_view *v)
+{
+    static const char uri[] = ";base64,";
+    const char *data = memmem(v->folded, v->n, uri, sizeof uri - 1);
+    if (data != NULL && (size_t)(v->folded + v->n - data) > sizeof uri + 64)
+        return true;
+    for (size_t i = 0, from = 0; i + 64 <= v->n; i += 64) {
+        if (memchr(v->plain + i, ' ', 64) != NULL)
+            from = i;
+        else if (i + 64 - from > BLOB_MAX) {
+            const char *end = memchr(v->plain + i, ' ', v->n - i);
+            size_t to = end != NULL ? (size_t)(end - v->plain) : v->n;
+            if (is_blob(v->plain + from, to - from))
+                return true;
+            i = from = to > i ? to - 1 : i;
+        }
     }
     return false;
 }
@@ -289,7 +311,7 @@ static bool read_piece(struct scan *c, const struct text_view *view, bool fixed)
     forms_scan(t);
     structure_scan(t);
     labels_scan(t);
-    if (!fixed && !t->failed)
+    if (!fixed && !t->failed && c->p->words != NULL) /* a detector that is ready has them */
         privacy_words(t, c->how);
     if (!fixed && !t->failed)
         house_scan(t);

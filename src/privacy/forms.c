@@ -91,7 +91,9 @@ static void mail(struct privacy_piece *t, const struct privacy_hit *h)
         start--;
     while (start < local && !is_word(at(t, start)))
         start++;
-    host += at(t, host) == ' ';
+    for (int k = 0; k < 2 && (at(t, host) == ' ' || (at(t, host) == '\n' && h->end > h->start + 1));
+         k++)
+        host++;
     bool spaced = local != h->start || host != h->end;
     size_t end = host_end(t, host, spaced);
     if (start < local && end > 0)
@@ -450,7 +452,8 @@ static void hash(struct privacy_piece *t, const struct privacy_hit *h)
     if (start < h->start && digits == 4 && signs == 0 && is_letter(at(t, start)) &&
         h->start - start >= 3)
         piece_find(t, PRIVACY_OTHER_ID, RULE_ID_HANDLE, 1000, true, start, end);
-    else if (start == h->start && (start == 0 || at(t, start - 1) == '\n') &&
+    else if (start == h->start &&
+             (start == 0 || at(t, start - 1) == '\n' || at(t, start - 1) == '"') &&
              (signs > 0 || digits >= 7) && digits >= 5 && digits <= 12)
         piece_find(t, PRIVACY_MRN, RULE_MRN_HASH, 1000, true, h->end, end);
 }

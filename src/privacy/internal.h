@@ -155,6 +155,7 @@ struct privacy_scratch {
     void *hs;                    /* hs_scratch_t, for the databases of hs_for */
     uint64_t hs_for;             /* that detector's serial */
     char *spaced;                /* the folded view with blanks between all words */
+    uint32_t *spaced_map;
     size_t spaced_cap;
     struct privacy_piece piece;
     size_t caps[5]; /* of the piece's arrays, in their order */

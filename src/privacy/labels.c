@@ -115,8 +115,8 @@ static struct value value_of(const struct privacy_piece *t, size_t i, size_t fro
         const struct privacy_token *next = &t->tokens[k];
         size_t gap = next->start - v.end;
         bool dash = gap == 3 && at(t, v.end + 1) == '-';
-        if (next->letters > 0 || !(dash || (gap == 1 && at(t, v.end) == ' ')) ||
-            v.digits + next->digits > 16)
+        bool blank = gap <= 2 && at(t, v.end) == ' ' && at(t, v.end + gap - 1) == ' ';
+        if (next->letters > 0 || !(dash || blank) || v.digits + next->digits > 16)
             break;
         v.end = next->end;
         v.digits += next->digits;
@@ -130,6 +130,7 @@ static void with_prefix(const struct privacy_piece *t, struct value *v, size_t f
     static const char *const never[] = {"no", "num", "nr", "id", "is",  "was", "are", "of", "the",
                                         "on", "in",  "at", "to", "for", "and", "or",  "by"};
     size_t start = v->start > from + 1 && at(t, v->start - 1) == ' ' ? v->start - 1 : v->start;
+    start -= start > from + 1 && start < v->start && at(t, start - 1) == ' ';
     size_t end = start;
     while (start > from && is_letter(at(t, start - 1)))
         start--;

@@ -39,7 +39,7 @@ static char gap_of(const struct privacy_piece *t, size_t from, size_t to)
 {
     char sign = 0;
     bool blank = false;
-    if (to - from > 4)
+    if (to - from > 6)
         return 0;
     for (size_t i = from; i < to; i++) {
         char c = at(t, i);
@@ -110,27 +110,41 @@ static bool add_token(struct privacy_piece *t, size_t start, size_t end)
     return true;
 }
 
+/* The words of the token [start, end); those with digits have groups. */
+static bool add_words(struct privacy_piece *t, size_t start, size_t end)
+{
+    for (size_t word = start, i = start; i <= end; i++) {
+        if (i < end && is_word(at(t, i)))
+            continue;
+        bool digits = false;
+        for (size_t k = word; k < i; k++)
+            digits = digits || is_digit(at(t, k));
+        if (digits && !add_groups(t, word, i))
+            return false;
+        word = i + 1;
+    }
+    return add_token(t, start, end);
+}
+
+/* From digit to digit; a token reaches to both sides of it. */
 static bool gather(struct privacy_piece *t)
 {
     const char *p = t->view->folded;
-    size_t n = t->view->n;
+    size_t n = t->view->n, last = 0;
     for (size_t i = 0; i < n;) {
-        if (!is_word(p[i])) {
+        if (!is_digit(p[i])) {
             i++;
             continue;
         }
-        size_t start = i, word = i;
-        bool digits = false;
-        for (; i < n && (is_word(p[i]) || joins(t, i)); i++) {
-            digits = digits || is_digit(p[i]);
-            if (is_word(p[i]))
-                continue;
-            if (digits && !add_groups(t, word, i))
-                return false;
-            word = i + 1;
-        }
-        if (digits && (!add_groups(t, word, i) || !add_token(t, start, i)))
+        size_t start = i;
+        while (start > last && (is_word(p[start - 1]) ||
+                                (start - 1 > last && joins(t, start - 1) && is_word(p[start - 2]))))
+            start--;
+        while (i < n && (is_word(p[i]) || joins(t, i)))
+            i++;
+        if (!add_words(t, start, i))
             return false;
+        last = i;
     }
     return true;
 }

@@ -4,6 +4,7 @@
 
 #include "privacy/internal.h"
 
+enum { FOUND_MAX = 512 }; /* more than a verdict keeps: the rest says nothing new */
 enum { FOUND, VALUES, HITS, TOKENS, GROUPS };
 
 static void *more(struct privacy_piece *t, int which, void *array, size_t n, size_t size)
@@ -70,7 +71,7 @@ void piece_find(struct privacy_piece *t, enum privacy_kind kind, unsigned rule, 
         f->replaceable = f->replaceable && replaceable;
         return;
     }
-    struct privacy_finding *f = add_finding(t);
+    struct privacy_finding *f = t->n_found < FOUND_MAX ? add_finding(t) : NULL;
     if (f != NULL)
         *f = (struct privacy_finding){.kind = (uint8_t)kind,
                                       .replaceable = replaceable,

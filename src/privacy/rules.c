@@ -137,6 +137,8 @@ struct context {
     struct privacy_piece *t;
     const struct rules *rules;
     const char *spaced;
+    const uint32_t *map; /* where a byte of it stands in the view */
+    size_t n;
 };
 
 static int on_phrase(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
@@ -148,12 +150,12 @@ static int on_phrase(unsigned id, unsigned long long from, unsigned long long to
     (void)from, (void)flags;
     if (!p->open_begin && start > 0 && is_letter(c->spaced[start - 1]))
         return 0;
-    if (!p->open_end && end < c->t->view->n && is_letter(c->spaced[end]))
+    if (!p->open_end && end < c->n && is_letter(c->spaced[end]))
         return 0;
     struct privacy_hit *hit = piece_add_hit(c->t);
     if (hit == NULL)
         return 1;
-    *hit = (struct privacy_hit){(uint32_t)start, (uint32_t)end, p->row};
+    *hit = (struct privacy_hit){c->map[start], c->map[end - 1] + 1, p->row};
     return 0;
 }
 
@@ -167,15 +169,42 @@ static int on_pattern(unsigned id, unsigned long long from, unsigned long long t
     return c->t->failed ? 1 : 0;
 }
 
-/* Blanks for what stands between the words of a name in one language or another. */
-static void space_out(char *to, const char *from, size_t n)
+/* One blank for what stands between the words of a name in one language or another, even if there are several, as
+ * in "d. o. b."; an empty line separates. The length. */
+static size_t space_out(char *to, uint32_t *map, const char *from, size_t n)
 {
+    static const char blanks[256] = {
+        [' '] = 1, ['_'] = 1, ['-'] = 1, ['.'] = 1, ['\''] = 1, ['\n'] = 1, ['\t'] = 1, ['\r'] = 1};
+    size_t k = 0, run = 0;
     for (size_t i = 0; i < n; i++) {
-        char c = from[i];
-        bool blank = (c == '_') | (c == '-') | (c == '.') | (c == '\'') | (c == '\n') |
-                     (c == '\t') | (c == '\r');
-        to[i] = blank ? ' ' : c;
+        bool blank = blanks[(unsigned char)from[i]] != 0;
+        run = blank ? run + 1 : 0;
+        bool again = blank && run > 1 && run < 4 && (from[i] != '\n' || from[i - 1] != '\n');
+        k -= again;
+        to[k] = blank ? ' ' : from[i];
+        map[k++] = (uint32_t)i;
     }
+    return k;
+}
+
+/* Room for the blanked copy and its map. */
+static bool ready_spaced(struct privacy_scratch *s, size_t n)
+{
+    if (n + 1 <= s->spaced_cap)
+        return true;
+    char *grown = mem_alloc(n + 1024);
+    uint32_t *map = mem_alloc((n + 1024) * sizeof *map);
+    if (grown == NULL || map == NULL) {
+        mem_free(grown);
+        mem_free(map);
+        return false;
+    }
+    mem_free_secret(s->spaced, s->spaced_cap);
+    mem_free(s->spaced_map);
+    s->spaced = grown;
+    s->spaced_map = map;
+    s->spaced_cap = n + 1024;
+    return true;
 }
 
 static bool ready_scratch(struct privacy_scratch *s, const struct privacy *p)
@@ -197,19 +226,12 @@ bool rules_scan(struct privacy_piece *t)
     const struct privacy *p = t->p;
     struct privacy_scratch *s = t->scratch;
     size_t n = t->view->n;
-    if (!ready_scratch(s, p))
+    if (!ready_scratch(s, p) || !ready_spaced(s, n))
         return false;
-    if (n + 1 > s->spaced_cap) {
-        char *grown = mem_alloc(n + 1024);
-        if (grown == NULL)
-            return false;
-        mem_free_secret(s->spaced, s->spaced_cap);
-        s->spaced = grown;
-        s->spaced_cap = n + 1024;
-    }
-    space_out(s->spaced, t->view->folded, n);
-    struct context c = {t, p->rules, s->spaced};
-    if (hs_scan(p->rules->phrases, s->spaced, (unsigned)n, 0, s->hs, on_phrase, &c) != HS_SUCCESS)
+    size_t spaced = space_out(s->spaced, s->spaced_map, t->view->folded, n);
+    struct context c = {t, p->rules, s->spaced, s->spaced_map, spaced};
+    if (hs_scan(p->rules->phrases, s->spaced, (unsigned)spaced, 0, s->hs, on_phrase, &c) !=
+        HS_SUCCESS)
         return false;
     if (p->rules->patterns != NULL && hs_scan(p->rules->patterns, t->view->plain, (unsigned)n, 0,
                                               s->hs, on_pattern, &c) != HS_SUCCESS)
@@ -219,8 +241,7 @@ bool rules_scan(struct privacy_piece *t)
 
 /* ---- hits ---- */
 
-/* The first hit that ends behind the place. */
-static size_t hit_index(const struct privacy_piece *t, size_t place)
+size_t hit_index(const struct privacy_piece *t, size_t place)
 {
     size_t low = 0, high = t->n_hits;
     while (low < high) {

@@ -68,6 +68,8 @@ unsigned privacy_rule_kind(unsigned rule);
 
 /* ---- what the parts ask each other ---- */
 
+/* The first hit that ends behind the place. */
+size_t hit_index(const struct privacy_piece *t, size_t place);
 /* The hit of the phrase that ends nearest before `place`, at most `reach` bytes off and on the same line. */
 const struct privacy_hit *hit_before(const struct privacy_piece *t, unsigned phrase, size_t place,
                                      size_t reach);

@@ -213,7 +213,7 @@ static enum privacy_label head_label(const struct privacy_piece *t, size_t start
     enum privacy_label label = LABEL_NONE;
     for (size_t i = start; i < end; i++)
         letters += is_word(at(t, i));
-    for (size_t i = 0; i < t->n_hits && t->hits[i].start < end + 40; i++) {
+    for (size_t i = hit_index(t, start); i < t->n_hits && t->hits[i].start < end + 40; i++) {
         const struct privacy_hit *h = &t->hits[i];
         const struct rules_row *row = &rules_rows[h->what];
         bool fit = h->start >= start && h->end <= end && h->end - h->start > best;
@@ -272,9 +272,11 @@ static void tables(struct privacy_piece *t)
 {
     static const char signs[] = ",\t|;";
     for (size_t start = 0; start < t->view->n && !t->failed;) {
-        size_t end = line_end(t, start), last = end;
-        for (size_t k = 0; signs[k] != '\0' && last == end && end < t->view->n; k++)
-            last = table(t, start, end, signs[k]);
+        size_t end = line_end(t, start), last = end, next = line_end(t, end + 1);
+        bool below = end + 1 < t->view->n && next > end + 2; /* a line of another one below it */
+        for (size_t k = 0; below && signs[k] != '\0' && last == end; k++)
+            if (memchr(t->view->folded + end + 1, signs[k], next - end - 1) != NULL)
+                last = table(t, start, end, signs[k]);
         start = last + 1;
     }
 }

@@ -105,6 +105,15 @@ void api_on_bad(void *arg, struct http_request *req, enum http_bad why)
 
 /* ---- request id ---- */
 
+static strv new_id(struct api *api, struct http_request *req)
+{
+    char *uuid = arena_alloc(&req->arena, 37);
+    if (uuid == NULL)
+        return STRV("out-of-memory");
+    rng_uuid(api->env->rng, uuid);
+    return strv_of(uuid);
+}
+
 strv api_request_id(struct api *api, struct http_request *req)
 {
     strv given = strv_trim(http_request_header(req, "X-Request-ID"));
@@ -113,11 +122,20 @@ strv api_request_id(struct api *api, struct http_request *req)
         fit = given.ptr[i] > 0x20 && given.ptr[i] < 0x7f;
     if (fit)
         return given;
-    char *uuid = arena_alloc(&req->arena, 37);
-    if (uuid == NULL)
-        return STRV("out-of-memory");
-    rng_uuid(api->env->rng, uuid);
-    return strv_of(uuid);
+    return new_id(api, req);
+}
+
+/* What a caller writes may be anything, a person's name too, and log, ledger and audit hold nothing that he wrote.
+ * Only a number that a machine made is kept as it is; in place of anything else the records have an id of ours, which
+ * the answer tells. */
+static void take_ids(struct api *api, struct http_request *req, struct api_state *state)
+{
+    state->request_id = state->record_id = api_request_id(api, req);
+    http_reply_header(req, "X-Request-ID", state->request_id);
+    if (ledger_id_fits(state->request_id))
+        return;
+    state->record_id = new_id(api, req);
+    http_reply_header(req, "X-LLM-Record-ID", state->record_id);
 }
 
 /* Every reply has the id, whatever it is about. NULL: no memory. */
@@ -127,8 +145,7 @@ static struct api_state *begin(struct api *api, struct http_request *req)
     if (state == NULL)
         return NULL;
     req->user = state;
-    state->request_id = api_request_id(api, req);
-    http_reply_header(req, "X-Request-ID", state->request_id);
+    take_ids(api, req, state);
     return state;
 }
 

@@ -7,9 +7,10 @@
 
 struct api_state {
     const struct api_route *route;
-    struct policy_keys *keys;     /* held as long as the request, and so is its key; NULL = none */
-    const struct policy_key *key; /* the caller's, NULL = none was needed */
-    strv request_id;
+    struct policy_keys *keys;      /* held as long as the request, and so is its key; NULL = none */
+    const struct policy_key *key;  /* the caller's, NULL = none was needed */
+    strv request_id;               /* told to the caller: his own, if he sent one */
+    strv record_id;                /* in log, ledger and audit */
     struct api_call *call;         /* while an exchange serves the request */
     struct api_relay *relay;       /* while a provider's own answer is passed on */
     struct api_question *question; /* while the ledger is asked */

@@ -284,6 +284,7 @@ void api_generate(struct api *api, struct http_request *req, const struct api_ro
     }
     c->caller = (struct exchange_caller){
         .request_id = api_state(req)->request_id,
+        .record_id = api_state(req)->record_id,
         .key = api_key_id(req),
         .holder = api_state(req)->key,
         .address = strv_of(req->peer),

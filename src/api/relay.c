@@ -31,7 +31,7 @@ static void note(const struct api_relay *relay, const char *outcome)
     const struct exchange_env *env = relay->api->env;
     int64_t now = io_now_us(env->loop);
     struct ledger_row row = {
-        .request_id = api_state(relay->req)->request_id,
+        .request_id = api_state(relay->req)->record_id,
         .key = api_key_id(relay->req),
         .door = LLM_OLLAMA,
         .op = relay->spec.op,
@@ -63,9 +63,8 @@ static void let_go(struct api_relay *relay, const char *outcome)
     api->relays--;
     if (relay->spec.event != NULL)
         LOG(api->env->log, LOG_INFO, relay->spec.event,
-            LOG_S(REQUEST_ID, api_state(relay->req)->request_id),
-            LOG_C(KEY, api_key_id(relay->req)), LOG_C(PROVIDER, relay->spec.p->name),
-            LOG_C(OUTCOME, outcome));
+            LOG_S(REQUEST_ID, api_state(relay->req)->record_id), LOG_C(KEY, api_key_id(relay->req)),
+            LOG_C(PROVIDER, relay->spec.p->name), LOG_C(OUTCOME, outcome));
     snapshot_unref(relay->snapshot);
 }
 

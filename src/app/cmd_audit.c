@@ -257,7 +257,8 @@ static bool fits(const struct view *v, yyjson_val *r)
         return false;
     bool exchange = strv_eq_cstr(type, "exchange") || strv_eq_cstr(type, "intent");
     if ((v->since[0] != '\0' && strv_cmp(time, strv_of(v->since)) < 0) ||
-        (v->until[0] != '\0' && strncmp(time.ptr, v->until, strlen(v->until)) > 0))
+        (v->until[0] != '\0' &&
+         strv_cmp((strv){time.ptr, strlen(v->until)}, strv_of(v->until)) > 0))
         return false;
     if (!exchange)
         return !v->narrow &&

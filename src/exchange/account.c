@@ -236,7 +236,7 @@ static void fill_row(struct exchange *x, struct ledger_row *row, int64_t now)
         row->n_attempts > 0 ? &row->attempts[row->n_attempts - 1] : NULL;
     bool ok = x->error == LLM_OK && !x->gone;
     bool answered = last != NULL && (ok || x->committed);
-    row->request_id = x->caller->request_id;
+    row->request_id = x->caller->record_id;
     row->key = x->caller->key;
     row->door = x->r->dialect;
     row->op = op_name(x->r->op);

@@ -68,25 +68,25 @@ static struct cache_entry *find(struct cache *c, const uint8_t key[CACHE_KEY])
 }
 
 /* Out of the table; the table's reference goes to `gone`, to be let go of without the lock. */
-static void take_out(struct cache *c, struct cache_entry *e, struct list *gone)
+static void take_out(struct cache *c, struct cache_entry *e, struct cache_entry **gone)
 {
     struct cache_entry **at = bucket_of(c, e->key);
     while (*at != e)
         at = &(*at)->neighbour;
     *at = e->neighbour;
     list_del(&e->node);
-    list_add_tail(gone, &e->node);
+    e->neighbour = *gone;
+    *gone = e;
     c->sizes.entries--;
     c->sizes.bytes -= e->size;
 }
 
-static void let_go(struct list *gone)
+static void let_go(struct cache_entry *gone)
 {
-    struct list *pos, *tmp;
-    list_for_each(pos, tmp, gone)
-    {
-        list_del(pos);
-        cache_entry_unref(list_entry(pos, struct cache_entry, node));
+    while (gone != NULL) {
+        struct cache_entry *next = gone->neighbour;
+        cache_entry_unref(gone);
+        gone = next;
     }
 }
 
@@ -94,7 +94,10 @@ void cache_free(struct cache *c)
 {
     if (c == NULL)
         return;
-    let_go(&c->used);
+    struct cache_entry *gone = NULL;
+    while (!list_empty(&c->used))
+        take_out(c, list_entry(c->used.prev, struct cache_entry, node), &gone);
+    let_go(gone);
     mem_free(c->buckets);
     pthread_mutex_destroy(&c->lock);
     mem_free(c);
@@ -102,8 +105,7 @@ void cache_free(struct cache *c)
 
 struct cache_entry *cache_get(struct cache *c, const uint8_t key[CACHE_KEY], int64_t now_us)
 {
-    struct list gone;
-    list_init(&gone);
+    struct cache_entry *gone = NULL;
     pthread_mutex_lock(&c->lock);
     struct cache_entry *e = find(c, key);
     if (e != NULL && now_us - e->born_us >= (int64_t)c->conf.ttl_ms * 1000) {
@@ -116,11 +118,11 @@ struct cache_entry *cache_get(struct cache *c, const uint8_t key[CACHE_KEY], int
         list_add_head(&c->used, &e->node);
     }
     pthread_mutex_unlock(&c->lock);
-    let_go(&gone);
+    let_go(gone);
     return e;
 }
 
-static void put_in(struct cache *c, struct cache_entry *fresh, struct list *gone)
+static void put_in(struct cache *c, struct cache_entry *fresh, struct cache_entry **gone)
 {
     struct cache_entry **bucket = bucket_of(c, fresh->key), *old = find(c, fresh->key);
     if (old != NULL)
@@ -139,14 +141,13 @@ static void put_in(struct cache *c, struct cache_entry *fresh, struct list *gone
 
 bool cache_put(struct cache *c, const uint8_t key[CACHE_KEY], strv data, int64_t now_us)
 {
-    struct list gone;
+    struct cache_entry *gone = NULL;
     size_t size = sizeof(struct cache_entry) + data.len;
     if (data.len > c->conf.reply_bytes_max || size > c->conf.bytes_max || c->conf.entries_max == 0)
         return false;
     struct cache_entry *fresh = entry_new(key, data, now_us);
     if (fresh == NULL)
         return false;
-    list_init(&gone);
     pthread_mutex_lock(&c->lock);
     if (c->buckets == NULL)
         c->buckets = mem_zalloc(c->n_buckets * sizeof(struct cache_entry *));
@@ -154,7 +155,7 @@ bool cache_put(struct cache *c, const uint8_t key[CACHE_KEY], strv data, int64_t
     if (ok)
         put_in(c, fresh, &gone);
     pthread_mutex_unlock(&c->lock);
-    let_go(&gone);
+    let_go(gone);
     if (!ok)
         cache_entry_unref(fresh);
     return ok;

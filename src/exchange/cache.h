@@ -33,7 +33,7 @@ struct cache_conf {
 struct cache_entry { /* counted, immutable */
     atomic_uint refs;
     struct list node;              /* by when it was last asked for */
-    struct cache_entry *neighbour; /* in its bucket */
+    struct cache_entry *neighbour; /* in its bucket; once it is out, among others that are */
     uint8_t key[CACHE_KEY];
     int64_t born_us;
     size_t size; /* of all of it */

@@ -110,7 +110,8 @@ struct exchange_sink {
 };
 
 struct exchange_caller {
-    strv request_id;
+    strv request_id;                 /* told to the caller: his own, if he sent one */
+    strv record_id;                  /* in log, ledger and audit: never text that a caller wrote */
     const char *key;                 /* id of the API key or NULL */
     const struct policy_key *holder; /* the key and its rules, NULL = none */
     strv address;                    /* the caller's, with its port */

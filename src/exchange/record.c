@@ -51,7 +51,7 @@ void record_intent(struct exchange *x)
     char address[320];
     print_address(x->p, address, sizeof address);
     struct audit_intent intent = {
-        .request_id = x->caller->request_id,
+        .request_id = x->caller->record_id,
         .key = x->caller->key,
         .door = llm_dialect_name(x->r->dialect),
         .session = x->session,

@@ -785,8 +785,8 @@ static void files_removed_copied_exchanged_and_spliced_are_found(void **state)
         "cp audit-00000003.jsonl audit-00000004.jsonl",
         "cp audit-00000001.jsonl audit-00000002.jsonl",
         "cp audit-00000002.jsonl audit-00000001.jsonl",
-        "mv audit-00000001.jsonl x; mv audit-00000002.jsonl audit-00000001.jsonl; mv x "
-        "audit-00000002.jsonl",
+        ("mv audit-00000001.jsonl x; mv audit-00000002.jsonl audit-00000001.jsonl; "
+         "mv x audit-00000002.jsonl"),
         "mv audit-00000003.jsonl audit-00000002.jsonl",
         "head -n 2 audit-00000001.jsonl >> audit-00000003.jsonl",
         "tail -n 1 audit-00000003.jsonl >> audit-00000002.jsonl",

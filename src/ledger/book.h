@@ -83,8 +83,4 @@ bool ledger_book_report(struct ledger_book *b, const struct ledger_query *query,
                         struct ledger_report *out, struct err *err);
 void ledger_report_fini(struct ledger_report *r);
 
-/* Is it a number that a machine made: 32 to 64 hexadecimal digits, dashes between them as in a UUID? No name,
- * telephone number or card has that form. */
-bool ledger_id_fits(strv id);
-
 #endif

@@ -72,8 +72,12 @@ struct ledger_attempt {
     int64_t us;
 };
 
+/* Is it a number that a machine made: 32 to 64 hexadecimal digits, dashes between them as in a UUID? No name,
+ * telephone number or card has that form. */
+bool ledger_id_fits(strv id);
+
 struct ledger_row {
-    strv request_id;
+    strv request_id; /* one that ledger_id_fits() */
     const char *key; /* id of the API key, NULL = none */
     enum llm_dialect door;
     const char *op;       /* "chat", "embed": a constant; NULL = "chat" */

@@ -246,12 +246,16 @@ def test_nothing_of_a_callers_text_is_in_it(router, standin):
     settled(r, 8)
     r.signal(signal.SIGTERM)
     wait_for(lambda: r.process.poll() is not None, "ended")
-    for name in os.listdir(r.dir + "/state"):
-        if not name.startswith("ledger.db"):
-            continue
-        with open(os.path.join(r.dir, "state", name), "rb") as f:
-            data = f.read()
-        assert b"anary" not in data and b"Lopez" not in data and SENTENCE[:20].encode() not in data, name
+    seen = 0
+    for where, _, names in os.walk(r.dir + "/state"):
+        for name in names:
+            with open(os.path.join(where, name), "rb") as f:
+                data = f.read()
+            seen += len(data)
+            assert b"anary" not in data and b"Lopez" not in data and SENTENCE[:20].encode() not in data, name
+    assert seen > 0
+    log = r.log_text()
+    assert '"exchange"' in log and "anary" not in log and "Lopez" not in log
 
 
 def test_what_was_written_survives_kill_9(router, standin):

@@ -159,12 +159,14 @@ def test_keys_are_kept_as_digests_and_revoking_takes_effect(router, standin):
         assert r.ask("GET", path).status == 200, path
     folder = os.path.join(r.dir, "state")
     assert os.stat(folder).st_mode & 0o077 == 0
-    for name in os.listdir(folder):
-        with open(os.path.join(folder, name), "rb") as f:
-            content = f.read()
-        for key in (first, second, first.removeprefix("llmr_")):
-            assert key.encode() not in content, name
-        assert os.stat(os.path.join(folder, name)).st_mode & 0o077 == 0, name
+    for where, folders, names in os.walk(folder):
+        for name in folders + names:
+            assert os.stat(os.path.join(where, name)).st_mode & 0o077 == 0, name
+        for name in names:
+            with open(os.path.join(where, name), "rb") as f:
+                content = f.read()
+            for key in (first, second, first.removeprefix("llmr_")):
+                assert key.encode() not in content, name
     listed = r.command("keys", "list").stdout
     assert "first one" in listed and first not in listed and second not in listed
     assert r.command("keys", "revoke", made["id"]).returncode == 0

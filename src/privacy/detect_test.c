@@ -92,6 +92,7 @@ static const struct {
     {"social security 219 09 9999 on the form", PRIVACY_SSN, "219 09 9999"},
     {"219099999 is on the export", PRIVACY_SSN, "219099999"},
     {"last four of ssn 9999", PRIVACY_SSN, "9999"},
+    {"his social ends in 9071", PRIVACY_SSN, "9071"},
     {"call 808-555-0143 about it", PRIVACY_PHONE, "808-555-0143"},
     {"the phone (808) 555 0143 is dead", PRIVACY_PHONE, "(808) 555 0143"},
     {"+1.808.555.0143", PRIVACY_PHONE, "+1.808.555.0143"},

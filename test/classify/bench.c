@@ -52,8 +52,8 @@ static void measure(const struct classify *c, strv text, size_t size)
         tasks += r.task;
     }
     qsort(took, ROUNDS, sizeof *took, by_value);
-    printf("%5zu bytes: p50 %.1f us, p99 %.1f us (%u)\n", size, (double)took[ROUNDS / 2] / 1000,
-           (double)took[ROUNDS * 99 / 100] / 1000, tasks);
+    printf("{\"bytes\":%zu,\"p50_us\":%.2f,\"p99_us\":%.2f,\"sum\":%u}\n", size,
+           (double)took[ROUNDS / 2] / 1000, (double)took[ROUNDS * 99 / 100] / 1000, tasks);
 }
 
 int main(int argc, char **argv)

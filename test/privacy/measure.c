@@ -2,11 +2,14 @@
 /*
  * measure - what the detector says of every row of a file, and how long it takes.
  *
- *   measure [--data FILE] [--roster FILE] [--json] [--repeat N] [--house-off] < rows.jsonl > verdicts.jsonl
+ *   measure --data FILE [--roster FILE] [--json] [--repeat N] [--house-off] < rows.jsonl > verdicts.jsonl
+ *   measure --data FILE [--roster FILE] [--json] --times < rows.jsonl
  *
  * A row is {"id", "text"}; the answer is {"id", "contains_phi", "score", "entities": [{"type", "start", "end",
  * "rule"}]}, places in Unicode code points. With --json the text is read as a string inside a request, and places
  * are those of its bytes there. Times go to stderr: how long it took to load, nanoseconds for a text by its size.
+ *
+ * --times reads pieces of all rows together instead, each of them once, and prints a line of JSON for each size.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,9 +65,21 @@ static void print_verdict(strv id, strv text, const struct privacy_verdict *v, b
 
 struct options {
     struct privacy_conf conf;
-    bool json, house;
+    bool json, house, times;
     unsigned repeat;
 };
+
+static double scan_ns(const struct options *o, const struct privacy *p, struct privacy_scratch *s,
+                      strv what, struct privacy_verdict *v)
+{
+    privacy_verdict_init(v);
+    double began = now_ns();
+    if (o->json)
+        privacy_scan_json(p, s, what, PRIVACY_NORMAL, v);
+    else
+        privacy_scan_text(p, s, what, PRIVACY_NORMAL, v);
+    return now_ns() - began;
+}
 
 static void one(const struct options *o, const struct privacy *p, struct privacy_scratch *s,
                 strv line, double sum[2], size_t count[2])
@@ -87,13 +102,7 @@ static void one(const struct options *o, const struct privacy *p, struct privacy
     strv what = o->json ? buf_view(&request) : text;
     double best = 1e18;
     for (unsigned k = 0; k < o->repeat; k++) {
-        privacy_verdict_init(&v);
-        double began = now_ns();
-        if (o->json)
-            privacy_scan_json(p, s, what, PRIVACY_NORMAL, &v);
-        else
-            privacy_scan_text(p, s, what, PRIVACY_NORMAL, &v);
-        double took = now_ns() - began;
+        double took = scan_ns(o, p, s, what, &v);
         best = took < best ? took : best;
     }
     size_t large = text.len > 1000;
@@ -102,6 +111,74 @@ static void one(const struct options *o, const struct privacy *p, struct privacy
     print_verdict(json_get_str(doc.root, "id"), what, &v, o->house);
     buf_fini(&request);
     arena_fini(&arena);
+}
+
+/* ---- times ---- */
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void put_text(struct buf *all, strv line)
+{
+    struct arena arena;
+    struct json doc;
+    struct err err = ERR_INIT;
+    arena_init(&arena, 4096, ROW_MAX * 8);
+    if (json_read(&doc, line, &arena, 0, &err)) {
+        buf_put_strv(all, json_get_str(doc.root, "text"));
+        buf_put_char(all, '\n');
+    }
+    arena_fini(&arena);
+}
+
+/* Where a piece of about `at` bytes may begin or end: not inside a character. */
+static size_t whole(strv text, size_t at)
+{
+    while (at < text.len && ((unsigned char)text.ptr[at] & 0xC0) == 0x80)
+        at++;
+    return at;
+}
+
+/* Pieces at moving places, so that no two of them are the same. */
+static void times(const struct options *o, const struct privacy *p, struct privacy_scratch *s,
+                  strv all, size_t size)
+{
+    enum { ROUNDS = 4000 };
+    static double took[ROUNDS];
+    struct privacy_verdict v;
+    struct buf piece;
+    buf_init(&piece, ROW_MAX * 8);
+    for (size_t i = 0; i < ROUNDS; i++) {
+        size_t from = whole(all, i * 977 % (all.len - size)), to = whole(all, from + size);
+        strv text = {all.ptr + from, to - from};
+        buf_clear(&piece);
+        if (o->json)
+            json_put_str(&piece, text);
+        else
+            buf_put_strv(&piece, text);
+        took[i] = scan_ns(o, p, s, buf_view(&piece), &v) / 1000;
+    }
+    buf_fini(&piece);
+    qsort(took, ROUNDS, sizeof *took, by_value);
+    printf("{\"bytes\":%zu,\"p50_us\":%.2f,\"p99_us\":%.2f}\n", size, took[ROUNDS / 2],
+           took[ROUNDS * 99 / 100]);
+}
+
+static void all_times(const struct options *o, const struct privacy *p, struct privacy_scratch *s,
+                      char *line)
+{
+    static const size_t sizes[] = {300, 2048, 8192, 32768};
+    struct buf all;
+    buf_init(&all, 1 << 26);
+    while (fgets(line, ROW_MAX, stdin) != NULL)
+        put_text(&all, strv_trim(strv_of(line)));
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++)
+        if (buf_len(&all) > 2 * sizes[k])
+            times(o, p, s, buf_view(&all), sizes[k]);
+    buf_fini(&all);
 }
 
 static bool read_options(int argc, char **argv, struct options *o)
@@ -113,6 +190,8 @@ static bool read_options(int argc, char **argv, struct options *o)
             o->json = true;
         else if (strcmp(argv[i], "--house-off") == 0)
             o->house = false;
+        else if (strcmp(argv[i], "--times") == 0)
+            o->times = true;
         else if (strcmp(argv[i], "--data") == 0 && value != NULL)
             o->conf.data = argv[++i];
         else if (strcmp(argv[i], "--roster") == 0 && value != NULL)
@@ -134,7 +213,8 @@ int main(int argc, char **argv)
     size_t count[2] = {0, 0};
     if (!read_options(argc, argv, &o)) {
         fprintf(stderr,
-                "usage: measure --data FILE [--roster FILE] [--json] [--repeat N] [--house-off]\n");
+                "usage: measure --data FILE [--roster FILE] [--json] [--repeat N] [--house-off] "
+                "[--times]\n");
         return 2;
     }
     double began = now_ns();
@@ -145,9 +225,11 @@ int main(int argc, char **argv)
         return 1;
     }
     fprintf(stderr, "loaded in %.1f ms\n", (now_ns() - began) / 1e6);
+    if (o.times)
+        all_times(&o, p, s, line);
     while (fgets(line, sizeof line, stdin) != NULL)
         one(&o, p, s, strv_trim(strv_of(line)), sum, count);
-    for (int k = 0; k < 2; k++)
+    for (int k = 0; k < 2 && !o.times; k++)
         fprintf(stderr, "%s texts: %zu, %.2f ns a byte\n", k == 0 ? "small" : "large", count[k],
                 count[k] > 0 ? sum[k] / (double)count[k] : 0.0);
     privacy_scratch_free(s);

@@ -122,7 +122,7 @@ enum egress_sealed mask_seal(struct exchange *x, const struct egress_judge *by)
     m->open = false;
     x->pass = false; /* every piece of the answer is looked through */
     tell_replaced(x);
-    return EGRESS_SEALED;
+    return x->arena->failed ? EGRESS_FAILED : EGRESS_SEALED;
 }
 
 /* ---- the way back ---- */

@@ -73,7 +73,9 @@ static void begin_out(struct exchange *x)
     };
     buf_init(&x->out.kept, x->p->limits.reply_bytes_max);
     check_begin(x);
-    if (x->door->make_id != NULL && id != NULL) {
+    if (id == NULL) {
+        exchange_verdict(x, OUTCOME_NO_MEMORY);
+    } else if (x->door->make_id != NULL) {
         x->door->make_id(x->env->rng, id);
         x->out.id = strv_of(id);
     }

@@ -51,8 +51,11 @@ struct ledger_entry {
 struct ledger_queue {
     struct ledger_slot *slots;
     size_t mask;
-    _Alignas(64) _Atomic uint64_t tail;
-    _Alignas(64) _Atomic uint64_t head;
+    char apart
+        [64]; /* the two ends are other cores' business each, so they share no line of a cache */
+    _Atomic uint64_t tail;
+    char apart_too[64];
+    _Atomic uint64_t head;
 };
 struct ledger_slot {
     _Atomic uint64_t turn;

@@ -626,6 +626,15 @@ static void spit(const char *dir, const char *name, const char *text, size_t n)
 static const char *const three[] = {"audit-00000001.jsonl", "audit-00000002.jsonl",
                                     "audit-00000003.jsonl"};
 
+/* Every place, but under valgrind, which makes each fifty times as slow, only some of them. */
+static bool is_left_out(size_t place)
+{
+    static int slow = -1;
+    if (slow < 0)
+        slow = getenv("UNDER_VALGRIND") != NULL;
+    return slow != 0 && place % 61 != 0;
+}
+
 static void every_changed_byte_is_found_where_it_is(void **state)
 {
     struct place *p = *state;
@@ -638,6 +647,10 @@ static void every_changed_byte_is_found_where_it_is(void **state)
         char *text = slurp(p->dir, three[i], &n);
         for (size_t k = 0; k < n; k++) {
             char was = text[k];
+            if (is_left_out(k)) {
+                line += was == '\n';
+                continue;
+            }
             text[k] ^= k % 3 == 0 ? 0x01 : k % 3 == 1 ? 0x20 : 0x40;
             spit(c.dir, three[i], text, n);
             struct told told = check_dir(c.dir, p->key, NULL);
@@ -668,6 +681,8 @@ static void every_changed_byte_of_the_head_is_found(void **state)
     char *text = slurp(p->dir, "head", &n);
     assert_int_equal(n, AUDIT_HEAD_BYTES);
     for (size_t k = 0; k < n; k++) {
+        if (is_left_out(k))
+            continue;
         text[k] ^= 1;
         spit(c.dir, "head", text, n);
         assert_int_equal(check_dir(c.dir, p->key, NULL).problems, 1);
@@ -688,6 +703,8 @@ static void every_cut_is_found(void **state)
         size_t n;
         char *text = slurp(p->dir, three[i], &n);
         for (size_t k = 0; k < n; k++) {
+            if (is_left_out(k))
+                continue;
             spit(c.dir, three[i], text, k);
             assert_true(check_dir(c.dir, p->key, NULL).problems > 0);
         }
@@ -753,7 +770,7 @@ static void every_removed_repeated_and_moved_record_is_found(void **state)
             assert_true(check_dir(c.dir, p->key, NULL).problems > 0);
             for (size_t j = 0; j < 3; j++)
                 for (size_t m = 0; m < lines[j].n; m++) {
-                    if (i == j && k == m)
+                    if ((i == j && k == m) || is_left_out(61 * i + 13 * k + 7 * j + m))
                         continue;
                     l = lines[i]; /* a line of another place, or an exchange */
                     l.at[k] = lines[j].at[m];

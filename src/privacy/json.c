@@ -342,7 +342,7 @@ static bool is_model(strv v)
         char c = v.ptr[i];
         run = is_digit(c) ? run + 1 : 0;
         letters += is_letter(c);
-        if (run > 8 || (!is_word(c) && (c == '\0' || strchr("._:/-", c) == NULL)))
+        if (run > 8 || (!is_word(c) && (c == '\0' || strchr("._:/+=-", c) == NULL)))
             return false;
     }
     return letters > 2 && v.len <= 100;

@@ -98,7 +98,7 @@ def base(kind, url, **more):
 class Cell:
     def __init__(self, row, door, stream, fallback):
         self.row, self.door, self.stream, self.fallback = row, door, stream, fallback
-        self.prompt = "%s %s %s %s" % (row.name, door, stream, fallback)
+        self.prompt = "fault_row('%s', %s, %s, %s)" % (row.name, door, stream, fallback)  # nothing like a name
         self.reply, self.answer, self.calls = Reply(), None, {}
 
     def word(self):

@@ -437,6 +437,14 @@ static void zip(struct privacy_piece *t, const struct privacy_token *token)
 
 /* ---- names in systems ---- */
 
+/* Of a text, a line, something quoted, or the value of a member of JSON. */
+static bool is_begin(const struct privacy_piece *t, size_t place)
+{
+    if (place == 0 || at(t, place - 1) == '\n' || at(t, place - 1) == '"')
+        return true;
+    return t->json && place >= 2 && at(t, place - 1) == ' ' && at(t, place - 2) == ':';
+}
+
 /* bram#4471, and #66120-77 with nothing before it */
 static void hash(struct privacy_piece *t, const struct privacy_hit *h)
 {
@@ -452,9 +460,8 @@ static void hash(struct privacy_piece *t, const struct privacy_hit *h)
     if (start < h->start && digits == 4 && signs == 0 && is_letter(at(t, start)) &&
         h->start - start >= 3)
         piece_find(t, PRIVACY_OTHER_ID, RULE_ID_HANDLE, 1000, true, start, end);
-    else if (start == h->start &&
-             (start == 0 || at(t, start - 1) == '\n' || at(t, start - 1) == '"') &&
-             (signs > 0 || digits >= 7) && digits >= 5 && digits <= 12)
+    else if (start == h->start && is_begin(t, start) && (signs > 0 || digits >= 7) && digits >= 5 &&
+             digits <= 12)
         piece_find(t, PRIVACY_MRN, RULE_MRN_HASH, 1000, true, h->end, end);
 }
 

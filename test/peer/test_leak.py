@@ -17,7 +17,6 @@ import concurrent.futures
 import json
 import os
 import random
-import time
 
 import pytest
 

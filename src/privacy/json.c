@@ -425,6 +425,9 @@ static bool add_value(struct walk *w, strv raw, bool number)
         return false;
     if (!add(w, raw) || !own(w, "\n", end))
         return false;
+    /* A member's name may only tell more of its value, never hide what the value says by itself. */
+    if (!number && said(in, w->key) && (!add(w, raw) || !own(w, "\n", end)))
+        return false;
     return text_added(w->c.s->text) < FLUSH_BYTES || flush(w, false);
 }
 

@@ -17,6 +17,7 @@ import concurrent.futures
 import json
 import os
 import random
+import time
 
 import pytest
 
@@ -354,7 +355,7 @@ def samples(world):
 
 @pytest.fixture(scope="module")
 def seed():
-    value = int(os.environ.get("LEAK_SEED", 11))
+    value = int(os.environ.get("LEAK_SEED", time.time_ns() % 1000000))
     print("LEAK_SEED=%d" % value)
     return value
 

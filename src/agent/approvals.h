@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * approvals - calls that wait for a person. Kept in the store, so they outlive the process; the desk belongs to the
+ * main thread, workers speak to it by messages.
+ *
+ *   wait --approve/deny (another person, /router/approvals, llm-router approvals)--> decided
+ *        --approval_ms--> expired
+ *
+ * An approval is for exactly these arguments (their digest) of exactly this tool (its digest): if the server changes
+ * the tool's description or schema meanwhile, it counts for nothing.
+ */
+#ifndef AGENT_APPROVALS_H
+#define AGENT_APPROVALS_H
+
+#include "io/io.h"
+#include "mcp/mcp.h"
+
+struct agent_desk;
+
+enum agent_decision { AGENT_PENDING, AGENT_APPROVED, AGENT_DENIED, AGENT_EXPIRED, AGENT_NO_DESK };
+const char *agent_decision_name(enum agent_decision d);
+
+struct agent_petition {
+    char id[32]; /* "ap_..." */
+    char server[32], tool[129];
+    strv arguments; /* JSON text: shown to who decides */
+    uint8_t arguments_digest[32], tool_digest[32];
+    char key[32]; /* id of the caller's key, "" = none */
+    strv session;
+    enum mcp_effect effect;
+    bool always;                            /* may not be remembered for the session */
+    int64_t asked_us, until_us, decided_us; /* wall clock */
+    enum agent_decision decision;
+    char decided_by[64]; /* id of the key, or "terminal" */
+};
+
+struct agent_wait;
+/* Asks; done(arg, decision, by) on `loop` when it is decided. A decision for the same tool and arguments that has
+ * not been used yet counts at once; so does one for the session unless the tool is ASK_ALWAYS. NULL: no memory. */
+struct agent_wait *agent_ask(struct agent_desk *d, struct io_loop *loop,
+                             const struct agent_petition *p,
+                             void (*done)(void *arg, enum agent_decision d, const char *by),
+                             void *arg);
+void agent_ask_cancel(
+    struct agent_wait *w); /* nobody waits any more; the petition stays until it expires */
+
+#endif

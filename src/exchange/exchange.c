@@ -3,8 +3,8 @@
  * exchange - the step machine. All of it is in the table `states`: what runs on entry and which moves are
  * legal. exchange_go() is the only place that writes the state; drive() runs steps until one waits.
  *
- * The answer itself (frames, events, bytes) is relay.c's. It leaves notes in the exchange, and
- * exchange_leave() turns them into moves.
+ * Who is asked is plan.c's, the request to them compose.c's, the answer itself (frames, events, bytes) relay.c's. It
+ * leaves notes in the exchange, and exchange_leave() turns them into moves.
  */
 #include <assert.h>
 #include <string.h>
@@ -254,106 +254,6 @@ static void refuse_exhausted(struct exchange *x)
 
 /* ---- steps ---- */
 
-static bool has_model(void *arg, size_t i, strv model, struct arena *arena,
-                      struct policy_model *out)
-{
-    static const enum policy_warmth warmth[] = {[PROVIDER_COLD] = POLICY_COLD,
-                                                [PROVIDER_WARMTH_UNKNOWN] = POLICY_WARMTH_UNKNOWN,
-                                                [PROVIDER_WARM] = POLICY_WARM};
-    struct snapshot *s = arg;
-    struct provider_facts facts;
-    bool has = provider_model_facts(&s->providers[i], model, arena, &facts);
-    *out = (struct policy_model){.exact = facts.exact,
-                                 .remote = facts.remote,
-                                 .lacks = facts.lacks,
-                                 .context = facts.context,
-                                 .warmth = warmth[facts.warmth],
-                                 .full = facts.full,
-                                 .calls = facts.calls};
-    return has;
-}
-
-static strv any_model(void *arg, size_t i, struct arena *arena)
-{
-    struct snapshot *s = arg;
-    struct provider_models *m = provider_models_any(&s->providers[i]);
-    if (m == NULL)
-        return STRV_NONE;
-    strv name = m->n > 0 ? arena_strv(arena, strv_of(m->items[0].name)) : STRV_NONE;
-    provider_models_unref(m);
-    return name;
-}
-
-bool exchange_plan(struct snapshot *s, const struct llm_request *r,
-                   const struct exchange_basis *basis, struct arena *arena, struct policy_plan *out,
-                   struct err *err)
-{
-    struct policy_facts facts = {
-        .conf = &s->policy,
-        .providers = s->policy_providers,
-        .n_providers = s->n_providers,
-        .has_model = has_model,
-        .any_model = any_model,
-        .arg = s,
-        .verdict = basis->verdict,
-        .classified = basis->classified,
-        .key = basis->key,
-    };
-    return policy_run(&facts, r, arena, out, err);
-}
-
-/* "private task.hint task.route" */
-static const char *rule_names(struct arena *arena, const struct policy_plan *plan)
-{
-    char text[512];
-    size_t n = 0;
-    text[0] = '\0';
-    for (size_t i = 0; i < plan->n_steps && n < sizeof text; i++)
-        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", i > 0 ? " " : "",
-                              policy_orders[plan->steps[i]].name);
-    const char *copy = arena_cstr(arena, strv_of(text));
-    return copy != NULL ? copy : "";
-}
-
-/* The plan lives with the request and goes with it at commit; what is told later is copied out. */
-static bool plan_request(struct exchange *x, struct err *err)
-{
-    x->plan = ARENA_NEW(x->r->arena, struct policy_plan);
-    if (x->plan == NULL)
-        return err_oom(err);
-    struct privacy_verdict clean;
-    privacy_verdict_init(&clean);
-    const struct exchange_basis basis = {.verdict = x->mask != NULL ? &clean : x->judged,
-                                         .classified = x->classified,
-                                         .key = x->caller->holder};
-    bool ok = exchange_plan(x->snapshot, x->r, &basis, x->r->arena, x->plan, err);
-    x->is_private = x->is_private || x->plan->is_private;
-    x->task = arena_strv(x->arena, x->plan->task);
-    x->rules = rule_names(x->arena, x->plan);
-    if (x->plan->reason != NULL)
-        x->reason = arena_cstr(x->arena, strv_of(x->plan->reason));
-    return ok && (!x->arena->failed || err_oom(err));
-}
-
-/* Not without memory: a class is a wish, and the default serves whoever has none. */
-static void classify_request(struct exchange *x)
-{
-    struct classify_result *c = ARENA_NEW(x->r->arena, struct classify_result);
-    if (c != NULL && exchange_classify(x->snapshot, x->r, c)) {
-        x->classified = c;
-        x->complexity = c->complexity;
-    }
-}
-
-static bool judge_and_plan(struct exchange *x, struct err *err)
-{
-    if (!judge_request(x))
-        return false;
-    classify_request(x);
-    (void)mask_begin(x);
-    return plan_request(x, err);
-}
-
 static enum step admit(struct exchange *x)
 {
     struct err err = ERR_INIT;
@@ -366,40 +266,13 @@ static enum step admit(struct exchange *x)
         refuse(x, LLM_ERR_AUDIT_UNAVAILABLE, 0, STRV_NONE, STRV_NONE, 1000);
     else if (!quota_enter(x, &wait_ms, &err))
         refuse(x, err.code, 0, strv_of(err.text), STRV_NONE, wait_ms);
-    else if (!judge_and_plan(x, &err))
+    else if (!plan_first(x, &err))
         refuse_err(x, &err);
     else if (recall_answer(x))
         return STEP_WAIT;
     else
         exchange_go(x, EX_PLAN);
     return STEP_AGAIN;
-}
-
-static bool target_left(const struct exchange *x, size_t i)
-{
-    return i < x->plan->n && (x->tried & (1u << i)) == 0;
-}
-
-/* The next target in order; after a missing model, one of the same provider first. */
-static int next_target(const struct exchange *x)
-{
-    bool model_missing = x->n_attempts > 0 &&
-                         outcome_row(x->attempts[x->n_attempts - 1].outcome)->next == NEXT_MODEL;
-    if (model_missing && x->target >= 0)
-        for (size_t i = 0; i < x->plan->n; i++)
-            if (target_left(x, i) &&
-                x->plan->targets[i].provider == x->plan->targets[x->target].provider)
-                return (int)i;
-    for (size_t i = 0; i < x->plan->n; i++)
-        if (target_left(x, i))
-            return (int)i;
-    return -1;
-}
-
-static void wait_hint(struct exchange *x, uint64_t ms)
-{
-    if (ms > 0 && (x->wait_hint_ms == 0 || ms < x->wait_hint_ms))
-        x->wait_hint_ms = ms;
 }
 
 static void skip_target(struct exchange *x, enum outcome o)
@@ -409,55 +282,11 @@ static void skip_target(struct exchange *x, enum outcome o)
     x->tries = 0;
 }
 
-static const struct provider *target_row(const struct exchange *x)
-{
-    return &x->snapshot->providers[x->plan->targets[x->target].provider];
-}
-
-/* The call failed in a way that another server under the same name may not; false = there is none. */
-static bool try_another_instance(struct exchange *x, enum outcome o)
-{
-    const struct outcome_row *row = outcome_row(o);
-    const struct provider *p = target_row(x);
-    bool its_own = row->counts || o == OUTCOME_HTTP_429 || o == OUTCOME_MODEL_MISSING ||
-                   o == OUTCOME_LOADING || o == OUTCOME_BUSY;
-    if (p->n_instances == 0 || !its_own)
-        return false;
-    uint32_t last = 1u << x->p->instance, all = (1u << p->n_instances) - 1;
-    x->spent |= last;
-    if ((x->spent & all) != all && x->calls < x->snapshot->attempts_max)
-        return true;
-    x->spent = last; /* should there be another round */
-    return false;
-}
-
-/* Takes a slot at one of the target's servers, from x->attempt_us on; sets x->p. BUSY: at the best of them. */
-static enum admit admit_somewhere(struct exchange *x, uint64_t *wait_ms)
-{
-    const struct provider *row = target_row(x);
-    /* The attempt begins at the very time that admit is told: that is how a trial call is known again. */
-    struct provider_wish wish = {.model = x->model, .spent = x->spent, .now_us = x->attempt_us};
-    enum admit a = ADMIT_DOWN;
-    if (row->n_instances > 0)
-        wish.prefix = provider_prefix(x->r);
-    for (;;) {
-        int i = provider_pick(row, &wish, x->env->rng);
-        if (i < 0)
-            return a;
-        x->p = provider_instance(row, (size_t)i);
-        a = judge_may_go(x, x->p) ? provider_admit(x->p, wish.now_us, wait_ms) : ADMIT_FORBIDDEN;
-        if (a == ADMIT_GO || a == ADMIT_BUSY)
-            return a;
-        wait_hint(x, *wait_ms);
-        wish.spent |= 1u << i;
-    }
-}
-
 static enum step plan(struct exchange *x)
 {
     uint64_t wait_ms = 0;
-    if (x->target < 0 || !target_left(x, (size_t)x->target)) {
-        int t = next_target(x);
+    if (x->target < 0 || !plan_has(x, (size_t)x->target)) {
+        int t = plan_next(x);
         if (t < 0 || x->calls >= x->snapshot->attempts_max) {
             refuse_exhausted(x);
             return STEP_AGAIN;
@@ -470,25 +299,25 @@ static enum step plan(struct exchange *x)
     }
     x->attempt_us = io_now_us(x->env->loop);
     x->retry_after_ms = 0;
-    switch (admit_somewhere(x, &wait_ms)) {
+    switch (plan_admit(x, &wait_ms)) {
     case ADMIT_GO:
         x->slot = true;
         x->cold = provider_is_cold(x->p, x->model, x->attempt_us);
         exchange_go(x, EX_SEAL);
         return STEP_AGAIN;
     case ADMIT_BUSY:
-        wait_hint(x, wait_ms > 0 ? wait_ms : 1000);
+        plan_wait_hint(x, wait_ms > 0 ? wait_ms : 1000);
         if (provider_queue_enter(x->p))
             exchange_go(x, EX_QUEUE);
         else
             skip_target(x, OUTCOME_BUSY);
         return STEP_AGAIN;
     case ADMIT_LOADING:
-        wait_hint(x, wait_ms > 0 ? wait_ms : 1000);
+        plan_wait_hint(x, wait_ms > 0 ? wait_ms : 1000);
         skip_target(x, OUTCOME_LOADING);
         return STEP_AGAIN;
     case ADMIT_OPEN:
-        wait_hint(x, wait_ms);
+        plan_wait_hint(x, wait_ms);
         skip_target(x, OUTCOME_BREAKER_OPEN);
         return STEP_AGAIN;
     case ADMIT_FORBIDDEN:
@@ -497,7 +326,7 @@ static enum step plan(struct exchange *x)
     case ADMIT_DOWN:
         break;
     }
-    wait_hint(x, wait_ms > 0 ? wait_ms : 1000);
+    plan_wait_hint(x, wait_ms > 0 ? wait_ms : 1000);
     skip_target(x, OUTCOME_CONNECT_REFUSED);
     return STEP_AGAIN;
 }
@@ -518,72 +347,6 @@ static enum step backoff(struct exchange *x)
     return STEP_WAIT;
 }
 
-/* Needs that only the caller's own bytes express: the answer's form must then be the caller's, too. */
-#define OWN_BYTES                                                                                  \
-    (LLM_NEED_CHOICES | LLM_NEED_LOGPROBS | LLM_NEED_OLLAMA_RAW | LLM_NEED_ANTHROPIC |             \
-     LLM_NEED_COMPLETION)
-
-/* The same call at the provider, or what stands for it in its dialect. */
-static enum llm_op upstream_op(const struct exchange *x, const struct dialect *d)
-{
-    if (d == x->door)
-        return x->r->op;
-    return x->r->op == LLM_OP_GENERATE  ? LLM_OP_CHAT
-           : x->r->op == LLM_OP_EMBED_1 ? LLM_OP_EMBED
-                                        : x->r->op;
-}
-
-/* What a body of our own needs: a history that can be written, and the names that will come back changed.
- * What is told of the request after its arena has gone is copied. */
-static bool prepare(struct exchange *x, const struct dialect *d)
-{
-    bool own = d == x->door && !x->up.fresh;
-    x->renames = NULL;
-    x->n_renames = 0;
-    x->form = x->r->format;
-    if (x->form == LLM_FORMAT_SCHEMA && x->schema.ptr == NULL)
-        x->schema = arena_strv(x->arena, x->r->schema);
-    if (x->arena->failed || (!own && !llm_request_mend(x->r)))
-        return false;
-    if (!own && x->up.short_names && !llm_tool_renames(x->r, x->arena, &x->renames, &x->n_renames))
-        return false;
-    x->pass = x->pass && x->n_renames == 0;
-    return true;
-}
-
-/* Configured so: what cannot be said is not left out. */
-static bool refuse_losses(struct exchange *x, struct err *err)
-{
-    unsigned bit = 0;
-    while (!(x->losses & (1u << bit)))
-        bit++;
-    return err_field(err, LLM_ERR_UNSUPPORTED, dialect_loss_name(bit),
-                     "%s: the provider's interface has no such member, and strict is configured",
-                     dialect_loss_name(bit));
-}
-
-static bool encode(struct exchange *x, struct err *err)
-{
-    const struct dialect *d = x->p->dialect;
-    bool streams = x->r->op == LLM_OP_CHAT || x->r->op == LLM_OP_GENERATE;
-    x->losses = 0;
-    provider_target(x->p, x->model, x->r, &x->up);
-    x->up.stream = x->r->stream || (streams && x->p->stream_always && !(x->r->needs & OWN_BYTES));
-    x->up.op = upstream_op(x, d);
-    x->up.fresh = x->ask != x->r;
-    x->pass = d == x->door && x->up.stream == x->r->stream;
-    buf_clear(&x->body);
-    buf_clear(&x->path);
-    if (!prepare(x, d) ||
-        !d->encode_request(x->ask, &x->up, x->r->arena, &x->body, &x->losses, err))
-        return false;
-    if (x->snapshot->strict && x->losses != 0)
-        return refuse_losses(x, err);
-    buf_put_cstr(&x->path, d->path(x->up.op));
-    buf_put_char(&x->path, '\0');
-    return !x->body.failed && !x->path.failed;
-}
-
 /* The request in the words of its target; and may exactly these bytes go there? */
 static enum step seal(struct exchange *x)
 {
@@ -593,7 +356,7 @@ static enum step seal(struct exchange *x)
         exchange_verdict(x, OUTCOME_BUDGET);
         return STEP_WAIT;
     }
-    if (!relay_begin(x) || !encode(x, &err)) {
+    if (!relay_begin(x) || !compose_request(x, &err)) {
         bool memory =
             x->body.failed || x->path.failed || x->arena->failed || x->r->arena->failed || !err.set;
         exchange_verdict(x, memory ? OUTCOME_NO_MEMORY : OUTCOME_ENCODE);
@@ -744,7 +507,7 @@ static void plan_anew(struct exchange *x)
     x->replan = false;
     x->tried = 0;
     x->target = -1;
-    if (plan_request(x, &err))
+    if (plan_make(x, &err))
         exchange_go(x, EX_PLAN);
     else
         refuse_err(x, &err);
@@ -762,7 +525,7 @@ static void after_failure(struct exchange *x, enum outcome o)
                 x->retry_after_ms <= limits->retry_after_max_ms &&
                 x->calls < x->snapshot->attempts_max &&
                 io_now_us(x->env->loop) + (int64_t)pause * 1000 < x->deadline_us;
-    wait_hint(x, x->retry_after_ms);
+    plan_wait_hint(x, x->retry_after_ms);
     if ((o == OUTCOME_BAD_FORMAT || o == OUTCOME_BAD_CALL) && form_ask_again(x, o)) {
         exchange_go(x, EX_PLAN);
         return;
@@ -779,7 +542,7 @@ static void after_failure(struct exchange *x, enum outcome o)
             refuse_exhausted(x);
         return;
     }
-    if (try_another_instance(x, o)) {
+    if (plan_other_instance(x, o)) {
         exchange_go(x, EX_PLAN);
         return;
     }

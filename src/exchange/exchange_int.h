@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * exchange_int - what exchange.c (the machine), judge.c and mask.c (may it leave?), relay.c (the way back), answer.c and
- * form.c (what is said), queue.c, quota.c, record.c (the audit) and account.c share. Nobody else includes it.
+ * exchange_int - what exchange.c (the machine), plan.c and compose.c (whom to ask, and what), judge.c and mask.c (may
+ * it leave?), relay.c (the way back), answer.c and form.c (what is said), queue.c, quota.c, record.c (the audit) and
+ * account.c share. Nobody else includes it.
  *
  * Callbacks (upstream, timer, caller) come in through enter()/leave() in exchange.c. Inside, code only takes
  * notes: `verdict` (the attempt failed thus), `complete` (the answer is whole), `gone` (the caller left).
@@ -208,6 +209,25 @@ struct exchange_basis { /* what a plan is made of besides the request */
 bool exchange_plan(struct snapshot *s, const struct llm_request *r,
                    const struct exchange_basis *basis, struct arena *arena, struct policy_plan *out,
                    struct err *err);
+
+/* plan.c */
+/* Judges and classifies the request and makes its list of targets. Whoever asks is told the error. */
+bool plan_first(struct exchange *x, struct err *err);
+/* The list only, by what is known of the request now. */
+bool plan_make(struct exchange *x, struct err *err);
+bool plan_has(const struct exchange *x, size_t target); /* is it there, and not used up? */
+/* The next target in order, -1 = none; after a missing model, one of the same provider first. */
+int plan_next(const struct exchange *x);
+/* Takes a slot at one of the target's servers, from x->attempt_us on; sets x->p. BUSY: at the best of them. */
+enum admit plan_admit(struct exchange *x, uint64_t *wait_ms);
+/* The call failed in a way that another server under the same name may not; false = there is none. */
+bool plan_other_instance(struct exchange *x, enum outcome o);
+/* A provider asks to be left alone for so long. */
+void plan_wait_hint(struct exchange *x, uint64_t ms);
+
+/* compose.c */
+/* The request for x->p: x->body, x->path, x->up. False without an error: no memory. */
+bool compose_request(struct exchange *x, struct err *err);
 
 /* queue.c */
 void queue_join(struct exchange *x);

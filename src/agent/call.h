@@ -28,6 +28,18 @@ struct agent_env {
  * and private or not: a tool of a cloud server is none in airgap. NULL key: no key was needed. */
 bool agent_may(const struct mcp_conf *conf, const struct policy_key *key, const struct mcp_tool *t);
 
+/* An MCP client of ours that stands behind a call (gateway/) instead of a model: it gets the result whole, hears what
+ * the server says meanwhile, and is asked what the server asks. Members as in mcp_call_spec and mcp_call_ops. */
+struct agent_guest {
+    strv capabilities, log_level;
+    /* Further members of the params, to be put behind a comma: "inputResponses":..., "requestState":...; "" = none */
+    strv inputs;
+    /* The server's answer as it came, before done() and only if the server was asked; valid during the call. */
+    void (*answer)(void *arg, const struct mcp_answer *a);
+    void (*said)(void *arg, strv params);
+    void (*ask)(void *arg, struct mcp_question *q, strv method, strv params);
+};
+
 struct agent_request {
     const struct mcp_tool *tool; /* its catalogue is held by the caller until done */
     strv arguments;              /* as the model or client wrote them */
@@ -36,6 +48,7 @@ struct agent_request {
     bool is_private; /* the conversation so far: nothing of it goes to a server of zone cloud */
     bool approved;   /* the caller's interface has asked its person already (command line) */
     struct agent_outcome_opts outcome;
+    const struct agent_guest *guest; /* NULL = a model's call; its functions get the call's arg */
 };
 struct agent_call;
 struct agent_call_ops {

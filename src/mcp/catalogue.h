@@ -44,6 +44,7 @@ const char *mcp_state_name(enum mcp_state s);
 struct mcp_listed { /* a server */
     const char *name;
     bool local;
+    bool bare_names; /* as configured */
     enum mcp_transport transport;
     enum mcp_state state;
     const char *why; /* it is DOWN; NULL = nothing is wrong */

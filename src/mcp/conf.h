@@ -36,6 +36,9 @@ struct mcp_server_conf {
     enum mcp_transport transport;
     enum mcp_era era; /* UNKNOWN: find out */
     bool disabled;
+    /* Option `prefix: false`: its tools and prompts are offered on /mcp under their own names. One whose name is taken
+     * already is not offered there. */
+    bool bare_names;
 
     /* stdio: started without a shell, with the environment of mcp.md 16.4 and what stands here */
     const char *const *argv;

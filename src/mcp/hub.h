@@ -74,6 +74,12 @@ struct mcp_call_ops {
     void (*done)(void *arg, const struct mcp_answer *a); /* exactly once, unless cancelled */
     void (*progress)(void *arg, double done, double total,
                      strv message); /* total < 0: unknown; may be NULL */
+    /* What the server logs about this call: params of notifications/message, JSON text. Only where it can be about no
+     * other: it came on the call's own stream, or no other call runs at that server. May be NULL. */
+    void (*said)(void *arg, strv params);
+    /* The server asks something on behalf of this call (same rule), and spec->capabilities hold it: answer or refuse
+     * `q`, now or later. Every other question, and all of them while this is NULL, goes to the hub's host. */
+    void (*ask)(void *arg, struct mcp_question *q, strv method, strv params);
 };
 struct mcp_call_spec {
     const char *server;
@@ -81,6 +87,12 @@ struct mcp_call_spec {
     strv params;        /* JSON text of an object, without _meta; copied */
     bool repeatable;    /* may be made again after a lost session: it only reads */
     uint64_t call_ms, total_ms; /* 0 = the server's own */
+    /* Of the client that stands behind this call (gateway/), JSON text of an object; "" = there is none. A server of
+     * the modern era is told these with this request, and its result "input_required" comes back as it is, as MCP_OK:
+     * whoever called asks, and calls again with inputResponses and requestState among the params. "" = our own, and
+     * the host answers what the server asks. */
+    strv capabilities;
+    strv log_level; /* "info": what a modern server shall say of this request; "" = nothing */
 };
 struct mcp_call;
 /* NULL: no memory. No callback comes from inside. `ops` run on `loop`, which is the caller's own. */

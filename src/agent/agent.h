@@ -2,6 +2,7 @@
 /*
  * agent - tools for models that have none of their own: a loop on top of the exchange.
  *
+ *   note.h       the overlay's entry for a tool
  *   menu.h       which tools a model is offered, and in how many tokens: slim schemas, ranking, a finder
  *   repair.h     a small model's arguments made fit for the tool's schema
  *   outcome.h    what a tool answered, made fit for a model: shortened, marked, never without a word
@@ -16,6 +17,7 @@
 #include "agent/call.h"
 #include "agent/loop.h"
 #include "agent/menu.h"
+#include "agent/note.h"
 #include "agent/outcome.h"
 #include "agent/repair.h"
 

@@ -52,6 +52,7 @@ struct mcp_listed { /* a server */
     const char *revision; /* "" = not known yet */
     strv title, version;  /* as it says; cleaned */
     strv instructions;    /* cleaned */
+    strv overlay; /* text of its overlay, copied: "words" of it are for the menu; "" = none */
     bool completions, logging, subscribe;
     unsigned restarts;
 };

@@ -4,7 +4,8 @@
  *
  * Text as it is, structuredContent only where it is not the text again; images where the model takes them, else a
  * note; links as a line; nothing is left out without a word. Too long: the middle goes, and the text says how much.
- * A result that looks like a placeholder (scheduler-tools.md 4) begins with a plain sentence that says so.
+ * A result that looks like a placeholder begins with a plain sentence that says so: by the words in it, or by what the
+ * overlay knows of the tool's "source" (constant, constant_formula, simulated, placeholder_always).
  */
 #ifndef AGENT_OUTCOME_H
 #define AGENT_OUTCOME_H

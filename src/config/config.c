@@ -108,6 +108,16 @@ static bool warn_writable(struct load *l, int fd)
            load_warn(l, "%s can be written by everyone; chmod o-w it", l->whole->config.path);
 }
 
+int config_read_file(const char *path, struct buf *out)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno;
+    int why = read_all(fd, out);
+    close(fd);
+    return why;
+}
+
 static bool take_file(struct load *l)
 {
     const char *path = l->whole->config.path;
@@ -203,6 +213,7 @@ static void apply(struct load *l)
     w->config.origins = none;
     w->config.hosts = none;
     w->snapshot.ledger.budget.priority = none;
+    w->config.mcp.agents = none;
     for (const struct setting *s = w->settings; s != NULL; s = s->next)
         if (s->name == NULL)
             setting_apply(s, w, NULL);
@@ -259,7 +270,7 @@ struct config *load_within(const struct config_source *source, const strv *text,
     if (ok) {
         apply(&l);
         ok = providers_build(&l) && names_build(&l) && privacy_build(&l) && money_build(&l) &&
-             cache_build(&l);
+             servers_build(&l) && cache_build(&l);
     }
     if (ok)
         return &w->config;

@@ -18,6 +18,7 @@
 #include "base/base.h"
 #include "exchange/exchange.h"
 #include "http/http.h"
+#include "mcp/mcp.h"
 
 struct config_source { /* what to read; all may be NULL / 0 */
     const char *path;  /* YAML file; NULL = $LLM_ROUTER_CONFIG, else ./llm-router.yaml or
@@ -55,7 +56,8 @@ struct config {
         uint64_t interval_ms;
     } ledger;
     struct audit_opts audit;
-    uint64_t drain_ms; /* longest wait for streams at SIGTERM */
+    struct mcp_conf mcp; /* tool servers, and how tools are used */
+    uint64_t drain_ms;   /* longest wait for streams at SIGTERM */
     const struct config_warning *warnings;
 };
 

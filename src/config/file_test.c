@@ -190,7 +190,7 @@ static const struct {
      "file:2:27: providers.a: certificates are given, but the address does not begin with https", 2,
      27},
     {"providers:\n  a: { kind: openai, url: 'https://127.0.0.1:1', cert_file: /x }\n",
-     "file:2:3: providers.a: cert_file and cert_key_file go together", 2, 3},
+     "file:2:61: providers.a: cert_file and cert_key_file go together", 2, 61},
     {"providers:\n  a: { kind: openai, url: 'http://127.0.0.1:1', reply_max: 64MiB }\n",
      "file:2:60: providers.a.reply_max: must be smaller than server.max_unsent", 2, 60},
     {ONE "default_provider: x\n", "file:2:19: default_provider: there is no provider x", 2, 19},

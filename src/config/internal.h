@@ -97,6 +97,9 @@ bool option_share(strv text, int64_t *percent);
 /* "a duration with its unit (500ms, 30s, 5m, 1h) from 1ms to 10m" */
 void option_expected(const struct option *o, char *out, size_t size);
 
+/* Appends the file's bytes; errno, or 0. EFBIG: more than fit. */
+int config_read_file(const char *path, struct buf *out);
+
 /* ---- settings.c ---- */
 
 struct origin {
@@ -221,6 +224,10 @@ bool privacy_build(
 /* privacy.c: drops the detector that is kept for the next load. */
 void privacy_forget(void);
 bool money_build(struct load *l);
+bool servers_build(struct load *l); /* MCP; after the providers, whose networks count here too */
+
+/* Is it the first that is said of an MCP server? So servers keep the order of the file. */
+bool server_is_first(const struct whole *w, const struct setting *s);
 
 /* zone.c: the promise about local providers, kept where connections are made. */
 struct zone_rule {
@@ -231,5 +238,25 @@ bool zone_allow(void *rule, const struct sockaddr *addr);
 /* A literal address (no name) and what zone_allow() would say. */
 bool zone_literal(const char *host, const struct zone_rule *rule, bool *allowed);
 bool zone_network_ok(strv network);
+
+/* way.c: how an address is reached, whoever lives there. */
+struct way_owner {
+    const char *section,
+        *name;               /* "providers", "ollama": whose options zone, ca_file ... are read */
+    const struct origin *at; /* of the address */
+    bool cloud;              /* its zone, if nobody names one */
+    bool has_key;            /* for what is said of it */
+};
+/* The zone if nobody named it, and whether the address can be what is claimed. url NULL: it has none, it is here. */
+bool way_settle_zone(struct load *l, const struct way_owner *o, const struct http_url *url);
+bool way_is_local(const struct load *l, const struct way_owner *o);
+/* Certificates, the rule of the zone, what makes connections exchangeable; up->url is set. */
+bool way_build(struct load *l, const struct way_owner *o, struct http_upstream *up);
+/* Wiped with the configuration. */
+bool way_keep_secret(struct load *l, strv text, const char **out);
+/* *key stays as it is if the variable is not set. */
+bool way_key_from_env(struct load *l, const struct setting *s, const char *variable,
+                      const char **key);
+bool way_key_from_file(struct load *l, const struct setting *s, const char **key);
 
 #endif

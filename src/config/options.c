@@ -32,6 +32,10 @@ static bool is_task_class(strv text);
 static bool is_price(strv text);
 static bool is_money(strv text);
 static bool is_share(strv text);
+static bool is_server(strv text);
+static bool is_assignment(strv text);
+static bool is_header(strv text);
+static bool is_rule(strv text);
 static bool is_threshold(strv text);
 
 static const struct option_word mode_words[] = {
@@ -41,6 +45,10 @@ static const struct option_word kind_words[] = {{"openai", PROVIDER_OPENAI},
                                                 {"anthropic", PROVIDER_ANTHROPIC},
                                                 {"llama-server", PROVIDER_LLAMA_SERVER},
                                                 {NULL, 0}};
+static const struct option_word transport_words[] = {
+    {"stdio", MCP_STDIO}, {"http", MCP_HTTP}, {"sse", MCP_SSE}, {NULL, 0}};
+static const struct option_word era_words[] = {
+    {"auto", MCP_ERA_UNKNOWN}, {"legacy", MCP_ERA_LEGACY}, {"modern", MCP_ERA_MODERN}, {NULL, 0}};
 static const struct option_word zone_words[] = {
     {"local", ZONE_LOCAL}, {"cloud", ZONE_CLOUD}, {NULL, 0}};
 /* The synonyms are Python's names, which applications set in LOG_LEVEL. */
@@ -56,6 +64,8 @@ static const struct option_form FORM_NONE = {NULL, NULL, NULL};
 static const struct option_form FORM_MODE = {NULL, NULL, mode_words};
 static const struct option_form FORM_KIND = {NULL, NULL, kind_words};
 static const struct option_form FORM_ZONE = {NULL, NULL, zone_words};
+static const struct option_form FORM_TRANSPORT = {NULL, NULL, transport_words};
+static const struct option_form FORM_ERA = {NULL, NULL, era_words};
 static const struct option_form FORM_LEVEL = {NULL, NULL, level_words};
 static const struct option_form FORM_AUDIT = {NULL, NULL, audit_words};
 static const struct option_form FORM_PATH = {"a path", NULL, NULL};
@@ -94,6 +104,12 @@ static const struct option_form FORM_TASK = {"a task class", is_task_class, NULL
 static const struct option_form FORM_PATTERN = {"name=regular expression", is_pattern, NULL};
 static const struct option_form FORM_DIGEST = {"the 64 hexadecimal digits of a SHA-256 digest",
                                                is_digest, NULL};
+
+static const struct option_form FORM_ARGUMENT = {"a program and its arguments", NULL, NULL};
+static const struct option_form FORM_ASSIGNMENT = {"NAME=value or NAME", is_assignment, NULL};
+static const struct option_form FORM_HEADER = {"Name=VARIABLE", is_header, NULL};
+static const struct option_form FORM_RULE = {"name=words, such as get_*=read,none,auto", is_rule,
+                                             NULL};
 
 /* ---- the table ---- */
 
@@ -222,6 +238,11 @@ bool option_name_ok(strv path, strv name, char why[OPTION_WHY_MAX])
         snprintf(why, OPTION_WHY_MAX,
                  "a model's name or pattern of at most 200 characters, without blanks");
         return name.len <= 200 && is_model(name);
+    }
+    if (strv_eq_cstr(path, "mcp_servers")) {
+        snprintf(why, OPTION_WHY_MAX,
+                 "a name of at most 31 small letters, digits and -, beginning with no -");
+        return is_server(name);
     }
     if (strv_eq_cstr(path, "routes")) {
         size_t at = (size_t)snprintf(why, OPTION_WHY_MAX, "one of");
@@ -750,6 +771,33 @@ static bool is_share(strv text)
 {
     int64_t percent;
     return option_share(text, &percent);
+}
+
+static bool is_server(strv text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (isupper((unsigned char)text.ptr[i]))
+            return false;
+    return text.len <= 31 && all_in(text, "-") && text.ptr[0] != '-';
+}
+
+static bool is_assignment(strv text)
+{
+    strv rest = text, name;
+    return strv_cut(&rest, '=', &name) && name.len > 0 && is_variable(name);
+}
+
+static bool is_header(strv text)
+{
+    strv rest = text, name;
+    return strv_cut(&rest, '=', &name) && name.len > 0 && all_in(name, "-_") && rest.len > 0 &&
+           is_variable(rest);
+}
+
+static bool is_rule(strv text)
+{
+    struct mcp_rule rule;
+    return mcp_rule_parse(text, NULL, &rule);
 }
 
 static bool is_host(strv text)

@@ -104,21 +104,22 @@ static bool below(const char *path, const char *prefix)
     return strncmp(path, prefix, strlen(prefix)) == 0;
 }
 
-static void print_provider(const struct whole *w, const struct instance *p, struct buf *out)
+/* The options below `prefix` ("providers.*.") that have a value for this name. */
+static void print_member(const struct whole *w, const char *prefix, const char *name,
+                         const char *left_out, struct buf *out)
 {
     bool spawn = false;
     size_t start = buf_len(out);
     indent(out, 1);
-    put_key(out, strv_of(p->name));
-    if (p->left_out != NULL) {
+    put_key(out, strv_of(name));
+    if (left_out != NULL) {
         put_comment(out, start);
-        buf_printf(out, "left out: %s", p->left_out);
+        buf_printf(out, "left out: %s", left_out);
     }
     buf_put_char(out, '\n');
     for (size_t i = 0; i < options_count; i++) {
         const struct option *o = &options[i];
-        const struct setting *s =
-            below(o->path, "providers.*.") ? setting_find(w, o, p->name) : NULL;
+        const struct setting *s = below(o->path, prefix) ? setting_find(w, o, name) : NULL;
         if (s == NULL)
             continue;
         bool deep = below(o->path, "providers.*.spawn.");
@@ -133,7 +134,20 @@ static void print_providers(const struct whole *w, struct buf *out)
 {
     buf_put_cstr(out, "providers:\n");
     for (const struct instance *p = w->instances; p != NULL; p = p->next)
-        print_provider(w, p, out);
+        print_member(w, "providers.*.", p->name, p->left_out, out);
+}
+
+static void print_servers(const struct whole *w, struct buf *out)
+{
+    bool begun = false;
+    for (const struct setting *s = w->settings; s != NULL; s = s->next) {
+        if (!server_is_first(w, s))
+            continue;
+        if (!begun)
+            buf_put_cstr(out, "mcp_servers:\n");
+        begun = true;
+        print_member(w, "mcp_servers.*.", s->name, NULL, out);
+    }
 }
 
 /* roles, routes, aliases: the names are the operator's. */
@@ -171,7 +185,7 @@ bool config_print(const struct config *c, struct buf *out)
 {
     const struct whole *w = whole_of(c);
     const char *section = NULL;
-    bool providers = false;
+    bool providers = false, servers = false;
 
     buf_printf(out, "# llm-router %s: the effective configuration\n", LLM_ROUTER_VERSION);
     if (c->path != NULL) {
@@ -187,6 +201,10 @@ bool config_print(const struct config *c, struct buf *out)
             if (!providers)
                 print_providers(w, out);
             providers = true;
+        } else if (below(o->path, "mcp_servers.")) {
+            if (!servers)
+                print_servers(w, out);
+            servers = true;
         } else if (strchr(o->path, '*') != NULL) {
             print_named(w, o, out);
         } else {
@@ -286,7 +304,8 @@ static void sample_option(const struct option *o, size_t depth, struct buf *out)
     }
     bool live = strcmp(o->path, "providers.*.kind") == 0 || strcmp(o->path, "providers.*.url") == 0;
     buf_printf(out, "%*s%s", (int)pad, "", live ? "" : "#");
-    if (strchr(o->path, '*') != NULL && !below(o->path, "providers."))
+    if (strchr(o->path, '*') != NULL && !below(o->path, "providers.") &&
+        !below(o->path, "mcp_servers."))
         buf_put_cstr(out, sample_name(o));
     else
         buf_put_strv(out, last_segment(o->path));
@@ -305,14 +324,19 @@ static size_t sample_sections(const struct option *o, strv *open, struct buf *ou
     }
     strv section = {o->path, (size_t)(dot - o->path)};
     bool provider = strv_eq_cstr(section, "providers");
-    if (open->ptr == NULL || !strv_starts(*open, section)) {
+    bool server = strv_eq_cstr(section, "mcp_servers");
+    bool same = open->ptr != NULL && strv_starts(*open, section) &&
+                (open->len == section.len || open->ptr[section.len] == '.');
+    if (!same) {
         buf_printf(out, "%s" STRV_FMT ":\n", provider ? "" : "#", STRV_ARG(section));
         if (provider)
             buf_put_cstr(out, "  ollama:\n");
+        if (server)
+            buf_put_cstr(out, "  #scheduler:\n");
         *open = section;
     }
     if (!provider)
-        return 1;
+        return server ? 2 : 1;
     bool deep = below(o->path, "providers.*.spawn.");
     if (deep && open->len == section.len) {
         buf_put_cstr(out, "    #spawn:\n");

@@ -17,8 +17,6 @@
 
 #include "config/internal.h"
 
-#define KEY_BYTES_MAX 4096 /* the longest API keys are signed tokens of about 2 KB */
-
 static const struct origin nowhere = {.from = FROM_DEFAULT};
 
 static const struct origin *origin_of(const struct whole *w, const char *path, const char *name)
@@ -131,19 +129,6 @@ static bool engine_defaults(struct load *l, const struct instance *i)
 
 /* ---- address and zone ---- */
 
-static bool put_zone(struct load *l, const struct instance *i, const char *zone)
-{
-    return setting_get(l->whole, "providers.*.zone", i->name) != NULL ||
-           put_default(l, "providers.*.zone", i->name, zone);
-}
-
-static bool is_localhost(const char *host)
-{
-    strv name = strv_of(host);
-    return strv_eq_nocase(name, STRV("localhost")) || strv_eq_nocase(name, STRV("localhost.")) ||
-           (name.len > 10 && strv_eq_nocase(strv_from(name, name.len - 10), STRV(".localhost")));
-}
-
 /* The setting that holds the addresses; NULL = there is none. */
 static const struct setting *addresses_of(const struct whole *w, const struct instance *i)
 {
@@ -156,40 +141,28 @@ static const char *address_of(const struct setting *s, size_t n)
     return s->option->type == OPT_LIST ? s->value.items[n] : s->value.text;
 }
 
-/* The zone if nobody named it, and whether the address can be what is claimed. */
+static struct way_owner owner(const struct load *l, const struct instance *i,
+                              const struct provider *p)
+{
+    const struct setting *s = addresses_of(l->whole, i);
+    return (struct way_owner){.section = "providers",
+                              .name = i->name,
+                              .at = s != NULL ? &s->origin : &i->origin,
+                              .cloud = i->kind == PROVIDER_ANTHROPIC,
+                              .has_key = p != NULL && p->key != NULL};
+}
+
 static bool settle_zone(struct load *l, const struct instance *i, const struct http_url *url)
 {
-    struct whole *w = l->whole;
-    const struct zone_rule local = {ZONE_LOCAL, w->networks}, cloud = {ZONE_CLOUD, w->networks};
-    const struct origin *at = &addresses_of(w, i)->origin;
-    char key[96];
-    bool allowed = false, literal, local_for_sure;
+    const struct way_owner o = owner(l, i, NULL);
+    return way_settle_zone(l, &o, url);
+}
 
-    if (url->unix_path != NULL)
-        return put_zone(l, i, "local");
-    literal = zone_literal(url->host, &cloud, &allowed);
-    snprintf(key, sizeof key, "providers.%s.url", i->name);
-    if (literal && !allowed)
-        return load_fail(l, at, key, "%s is a link-local or metadata address: never used",
-                         url->host);
-    literal = zone_literal(url->host, &local, &allowed);
-    local_for_sure = literal ? allowed : is_localhost(url->host);
-    if (setting_get(w, "providers.*.zone", i->name) == NULL) {
-        if (i->kind == PROVIDER_ANTHROPIC)
-            return put_zone(l, i, "cloud");
-        if (local_for_sure)
-            return put_zone(l, i, "local");
-        snprintf(key, sizeof key, "providers.%s.zone", i->name);
-        return load_fail(
-            l, at, key,
-            "is missing: say local or cloud, since %s is neither loopback nor in local_networks",
-            url->host);
-    }
-    if (literal && !allowed && is_local(w, i->name))
-        return load_fail(l, at, key,
-                         "zone is local, but %s is neither loopback nor in local_networks",
-                         url->host);
-    return true;
+/* How its address is reached. */
+static bool build_way(struct load *l, const struct instance *i, struct provider *p)
+{
+    const struct way_owner o = owner(l, i, p);
+    return way_build(l, &o, &p->upstream);
 }
 
 /* The n-th of its addresses. */
@@ -202,7 +175,7 @@ static bool build_url(struct load *l, const struct instance *i, size_t n, struct
     if (i->kind == PROVIDER_LLAMA_SERVER) {
         p->upstream.url = (struct http_url){
             .host = "localhost", .port = 80, .authority = "localhost", .path = ""};
-        return put_zone(l, i, "local");
+        return settle_zone(l, i, NULL);
     }
     snprintf(key, sizeof key, "providers.%s.url", i->name);
     if (s == NULL)
@@ -218,100 +191,7 @@ static bool build_url(struct load *l, const struct instance *i, size_t n, struct
     return settle_zone(l, i, &p->upstream.url);
 }
 
-static bool set_rule(struct load *l, struct provider *p)
-{
-    struct zone_rule *rule = ARENA_NEW(l->arena, struct zone_rule);
-    if (rule == NULL)
-        return load_oom(l);
-    *rule = (struct zone_rule){p->zone, l->whole->networks};
-    p->upstream.allow = zone_allow;
-    p->upstream.allow_arg = rule;
-    return true;
-}
-
 /* ---- keys ---- */
-
-static bool keep_secret(struct load *l, strv text, const char **out)
-{
-    struct secret *s = ARENA_NEW(l->arena, struct secret);
-    if (s == NULL || (s->text = arena_cstr(l->arena, text)) == NULL)
-        return load_oom(l);
-    s->len = text.len;
-    s->next = l->whole->secrets;
-    l->whole->secrets = s;
-    *out = s->text;
-    return true;
-}
-
-/* Goes into a header: anything but visible ASCII could end it. */
-static bool key_ok(strv key)
-{
-    for (size_t i = 0; i < key.len; i++) {
-        if (key.ptr[i] <= ' ' || key.ptr[i] > '~')
-            return false;
-    }
-    return key.len >= 1 && key.len <= KEY_BYTES_MAX;
-}
-
-static bool key_from_env(struct load *l, const struct instance *i, const struct setting *s,
-                         const char **key)
-{
-    strv value = environment_get(l->source, s->value.text);
-    char path[160];
-    if (value.ptr == NULL)
-        return true;
-    if (!key_ok(value))
-        return load_fail(l, &s->origin, setting_path(s->option, i->name, path, sizeof path),
-                         "the variable %s does not hold a key: visible ASCII characters only",
-                         s->value.text);
-    return keep_secret(l, value, key);
-}
-
-/* -1 with errno; at most size bytes. */
-static ssize_t read_small_file(const char *file, char *out, size_t size, struct stat *st)
-{
-    ssize_t n = -1;
-    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return -1;
-    if (fstat(fd, st) == 0) {
-        if (S_ISREG(st->st_mode)) {
-            do
-                n = read(fd, out, size);
-            while (n < 0 && errno == EINTR);
-        } else {
-            errno = EINVAL;
-        }
-    }
-    int saved = errno;
-    close(fd);
-    errno = saved;
-    return n;
-}
-
-static bool key_from_file(struct load *l, const struct instance *i, const struct setting *s,
-                          const char **key)
-{
-    char text[KEY_BYTES_MAX + 3], path[160];
-    struct stat st;
-    bool ok;
-
-    setting_path(s->option, i->name, path, sizeof path);
-    ssize_t n = read_small_file(s->value.text, text, sizeof text, &st);
-    if (n < 0)
-        return load_fail(l, &s->origin, path, "%.100s: %s", s->value.text, strerror(errno));
-    strv value = strv_trim((strv){text, (size_t)n});
-    if (!key_ok(value))
-        ok = load_fail(l, &s->origin, path,
-                       "%.100s does not hold a key: visible ASCII characters only", s->value.text);
-    else
-        ok = keep_secret(l, value, key);
-    mem_wipe(text, sizeof text);
-    if (ok && (st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
-        ok = load_warn(l, "%s: %s can be used by others than its owner; chmod 600 it", path,
-                       s->value.text);
-    return ok;
-}
 
 static bool build_key(struct load *l, struct instance *i, struct provider *p)
 {
@@ -328,9 +208,9 @@ static bool build_key(struct load *l, struct instance *i, struct provider *p)
         snprintf(path, sizeof path, "providers.%s", i->name);
         return load_fail(l, &file->origin, path, "key_env and key_file are both given; keep one");
     }
-    if (env != NULL && !key_from_env(l, i, env, &p->key))
+    if (env != NULL && !way_key_from_env(l, env, env->value.text, &p->key))
         return false;
-    if (file != NULL && !key_from_file(l, i, file, &p->key))
+    if (file != NULL && !way_key_from_file(l, file, &p->key))
         return false;
     if (env == NULL || p->key != NULL)
         return true;
@@ -418,7 +298,7 @@ static bool build_engine(struct load *l, const struct instance *i, struct provid
                          "no random numbers for the engine's key, or more than %d "
                          "engines in the life of this process",
                          PROVIDERS_MAX);
-    bool ok = keep_secret(l, (strv){key, 32}, &p->key);
+    bool ok = way_keep_secret(l, (strv){key, 32}, &p->key);
     mem_wipe(key, sizeof key);
     if (!ok)
         return false;
@@ -437,87 +317,7 @@ static bool build_engine(struct load *l, const struct instance *i, struct provid
     return true;
 }
 
-/* ---- TLS ---- */
-
-static bool build_tls(struct load *l, const struct instance *i, struct provider *p)
-{
-    struct whole *w = l->whole;
-    struct io_tls_opts opts = {.ca_file = text_of(w, "providers.*.ca_file", i->name),
-                               .cert_file = text_of(w, "providers.*.cert_file", i->name),
-                               .key_file = text_of(w, "providers.*.cert_key_file", i->name)};
-    struct err why = ERR_INIT;
-    char path[96];
-
-    snprintf(path, sizeof path, "providers.%s", i->name);
-    if (!p->upstream.url.tls) {
-        if (opts.ca_file == NULL && opts.cert_file == NULL && opts.key_file == NULL)
-            return true;
-        return load_fail(l, &addresses_of(w, i)->origin, path,
-                         "certificates are given, but the address does not begin with https");
-    }
-    if ((opts.cert_file == NULL) != (opts.key_file == NULL))
-        return load_fail(l, &i->origin, path, "cert_file and cert_key_file go together");
-    const char *key = arena_printf(l->arena, "%s\n%s\n%s", opts.ca_file != NULL ? opts.ca_file : "",
-                                   opts.cert_file != NULL ? opts.cert_file : "",
-                                   opts.key_file != NULL ? opts.key_file : "");
-    struct tls_use *use = w->tls;
-    if (key == NULL)
-        return load_oom(l);
-    while (use != NULL && strcmp(use->key, key) != 0)
-        use = use->next;
-    if (use == NULL) {
-        use = ARENA_NEW(l->arena, struct tls_use);
-        if (use == NULL)
-            return load_oom(l);
-        use->key = key;
-        use->tls = io_tls_new(&opts, &why);
-        if (use->tls == NULL)
-            return why.code == ERR_CODE_OOM ? load_oom(l)
-                                            : load_fail(l, &i->origin, path, "TLS: %s", why.text);
-        use->next = w->tls;
-        w->tls = use;
-    }
-    p->upstream.tls = use->tls;
-    return true;
-}
-
-/* Bytes that leave in clear, with the key in front of them. */
-static bool warn_clear(struct load *l, const struct instance *i, const struct provider *p)
-{
-    const struct http_url *url = &p->upstream.url;
-    const char *none[] = {NULL};
-    const struct zone_rule loopback = {ZONE_LOCAL, none};
-    bool here;
-    if (p->zone != ZONE_CLOUD || url->tls || url->unix_path != NULL || is_localhost(url->host) ||
-        (zone_literal(url->host, &loopback, &here) && here))
-        return true;
-    return load_warn(l, "providers.%s: %s is reached without TLS: requests%s travel in clear",
-                     i->name, url->host, p->key != NULL ? " and the key" : "");
-}
-
 /* ---- one provider ---- */
-
-/* Everything that makes two connections exchangeable. The networks are in it, so that a connection that
- * was allowed once is not used after they were changed. */
-static bool build_pool_key(struct load *l, struct provider *p)
-{
-    const struct http_url *url = &p->upstream.url;
-    uint64_t networks = 0;
-    for (size_t n = 0; l->whole->networks[n] != NULL; n++)
-        networks = strv_hash(strv_of(l->whole->networks[n]), networks);
-    const char *tls = "";
-    for (const struct tls_use *use = l->whole->tls; use != NULL; use = use->next) {
-        if (use->tls == p->upstream.tls)
-            tls = use->key;
-    }
-    if (p->upstream.unix_path != NULL)
-        p->upstream.key = arena_printf(l->arena, "unix:%s", p->upstream.unix_path);
-    else
-        p->upstream.key = arena_printf(
-            l->arena, "%s://%s:%u %s %llx %s", url->tls ? "https" : "http", url->host, url->port,
-            p->zone == ZONE_LOCAL ? "local" : "cloud", (unsigned long long)networks, tls);
-    return p->upstream.key != NULL || load_oom(l);
-}
 
 /* `several`: the cell's name has the place in it. */
 static bool find_cell(struct load *l, const struct instance *i, bool several, struct provider *p)
@@ -587,12 +387,6 @@ static bool check_reply_max(struct load *l, const struct instance *i, const stru
     snprintf(path, sizeof path, "providers.%s.reply_max", i->name);
     return load_fail(l, origin_of(l->whole, "providers.*.reply_max", i->name), path,
                      "must be smaller than server.max_unsent");
-}
-
-/* How its address is reached. */
-static bool build_way(struct load *l, const struct instance *i, struct provider *p)
-{
-    return build_tls(l, i, p) && set_rule(l, p) && warn_clear(l, i, p) && build_pool_key(l, p);
 }
 
 /* A copy of the row for every address; without several there are none, and the row has the cell. */

@@ -10,6 +10,8 @@
 #include "http/http.h"
 #include "mcp/message.h"
 
+#define MCP_SERVERS_MAX 64
+
 enum mcp_transport { MCP_STDIO, MCP_HTTP, MCP_SSE /* of 2024-11-05 */ };
 
 /* What a tool does, in order of gravity. Unknown counts as DESTRUCTIVE. */
@@ -30,6 +32,9 @@ struct mcp_rule {
     const char *pattern; /* * stands for any text */
     int effect, data, approval;
 };
+
+/* Reads "pattern=words"; the pattern is copied into the arena, NULL = only to look whether it can be read. */
+bool mcp_rule_parse(strv text, struct arena *arena, struct mcp_rule *out);
 
 struct mcp_server_conf {
     const char *name; /* [a-z0-9][a-z0-9-]{0,30}: stands before the names of its tools */

@@ -250,7 +250,7 @@ static bool is_field(strv line, strv name, strv *value)
     return true;
 }
 
-/* False if there is no data line in it. */
+/* False if there is nothing in it for anybody. */
 static bool parse_event(struct http_framer *f, strv raw, struct http_frame *out)
 {
     struct cursor c = {.at = raw.ptr, .end = raw.ptr + raw.len};
@@ -273,9 +273,13 @@ static bool parse_event(struct http_framer *f, strv raw, struct http_frame *out)
                 return fail(f);
         } else if (is_field(line, STRV("event"), &value)) {
             out->name = value;
+        } else if (is_field(line, STRV("id"), &value)) {
+            out->id = value;
+        } else if (is_field(line, STRV("retry"), &value)) {
+            out->retry = value;
         }
     }
     if (lines > 1)
         out->data = buf_view(&f->joined);
-    return lines > 0;
+    return lines > 0 || (f->marks && (out->id.ptr != NULL || out->retry.ptr != NULL));
 }

@@ -207,6 +207,45 @@ static void test_nul_is_a_byte(void **state)
     buf_fini(&got.text);
 }
 
+static bool on_mark(void *arg, const struct http_frame *frame)
+{
+    struct buf *text = arg;
+
+    return buf_printf(text, "%.*s|%s|%.*s|%.*s~", STRV_ARG(frame->data),
+                      frame->data.ptr != NULL ? "data" : "none", STRV_ARG(frame->id),
+                      STRV_ARG(frame->retry));
+}
+
+/* Who comes back later needs the id and the time of events that hold nothing else, too. */
+static void test_marks(void **state)
+{
+    static const char in[] = "id: 1\nretry: 500\n\n"
+                             "id: 2\ndata:\n\n"
+                             "retry: 7\r\n\r\n"
+                             "event: e\n\n"
+                             "id\n\n"
+                             "data: a\nid: 3\n\n"
+                             ": nothing\n\n";
+    static const char out[] = "|none|1|500~|data|2|~|none||7~|none||~a|data|3|~";
+    (void)state;
+
+    for (size_t at = 0; at < sizeof in; at++) {
+        struct http_framer f;
+        struct buf text;
+
+        buf_init(&text, 1000);
+        http_framer_init(&f, HTTP_SSE, FRAME_MAX);
+        f.marks = true;
+        assert_true(http_framer_feed(&f, in, at, on_mark, &text));
+        assert_true(http_framer_feed(&f, in + at, sizeof in - 1 - at, on_mark, &text));
+        assert_true(http_framer_end(&f, on_mark, &text));
+        buf_put_char(&text, '\0');
+        assert_string_equal(buf_view(&text).ptr, out);
+        http_framer_fini(&f);
+        buf_fini(&text);
+    }
+}
+
 static void test_stopping(void **state)
 {
     struct http_framer f;
@@ -272,9 +311,13 @@ static void test_refused_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole),          cmocka_unit_test(test_in_pieces),
-        cmocka_unit_test(test_every_split),    cmocka_unit_test(test_nul_is_a_byte),
-        cmocka_unit_test(test_stopping),       cmocka_unit_test(test_whole_events_cost_no_memory),
+        cmocka_unit_test(test_whole),
+        cmocka_unit_test(test_in_pieces),
+        cmocka_unit_test(test_every_split),
+        cmocka_unit_test(test_nul_is_a_byte),
+        cmocka_unit_test(test_marks),
+        cmocka_unit_test(test_stopping),
+        cmocka_unit_test(test_whole_events_cost_no_memory),
         cmocka_unit_test(test_refused_memory),
     };
 

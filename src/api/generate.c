@@ -215,8 +215,12 @@ static size_t sink_pending(void *arg)
     return http_reply_pending(c->req);
 }
 
-static const struct exchange_sink sink = {sink_begin, sink_body,  sink_end,
-                                          sink_fail,  sink_abort, sink_pending};
+static const struct exchange_sink sink = {.begin = sink_begin,
+                                          .body = sink_body,
+                                          .end = sink_end,
+                                          .fail = sink_fail,
+                                          .abort = sink_abort,
+                                          .pending = sink_pending};
 
 /* ---- the caller's side ---- */
 

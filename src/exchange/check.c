@@ -33,7 +33,7 @@ static void must(const struct exchange *x, bool ok)
 
 void check_begin(struct exchange *x)
 {
-    x->checked = true;
+    x->checked = x->sink->event == NULL;
     dialect_check_init(&x->check, x->door->id, x->r->op);
     http_framer_init(&x->checker, x->door->framing == DIALECT_SSE ? HTTP_SSE : HTTP_NDJSON,
                      (size_t)1 << 30);

@@ -58,8 +58,8 @@ bool compose_request(struct exchange *x, struct err *err)
     provider_target(x->p, x->model, x->r, &x->up);
     x->up.stream = x->r->stream || (streams && x->p->stream_always && !(x->r->needs & OWN_BYTES));
     x->up.op = upstream_op(x, d);
-    x->up.fresh = x->ask != x->r;
-    x->pass = d == x->door && x->up.stream == x->r->stream;
+    x->up.fresh = x->ask != x->r || x->r->rewritten;
+    x->pass = d == x->door && x->up.stream == x->r->stream && x->sink->event == NULL;
     buf_clear(&x->body);
     buf_clear(&x->path);
     if (!prepare(x, d) ||

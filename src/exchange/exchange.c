@@ -105,8 +105,8 @@ static int64_t attempt_end_us(const struct exchange *x)
 
 static bool wants_keepalive(const struct exchange *x)
 {
-    return x->state == EX_STREAM && x->r->stream && !x->paused && x->door->keepalive[0] != '\0' &&
-           x->snapshot->keepalive_ms > 0;
+    return x->state == EX_STREAM && x->r->stream && !x->paused && x->sink->event == NULL &&
+           x->door->keepalive[0] != '\0' && x->snapshot->keepalive_ms > 0;
 }
 
 static void arm_timer(struct exchange *x)
@@ -746,6 +746,11 @@ const char *exchange_findings(const struct exchange *x)
 size_t exchange_attempts(const struct exchange *x)
 {
     return x->calls;
+}
+
+int exchange_error(const struct exchange *x)
+{
+    return x->error;
 }
 
 uint32_t exchange_losses(const struct exchange *x)

@@ -99,6 +99,9 @@ struct exchange_sink {
     void (*begin)(void *arg, struct exchange *x, int status, const char *content_type,
                   int64_t length);
     void (*body)(void *arg, const char *data, size_t n);
+    /* NULL, or: the answer comes as events, whatever was asked for and wherever it comes from, mended as everybody's;
+     * `body` is never called, and begin() is told a stream. False: the receiver cannot take it, and the answer fails. */
+    bool (*event)(void *arg, const struct llm_event *ev);
     /* Complete as announced. Last call. */
     void (*end)(void *arg);
     /* Nothing was begun: answer with this error. retry_after_s 0 = none. Last call. */
@@ -143,6 +146,7 @@ const char *exchange_reason(const struct exchange *x); /* NULL = none */
 bool exchange_private(const struct exchange *x);
 const char *exchange_findings(const struct exchange *x); /* "mrn=1 name=2"; "" = none */
 size_t exchange_attempts(const struct exchange *x);
+int exchange_error(const struct exchange *x); /* what the caller was told: enum llm_error */
 uint32_t exchange_losses(const struct exchange *x);
 /* Could the answer come from the cache, and did it? */
 bool exchange_recalled(const struct exchange *x, bool *hit, int64_t *age_us);

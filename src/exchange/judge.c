@@ -56,7 +56,7 @@ static bool put_parts(struct buf *b, const struct llm_part *parts, size_t n)
     return !b->failed;
 }
 
-/* A question that did not come as JSON (the command line's): its texts as a list. */
+/* A question that did not come as JSON (the command line's), or has more in it by now: its texts as a list. */
 static void read_texts(const struct privacy *p, struct privacy_scratch *scratch,
                        const struct llm_request *r, struct privacy_verdict *out)
 {
@@ -82,7 +82,7 @@ static void read_request(const struct exchange_env *env, const struct snapshot *
         privacy_verdict_add(out, PRIVACY_MEMORY);
     else if (r->body.text.len > 0)
         privacy_scan_json(s->privacy, scratch, r->body.text, PRIVACY_NORMAL, out);
-    else
+    if (scratch != NULL && (r->body.text.len == 0 || r->rewritten))
         read_texts(s->privacy, scratch, r, out);
     if (own)
         privacy_scratch_free(scratch);

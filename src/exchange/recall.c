@@ -27,54 +27,7 @@ struct head {
      LLM_NEED_COMPLETION)
 #define NEVER_LOST ((1u << DIALECT_LOSS_OTHER) | (1u << DIALECT_LOSS_CITATIONS))
 #define KEY_BYTES  ((size_t)64 * 1024 * 1024)
-#define ALIGN      16
 #define NO_EVENT   SIZE_MAX
-
-/* ---- events as bytes: the struct, its vector, its texts one behind the other ---- */
-
-#define TEXTS 6
-static void texts_of(struct llm_event *ev, strv *texts[TEXTS])
-{
-    strv *const all[TEXTS] = {&ev->text,          &ev->id,        &ev->name, &ev->model,
-                              &ev->stop_sequence, &ev->raw_finish};
-    memcpy(texts, all, sizeof all);
-}
-
-static void pad(struct buf *b)
-{
-    static const char zeros[ALIGN];
-    buf_put(b, zeros, (ALIGN - buf_len(b) % ALIGN) % ALIGN);
-}
-
-static void put_event(struct buf *b, const struct llm_event *ev)
-{
-    struct llm_event copy = *ev;
-    strv *texts[TEXTS];
-    texts_of(&copy, texts);
-    buf_put(b, &copy, sizeof copy);
-    if (copy.n_vector > 0)
-        buf_put(b, copy.vector, copy.n_vector * sizeof *copy.vector);
-    for (size_t i = 0; i < TEXTS; i++)
-        buf_put_strv(b, *texts[i]);
-}
-
-/* The event at *at, with views into the bytes; *at goes behind it. */
-static void get_event(strv bytes, size_t *at, struct llm_event *ev)
-{
-    strv *texts[TEXTS];
-    size_t pos = (*at + ALIGN - 1) / ALIGN * ALIGN;
-    memcpy(ev, bytes.ptr + pos, sizeof *ev);
-    pos += sizeof *ev;
-    ev->vector = ev->n_vector > 0 ? (const float *)(const void *)(bytes.ptr + pos) : NULL;
-    pos += ev->n_vector * sizeof *ev->vector;
-    texts_of(ev, texts);
-    for (size_t i = 0; i < TEXTS; i++) {
-        if (texts[i]->ptr != NULL)
-            texts[i]->ptr = bytes.ptr + pos;
-        pos += texts[i]->len;
-    }
-    *at = pos;
-}
 
 /* ---- noting ---- */
 
@@ -102,10 +55,10 @@ static void add(struct recall *c, const struct llm_event *ev)
             memcpy(c->events.data + c->events.start + c->last_at, &c->last, sizeof c->last);
         return;
     }
-    pad(&c->events);
+    llm_event_pad(&c->events);
     c->last = *ev;
     c->last_at = buf_len(&c->events);
-    put_event(&c->events, ev);
+    llm_event_pack(&c->events, ev);
 }
 
 void recall_note(struct exchange *x, const struct llm_event *ev)
@@ -215,8 +168,8 @@ static bool is_eligible(const struct exchange *x)
     const struct policy_key *holder = x->caller->holder;
     bool may = holder != NULL ? holder->rules.cache : x->snapshot->cache_conf.keyless;
     return x->snapshot->cache != NULL && may && !x->is_private && !x->caller->no_store &&
-           x->r->body.root != NULL && (x->r->needs & NEVER) == 0 && x->r->choices <= 1 &&
-           (x->r->untranslated & NEVER_LOST) == 0 &&
+           x->r->body.root != NULL && !x->r->rewritten && (x->r->needs & NEVER) == 0 &&
+           x->r->choices <= 1 && (x->r->untranslated & NEVER_LOST) == 0 &&
            (x->r->op != LLM_OP_GENERATE || x->r->n_inputs <= 1);
 }
 
@@ -238,7 +191,7 @@ static void replay(struct exchange *x, const struct cache_entry *e)
         return;
     }
     while (at < bytes.len && x->verdict < 0) {
-        get_event(bytes, &at, &ev);
+        llm_event_unpack(bytes, &at, &ev);
         relay_replay(x, &ev);
     }
     if (x->verdict < 0)
@@ -290,7 +243,7 @@ void recall_keep(struct exchange *x)
     buf_init(&b, x->snapshot->cache_conf.reply_bytes_max);
     buf_put(&b, &head, sizeof head);
     buf_put_strv(&b, x->model);
-    pad(&b);
+    llm_event_pad(&b);
     buf_put_strv(&b, buf_view(&c->events));
     if (c->store && !b.failed && cache_put(x->snapshot->cache, c->key, buf_view(&b), x->entered_us))
         metric_add(x->env->metrics, METRIC_CACHE_STORED, 0, 1);

@@ -10,6 +10,9 @@
  * upstream's own bytes go on and the events are only looked at: until the first frame that a strict client
  * would stumble over. From there the answer is written anew, with the ids and the model it began with.
  *
+ * A sink that takes events gets them in place of what would be written, by the same way and at the same time: they wait
+ * as bytes (llm/pack.c).
+ *
  * out() holds bytes back until commit(): the first content, or the proper end of an answer without any. Until
  * then the caller has seen nothing and another provider may still answer. Nothing here ends the attempt; see
  * exchange_int.h.
@@ -81,14 +84,29 @@ static void begin_out(struct exchange *x)
     }
 }
 
+static void send_events(struct exchange *x, strv packed)
+{
+    struct llm_event ev;
+    for (size_t at = 0; at < packed.len && !x->gone && x->verdict < 0;) {
+        llm_event_unpack(packed, &at, &ev);
+        x->bytes_out += (int64_t)ev.text.len;
+        if (!x->sink->event(x->sink_arg, &ev))
+            exchange_verdict(x, OUTCOME_NO_MEMORY);
+    }
+}
+
 static void send_out(struct exchange *x, strv bytes)
 {
     if (bytes.len == 0)
         return;
+    x->last_out_us = x->entered_us;
+    if (x->sink->event != NULL) {
+        send_events(x, bytes);
+        return;
+    }
     check_bytes(x, bytes);
     x->sink->body(x->sink_arg, bytes.ptr, bytes.len);
     x->bytes_out += (int64_t)bytes.len;
-    x->last_out_us = x->entered_us;
 }
 
 /* Where encoded bytes go: held by the exchange before commit, in the worker's common buffer after it. */
@@ -180,6 +198,8 @@ bool relay_deliver(struct exchange *x, const struct llm_event *ev)
     }
     struct buf *b = out_buf(x);
     size_t before = buf_len(b);
+    if (x->sink->event != NULL)
+        return llm_event_pack(b, ev);
     bool ok = x->door->encode_event(&x->out, ev, b);
     if (!ok && !b->failed) /* half an event is none; what stands before it still goes out */
         buf_rewind(b, before);
@@ -438,9 +458,10 @@ static void send_whole(struct exchange *x, strv body)
     x->sent_status = 200;
     if (x->first_us == 0)
         x->first_us = x->entered_us;
-    x->sink->begin(x->sink_arg, x, 200, x->door->json_type, (int64_t)body.len);
+    x->sink->begin(x->sink_arg, x, 200, x->door->json_type,
+                   x->sink->event != NULL ? HTTP_LENGTH_STREAM : (int64_t)body.len);
     send_out(x, body);
-    x->complete = true;
+    x->complete = x->verdict < 0;
 }
 
 /* Is the answer one that may go out? It may be asked for again. */
@@ -457,13 +478,28 @@ static bool is_acceptable(struct exchange *x)
     return x->verdict < 0;
 }
 
+static bool pack_event(void *arg, const struct llm_event *ev)
+{
+    return llm_event_pack(arg, ev);
+}
+
+static void tell_reply(struct exchange *x)
+{
+    if (!llm_reply_tell(&x->reply, pack_event, &x->hold))
+        exchange_verdict(x, OUTCOME_NO_MEMORY);
+    else
+        send_whole(x, buf_view(&x->hold));
+}
+
 /* Everything was collected and looked at: write the caller's reply. */
 static void write_reply(struct exchange *x)
 {
     set_clock(x);
     account_describe(x);
     buf_clear(&x->hold);
-    if (!x->door->encode_reply(&x->out, &x->reply, &x->hold) || x->hold.failed)
+    if (x->sink->event != NULL)
+        tell_reply(x);
+    else if (!x->door->encode_reply(&x->out, &x->reply, &x->hold) || x->hold.failed)
         exchange_verdict(x, OUTCOME_NO_MEMORY);
     else
         send_whole(x, buf_view(&x->hold));
@@ -752,7 +788,7 @@ void relay_fail_inband(struct exchange *x, int error)
     const struct llm_error_row *row = llm_error_row(error);
     x->error = error;
     x->entered_us = io_now_us(x->env->loop);
-    if (x->r->stream) {
+    if (x->r->stream && x->sink->event == NULL) {
         buf_clear(&x->env->encoded);
         x->door->stream_error(&x->out, error, strv_of(row->text), x->caller->request_id,
                               &x->env->encoded);

@@ -81,6 +81,12 @@ struct llm_event {
 };
 typedef bool (*llm_emit_fn)(void *arg, const struct llm_event *ev); /* false = stop decoding */
 
+/* Events as bytes, for those that must wait (pack.c). */
+bool llm_event_pack(struct buf *b, const struct llm_event *ev); /* false: no memory, or b is full */
+void llm_event_pad(struct buf *b); /* to where the next one would begin */
+/* The event at *at, with views into the bytes, whose address is a multiple of 16; *at goes behind it. */
+void llm_event_unpack(strv bytes, size_t *at, struct llm_event *ev);
+
 /* A whole reply, collected from events: of choice 0. Neighbouring texts of a kind are one part. */
 struct llm_reply_part {
     enum llm_part_kind kind; /* TEXT, REASONING, CALL */
@@ -110,6 +116,8 @@ static inline strv llm_reply_text(const struct llm_reply *r, const struct llm_re
 {
     return p->len > 0 ? (strv){buf_view(&r->bytes).ptr + p->from, p->len} : STRV("");
 }
+/* The reply as events again: each part whole, in order, then its vectors, finish, usage and end. False: `emit` said so. */
+bool llm_reply_tell(const struct llm_reply *r, llm_emit_fn emit, void *arg);
 /* The text becomes this one. False: no memory. */
 bool llm_reply_set_text(struct llm_reply *r, strv text);
 /* Bytes of all parts of a kind; and whether there is one. */

@@ -199,3 +199,72 @@ bool llm_reply_add(struct llm_reply *r, const struct llm_event *ev, struct arena
         return true;
     return take_event(r, ev, arena) && !r->bytes.failed && !r->vectors.failed && !arena->failed;
 }
+
+/* ---- and back ---- */
+
+static bool tell_thought(const struct llm_reply *r, const struct llm_reply_part *p,
+                         llm_emit_fn emit, void *arg)
+{
+    strv text = llm_reply_text(r, p);
+    strv seal = p->n_signature > 0 ? (strv){buf_view(&r->bytes).ptr + p->signature, p->n_signature}
+                                   : STRV("");
+    if (p->redacted)
+        return emit(arg,
+                    &(struct llm_event){.kind = LLM_EV_REASONING, .text = seal, .redacted = true});
+    return (text.len == 0 ||
+            emit(arg, &(struct llm_event){.kind = LLM_EV_REASONING, .text = text})) &&
+           (seal.len == 0 ||
+            emit(arg, &(struct llm_event){.kind = LLM_EV_SIGNATURE, .text = seal}));
+}
+
+static bool tell_call(const struct llm_reply *r, const struct llm_reply_part *p, int n,
+                      llm_emit_fn emit, void *arg)
+{
+    return emit(
+               arg,
+               &(struct llm_event){.kind = LLM_EV_CALL, .call = n, .id = p->id, .name = p->name}) &&
+           emit(
+               arg,
+               &(struct llm_event){.kind = LLM_EV_ARGS, .call = n, .text = llm_reply_text(r, p)}) &&
+           emit(arg, &(struct llm_event){.kind = LLM_EV_CALL_END, .call = n});
+}
+
+static bool tell_parts(const struct llm_reply *r, llm_emit_fn emit, void *arg)
+{
+    int calls = 0;
+    bool ok = true;
+    for (size_t i = 0; ok && i < r->n_parts; i++) {
+        const struct llm_reply_part *p = &r->parts[i];
+        if (p->kind == LLM_PART_CALL)
+            ok = tell_call(r, p, calls++, emit, arg);
+        else if (p->kind == LLM_PART_REASONING)
+            ok = tell_thought(r, p, emit, arg);
+        else
+            ok = emit(arg, &(struct llm_event){.kind = LLM_EV_TEXT, .text = llm_reply_text(r, p)});
+    }
+    return ok;
+}
+
+static bool tell_vectors(const struct llm_reply *r, llm_emit_fn emit, void *arg)
+{
+    const float *at = (const float *)(const void *)buf_view(&r->vectors).ptr;
+    bool ok = true;
+    for (size_t i = 0; ok && i < r->n_vectors; i++)
+        ok = emit(arg, &(struct llm_event){.kind = LLM_EV_VECTOR,
+                                           .choice = (int)i,
+                                           .vector = at + i * r->dimensions,
+                                           .n_vector = r->dimensions});
+    return ok;
+}
+
+bool llm_reply_tell(const struct llm_reply *r, llm_emit_fn emit, void *arg)
+{
+    return emit(arg, &(struct llm_event){.kind = LLM_EV_START, .text = r->id, .model = r->model}) &&
+           tell_parts(r, emit, arg) && tell_vectors(r, emit, arg) &&
+           emit(arg, &(struct llm_event){.kind = LLM_EV_FINISH,
+                                         .finish = r->finish,
+                                         .stop_sequence = r->stop_sequence,
+                                         .raw_finish = r->raw_finish}) &&
+           emit(arg, &(struct llm_event){.kind = LLM_EV_USAGE, .usage = r->usage}) &&
+           emit(arg, &(struct llm_event){.kind = LLM_EV_END});
+}

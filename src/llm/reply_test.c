@@ -91,12 +91,69 @@ static void calls_without_end_are_too_many(void **state)
     arena_fini(&arena);
 }
 
+/* Through bytes and back into a reply: it is the same one. */
+static bool pack(void *arg, const struct llm_event *ev)
+{
+    return llm_event_pack(arg, ev);
+}
+
+static void a_reply_is_told_again_through_bytes(void **state)
+{
+    (void)state;
+    static const float v[2] = {0.5F, -1.0F};
+    struct llm_reply r, again;
+    struct buf b;
+    struct llm_event ev;
+    size_t at = 0;
+    arena_init(&arena, 256, 1 << 16);
+    buf_init(&b, 1 << 16);
+    llm_reply_init(&r, 1 << 16);
+    llm_reply_init(&again, 1 << 16);
+    add(&r, (struct llm_event){.kind = LLM_EV_START, .text = STRV("id"), .model = STRV("m")});
+    add(&r, (struct llm_event){.kind = LLM_EV_REASONING, .text = STRV("think")});
+    add(&r, (struct llm_event){.kind = LLM_EV_SIGNATURE, .text = STRV("SIG")});
+    add(&r, (struct llm_event){.kind = LLM_EV_REASONING, .text = STRV("secret"), .redacted = true});
+    add(&r, (struct llm_event){.kind = LLM_EV_TEXT, .text = STRV("I look")});
+    add(&r, (struct llm_event){.kind = LLM_EV_CALL, .id = STRV("a"), .name = STRV("f")});
+    add(&r, (struct llm_event){.kind = LLM_EV_CALL_END});
+    add(&r, (struct llm_event){.kind = LLM_EV_VECTOR, .vector = v, .n_vector = 2});
+    add(&r, (struct llm_event){.kind = LLM_EV_FINISH,
+                               .finish = LLM_FINISH_CALLS,
+                               .raw_finish = STRV("tool_calls")});
+    struct llm_usage usage = LLM_USAGE_NONE;
+    usage.input = 7;
+    add(&r, (struct llm_event){.kind = LLM_EV_USAGE, .usage = usage});
+    add(&r, (struct llm_event){.kind = LLM_EV_END});
+    assert_true(llm_reply_tell(&r, pack, &b));
+    while (at < buf_len(&b)) {
+        llm_event_unpack(buf_view(&b), &at, &ev);
+        add(&again, ev);
+    }
+    assert_int_equal(again.n_parts, r.n_parts);
+    for (size_t i = 0; i < r.n_parts; i++) {
+        assert_int_equal(again.parts[i].kind, r.parts[i].kind);
+        assert_true(
+            strv_eq(llm_reply_text(&again, &again.parts[i]), llm_reply_text(&r, &r.parts[i])));
+        assert_int_equal(again.parts[i].n_signature, r.parts[i].n_signature);
+        assert_int_equal(again.parts[i].redacted, r.parts[i].redacted);
+    }
+    assert_true(strv_eq_cstr(again.id, "id") && strv_eq_cstr(again.model, "m"));
+    assert_true(strv_eq_cstr(again.raw_finish, "tool_calls") && again.ended);
+    assert_int_equal(again.usage.input, 7);
+    assert_int_equal(again.dimensions, 2);
+    llm_reply_fini(&r);
+    llm_reply_fini(&again);
+    buf_fini(&b);
+    arena_fini(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parts_keep_their_order),
         cmocka_unit_test(vectors_have_one_length),
         cmocka_unit_test(calls_without_end_are_too_many),
+        cmocka_unit_test(a_reply_is_told_again_through_bytes),
     };
     return cmocka_run_group_tests_name("llm/reply", tests, NULL, NULL);
 }

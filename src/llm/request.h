@@ -187,6 +187,7 @@ struct llm_request {
     /* Same dialect on both sides: the bytes as they came. body.text stays valid until the exchange is
      * committed or over. */
     struct json body;
+    bool rewritten; /* what it says has changed since the body was read: nobody is sent its bytes */
     /* Stable hints from headers or native metadata. */
     enum llm_mode mode;
     bool private_hint;

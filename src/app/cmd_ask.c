@@ -15,12 +15,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "app/command.h"
+#include "app/remote.h"
 #include "app/term.h"
 
-#define CONNECT_MS     5000
-#define SILENCE_MS     ((uint64_t)3600 * 1000) /* four times the router's own default for everything */
-#define HEAD_BYTES_MAX ((size_t)64 * 1024)
+#define SILENCE_MS ((uint64_t)3600 * 1000) /* four times the router's own default for everything */
 #define EVENT_BYTES_MAX                                                                            \
     ((size_t)8 * 1024 * 1024) /* a provider's event has 1 MiB; escaped it can be six */
 #define REPLY_BYTES_MAX ((size_t)256 * 1024 * 1024)
@@ -28,16 +26,9 @@
 
 struct ask {
     struct cli *cli;
-    const char *address; /* of the router, as text */
-    struct arena arena;  /* address, headers */
-    struct http_upstream upstream;
-    struct http_header headers[8];
-    size_t n_headers;
+    struct remote remote;
     struct buf body; /* the request's */
 
-    struct io_loop *loop;
-    struct http_client *client;
-    struct http_call *call;
     struct io_timer silence;
     int64_t started_us;
 
@@ -59,90 +50,7 @@ struct ask {
     int64_t tokens; /* -1 = unknown */
 };
 
-/* ---- where to ---- */
-
-bool command_url(const char *listen, char *out, size_t size)
-{
-    const char *port = strrchr(listen, ':');
-    if (strncmp(listen, "unix:", 5) == 0)
-        return snprintf(out, size, "%s", listen) < (int)size;
-    if (port == NULL || strcmp(port, ":0") == 0)
-        return false;
-    strv host = {listen, (size_t)(port - listen)};
-    /* Every address of this machine: any will do. */
-    if (host.len == 0 || strv_eq_cstr(host, "*") || strv_eq_cstr(host, "0.0.0.0"))
-        host = STRV("127.0.0.1");
-    else if (strv_eq_cstr(host, "[::]"))
-        host = STRV("[::1]");
-    return snprintf(out, size, "http://" STRV_FMT "%s", STRV_ARG(host), port) < (int)size;
-}
-
-static int url_of_config(struct ask *a, char *out, size_t size)
-{
-    struct config *config = command_config(a->cli);
-    if (config == NULL)
-        return EXIT_USAGE;
-    bool ok = config->listen[0] != NULL && command_url(config->listen[0], out, size);
-    config_free(config);
-    if (!ok)
-        term_error(
-            "the configuration does not tell the router's port; name its address with --url");
-    return ok ? EXIT_OK : EXIT_USAGE;
-}
-
-static int find_router(struct ask *a)
-{
-    struct err err = ERR_INIT;
-    char url[512];
-    const char *given = a->cli->flags[FLAG_URL], *variable = getenv("LLM_ROUTER_URL");
-    if (given == NULL && variable != NULL && variable[0] != '\0')
-        given = variable;
-    int status = given == NULL ? url_of_config(a, url, sizeof url) : EXIT_OK;
-    if (status != EXIT_OK)
-        return status;
-    a->address = arena_cstr(&a->arena, strv_of(given != NULL ? given : url));
-    if (a->address == NULL ||
-        !http_url_parse(strv_of(a->address), &a->arena, &a->upstream.url, &err)) {
-        term_error("%s", a->address == NULL ? "out of memory" : err.text);
-        return a->address == NULL ? EXIT_FAILED : EXIT_USAGE;
-    }
-    a->upstream.unix_path = a->upstream.url.unix_path;
-    a->upstream.key = "router";
-    a->upstream.connect_ms = CONNECT_MS;
-    if (a->upstream.url.tls)
-        a->upstream.tls = io_tls_new(&(struct io_tls_opts){0}, &err);
-    if (a->upstream.url.tls && a->upstream.tls == NULL) {
-        term_error("%s", err.text);
-        return EXIT_FAILED;
-    }
-    return EXIT_OK;
-}
-
 /* ---- what to send ---- */
-
-static void add_header(struct ask *a, const char *name, strv value)
-{
-    a->headers[a->n_headers++] = (struct http_header){strv_of(name), value};
-}
-
-static int add_key(struct ask *a)
-{
-    const char *key = getenv("LLM_ROUTER_KEY");
-    if (key == NULL || key[0] == '\0')
-        return EXIT_OK;
-    for (const char *c = key; *c != '\0'; c++)
-        if (*c <= ' ' || *c > '~') {
-            term_error("$LLM_ROUTER_KEY holds something that no key has (a blank or a line end?)");
-            return EXIT_USAGE;
-        }
-    char *value = arena_printf(&a->arena, "Bearer %s", key);
-    if (value == NULL) {
-        term_error("out of memory");
-        return EXIT_FAILED;
-    }
-    add_header(a, "Authorization", strv_of(value));
-    return EXIT_OK;
-}
 
 static int add_hints(struct ask *a)
 {
@@ -156,11 +64,11 @@ static int add_hints(struct ask *a)
         return EXIT_USAGE;
     }
     if (mode.ptr != NULL)
-        add_header(a, "X-LLM-Mode", mode);
+        remote_header(&a->remote, "X-LLM-Mode", mode);
     if (sensitivity.ptr != NULL)
-        add_header(a, "X-LLM-Sensitivity", sensitivity);
+        remote_header(&a->remote, "X-LLM-Sensitivity", sensitivity);
     if (task.ptr != NULL)
-        add_header(a, "X-LLM-Task", task);
+        remote_header(&a->remote, "X-LLM-Task", task);
     return EXIT_OK;
 }
 
@@ -204,9 +112,9 @@ static void finish(struct ask *a, int result)
         return;
     a->over = true;
     a->result = result;
-    http_call_cancel(a->call);
-    a->call = NULL;
-    io_loop_stop(a->loop);
+    http_call_cancel(a->remote.call);
+    a->remote.call = NULL;
+    io_loop_stop(a->remote.loop);
 }
 
 /* Nobody reads any more, or the disk is full. */
@@ -245,7 +153,7 @@ static void tell_who(struct ask *a)
     if (a->tokens >= 0)
         n += snprintf(text + n, sizeof text - (size_t)n, ", %lld tokens", (long long)a->tokens);
     n += snprintf(text + n, sizeof text - (size_t)n, ", %.1f s",
-                  (double)(io_now_us(a->loop) - a->started_us) / 1e6);
+                  (double)(io_now_us(a->remote.loop) - a->started_us) / 1e6);
     if (a->at_limit)
         snprintf(text + n, sizeof text - (size_t)n, ", stopped at the limit of tokens");
     buf_init(&line, 4096);
@@ -269,38 +177,19 @@ static strv detail_of(struct ask *a, strv text)
 
 static void no_router(struct ask *a)
 {
-    term_error("what answers at %s is no llm-router", a->address);
+    term_error("what answers at %s is no llm-router", a->remote.address);
     finish(a, EXIT_UNREACHABLE);
 }
 
 static void refused(struct ask *a)
 {
     strv detail = utf8_cut(detail_of(a, buf_view(&a->whole)), 700);
-    char wait[64] = "";
     if (detail.len == 0 && (a->status == 404 || a->status == 405)) {
         no_router(a);
         return;
     }
-    if (a->retry_after[0] != '\0')
-        snprintf(wait, sizeof wait, " (try again in %s s)", a->retry_after);
-    if (detail.len > 0)
-        term_error("refused (status %d): " STRV_FMT "%s", a->status, STRV_ARG(detail), wait);
-    else
-        term_error("%s answered with status %d%s", a->address, a->status, wait);
-    if (a->status == 401)
-        fputs("The key is taken from $LLM_ROUTER_KEY; make one with: llm-router keys add NAME\n",
-              stderr);
+    remote_refused(&a->remote, a->status, detail, a->retry_after);
     finish(a, EXIT_REFUSED);
-}
-
-static void unreachable(struct ask *a, enum io_end why)
-{
-    if (why == IO_TLS)
-        term_error("no safe connection to %s: TLS handshake or certificate", a->address);
-    else
-        term_error("no router at %s (%s): is it running? start it with: llm-router serve",
-                   a->address, io_end_name(why));
-    finish(a, EXIT_UNREACHABLE);
 }
 
 /* ---- what comes ---- */
@@ -378,7 +267,7 @@ static void on_head(void *arg, const struct http_answer *answer)
 static void on_body(void *arg, const char *data, size_t len)
 {
     struct ask *a = arg;
-    io_timer_start(a->loop, &a->silence, SILENCE_MS, a->silence.fn, a);
+    io_timer_start(a->remote.loop, &a->silence, SILENCE_MS, a->silence.fn, a);
     if (!a->is_stream) {
         if (!buf_put(&a->whole, data, len))
             broke_off(a, "it is too long");
@@ -417,11 +306,12 @@ static void reply_ended(struct ask *a)
 static void on_end(void *arg, enum http_end how, enum io_end why)
 {
     struct ask *a = arg;
-    a->call = NULL;
-    if (how == HTTP_CONNECT)
-        unreachable(a, why);
-    else if (how == HTTP_MALFORMED && a->status == 0) {
-        term_error("what listens at %s does not speak HTTP", a->address);
+    a->remote.call = NULL;
+    if (how == HTTP_CONNECT) {
+        remote_unreachable(&a->remote, why);
+        finish(a, EXIT_UNREACHABLE);
+    } else if (how == HTTP_MALFORMED && a->status == 0) {
+        term_error("what listens at %s does not speak HTTP", a->remote.address);
         finish(a, EXIT_UNREACHABLE);
     } else if (a->is_stream)
         stream_ended(a);
@@ -450,25 +340,15 @@ static void on_signal(void *arg, int signum)
 static bool start(struct ask *a, struct err *err)
 {
     static const struct http_call_ops ops = {on_head, on_body, on_end, NULL};
-    a->loop = io_loop_new(err);
-    if (a->loop == NULL || !io_on_signal(a->loop, SIGINT, on_signal, a, err) ||
-        !io_on_signal(a->loop, SIGTERM, on_signal, a, err))
+    struct remote *r = &a->remote;
+    if (!io_on_signal(r->loop, SIGINT, on_signal, a, err) ||
+        !io_on_signal(r->loop, SIGTERM, on_signal, a, err))
         return false;
-    struct http_call_spec spec = {
-        .upstream = &a->upstream,
-        .method = HTTP_POST,
-        .path = a->json ? "/router/generate" : "/router/stream",
-        .headers = a->headers,
-        .n_headers = a->n_headers,
-        .content_type = "application/json",
-        .body = buf_view(&a->body),
-    };
-    a->client = http_client_new(a->loop, HEAD_BYTES_MAX);
-    a->call = a->client != NULL ? http_call(a->client, &spec, &ops, a) : NULL;
-    if (a->call == NULL)
+    if (!remote_send(r, HTTP_POST, a->json ? "/router/generate" : "/router/stream",
+                     "application/json", buf_view(&a->body), &ops, a))
         return err_oom(err);
-    a->started_us = io_now_us(a->loop);
-    io_timer_start(a->loop, &a->silence, SILENCE_MS, on_silence, a);
+    a->started_us = io_now_us(r->loop);
+    io_timer_start(r->loop, &a->silence, SILENCE_MS, on_silence, a);
     return true;
 }
 
@@ -480,23 +360,17 @@ static int run(struct ask *a)
         term_error("%s", err.text);
         return EXIT_FAILED;
     }
-    io_loop_run(a->loop);
-    io_timer_stop(a->loop, &a->silence);
+    io_loop_run(a->remote.loop);
+    io_timer_stop(a->remote.loop, &a->silence);
     return a->over ? a->result : EXIT_FAILED;
 }
 
 static void fini(struct ask *a)
 {
-    if (a->client != NULL)
-        http_client_free(a->client);
-    if (a->loop != NULL)
-        io_loop_free(a->loop);
-    if (a->upstream.tls != NULL)
-        io_tls_unref(a->upstream.tls);
+    remote_close(&a->remote);
     http_framer_fini(&a->framer);
     buf_fini(&a->body);
     buf_fini(&a->whole);
-    arena_fini(&a->arena);
     arena_fini(&a->event);
 }
 
@@ -505,17 +379,14 @@ int command_ask(struct cli *cli)
     struct ask a = {.cli = cli, .json = cli->flags[FLAG_JSON] != NULL, .tokens = -1};
     struct buf question;
     a.tty = isatty(STDOUT_FILENO) == 1;
-    arena_init(&a.arena, 4096, 1024 * 1024);
     arena_init(&a.event, 16 * 1024, 8 * EVENT_BYTES_MAX);
     http_framer_init(&a.framer, HTTP_SSE, EVENT_BYTES_MAX);
     buf_init(&a.body, 8 * COMMAND_QUESTION_MAX);
     buf_init(&a.whole, REPLY_BYTES_MAX);
     buf_init(&question, COMMAND_QUESTION_MAX);
-    int status = add_hints(&a);
+    int status = remote_open(&a.remote, cli);
     if (status == EXIT_OK)
-        status = add_key(&a);
-    if (status == EXIT_OK)
-        status = find_router(&a);
+        status = add_hints(&a);
     if (status == EXIT_OK)
         status = command_question(cli, &question);
     if (status == EXIT_OK)

@@ -75,6 +75,7 @@ static void show_upstream(struct api *api, struct http_request *req, const struc
                 &(struct relay_spec){.p = provider_instance(found->p, (size_t)server),
                                      .path = "/api/show",
                                      .body = copy,
+                                     .model = found->model,
                                      .silence_ms = SHOW_MS,
                                      .op = "show"});
 }

@@ -267,12 +267,14 @@ static struct http_call *call(struct api_relay *relay, bool *withheld)
                                   .n_headers = n,
                                   .content_type = "application/json",
                                   .body = relay->spec.body};
-    /* A model's name is a caller's text: it is read like any other before it goes to zone cloud. */
+    /* What only the caller has told is read like any other text before it goes to zone cloud. */
     struct privacy_verdict *found = ARENA_NEW(arena, struct privacy_verdict);
     if (arena->failed)
         return NULL;
     struct exchange_env *env = relay->api->env;
-    const struct egress_judge judge = {env->snapshot->privacy, env->privacy_scratch, false};
+    const struct egress_judge judge = {.detector = env->snapshot->privacy,
+                                       .scratch = env->privacy_scratch,
+                                       .model = relay->spec.model};
     struct egress_pass pass;
     *withheld =
         egress_seal(&pass, p, relay->spec.leaves, spec.body, &judge, found) == EGRESS_PRIVATE;

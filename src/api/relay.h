@@ -21,6 +21,7 @@ struct relay_spec {
     const char *path;
     strv body;   /* JSON, in the request's arena */
     bool lines;  /* the answer is JSON lines that end with {"status":"success"} or {"error":...} */
+    strv model;  /* that the body names, if the configuration or the provider told it */
     bool leaves; /* the server will pass the model's name on to somebody else */
     uint64_t silence_ms; /* longest wait for the next byte */
     const char *event;   /* its name in the log; NULL = it is not worth a line */

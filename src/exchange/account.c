@@ -181,15 +181,6 @@ void account_settle(struct exchange *x)
 
 /* ---- the row ---- */
 
-static bool in_lists(const struct policy_list *lists, size_t n, strv model)
-{
-    for (size_t i = 0; i < n; i++)
-        for (size_t k = 0; k < lists[i].n; k++)
-            if (strv_eq_cstr(model, lists[i].names[k].model))
-                return true;
-    return false;
-}
-
 /* A name that only the caller has said may be any text, also where a server answers to whatever it is called. */
 bool account_knows(const struct exchange *x, const struct provider *p, strv model)
 {
@@ -197,9 +188,7 @@ bool account_knows(const struct exchange *x, const struct provider *p, strv mode
     for (size_t i = 0; p->static_models != NULL && p->static_models[i] != NULL; i++)
         if (strv_eq_cstr(model, p->static_models[i]))
             return true;
-    return strv_eq_cstr(model, p->default_model) || in_lists(conf->roles, conf->n_roles, model) ||
-           in_lists(conf->routes, conf->n_routes, model) ||
-           in_lists(conf->aliases, conf->n_aliases, model) ||
+    return strv_eq_cstr(model, p->default_model) || policy_names_model(conf, model) ||
            provider_has_model(p, model, x->arena, NULL, NULL);
 }
 

@@ -209,8 +209,10 @@ static void become_private(struct exchange *x, const struct privacy_verdict *fou
 /* Under pseudonyms or as it is. */
 static enum egress_sealed seal_body(struct exchange *x, struct privacy_verdict *found)
 {
-    const struct egress_judge by = {x->env->snapshot->privacy, x->env->privacy_scratch,
-                                    x->is_private};
+    const struct egress_judge by = {.detector = x->env->snapshot->privacy,
+                                    .scratch = x->env->privacy_scratch,
+                                    .is_private = x->is_private,
+                                    .model = x->model};
     bool leaves = !stays_here(x, x->p);
     mask_off(x);
     if (x->mask != NULL && leaves)
@@ -218,12 +220,18 @@ static enum egress_sealed seal_body(struct exchange *x, struct privacy_verdict *
     return egress_seal(&x->permit, x->p, leaves, buf_view(&x->body), &by, found);
 }
 
+/* No list or configuration holds the model's name any more, or none ever did: it may be any text of the caller's. */
+static bool is_told(const struct exchange *x)
+{
+    return account_knows(x, x->p, x->model) || stays_here(x, x->p);
+}
+
 bool judge_seal(struct exchange *x)
 {
     struct privacy_verdict found;
     enum outcome why = OUTCOME_WITHHELD;
     privacy_verdict_init(&found);
-    if (judge_may_go(x, x->p)) {
+    if (judge_may_go(x, x->p) && is_told(x)) {
         switch (seal_body(x, &found)) {
         case EGRESS_SEALED:
             return true;

@@ -107,7 +107,8 @@ enum egress_sealed mask_seal(struct exchange *x, const struct egress_judge *by)
     buf_clear(&m->sent);
     if (by->detector == NULL || by->scratch == NULL)
         return EGRESS_PRIVATE;
-    privacy_scan_json(by->detector, by->scratch, buf_view(&x->body), PRIVACY_NORMAL, &found);
+    privacy_scan_body(by->detector, by->scratch, buf_view(&x->body), by->model, PRIVACY_NORMAL,
+                      &found);
     if (pseudonyms_replace(m->map, buf_view(&x->body), &found, &m->sent) != PSEUDONYMS_DONE)
         return EGRESS_PRIVATE;
     enum egress_sealed how = egress_seal_masked(&x->permit, x->p, buf_view(&m->sent), by, m->map);

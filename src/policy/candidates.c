@@ -101,13 +101,21 @@ static void add_unknown(struct run *run, size_t i, strv model)
     skip(run, label(run, i, model), "its models are not known yet");
 }
 
-/* A model that the configuration or the caller names and no list confirms. Where it would be served
- * is unknown then, and unknown does not leave the premises. */
+/* A model that the configuration or the caller names and no list confirms. Where it would be served is unknown
+ * then, and unknown does not leave the premises. Neither does a name that only the caller has said: it may be any
+ * text, and nobody reads what is sent as a model's name. */
 static void add_unlisted(struct run *run, size_t i, strv model, struct policy_model *known,
                          const char *why)
 {
-    if (known->remote && run->local_only && run->facts->providers[i].local) {
+    const struct policy_provider *p = &run->facts->providers[i];
+    bool told = strv_eq_cstr(model, p->default_model) || policy_names_model(run->conf, model);
+    if (known->remote && p->local && (run->local_only || !told)) {
         add_unknown(run, i, model);
+        return;
+    }
+    if (!p->local && !run->local_only && !told) {
+        run->hearsay++;
+        skip(run, label(run, i, model), "only the caller names it, and it is in the cloud");
         return;
     }
     known->remote = false;

@@ -34,9 +34,10 @@ struct run {
     /* what kept candidates out */
     uint32_t cannot; /* needs */
     unsigned forbidden, barred /* by the key */, unsupported, unknown, too_long;
-    int64_t context_max;                           /* the largest window that was too small */
-    int64_t tokens;                                /* the request's, estimated high; 0 = not yet */
-    int64_t tokens_low;                            /* the same, estimated low; -1 = not yet */
+    unsigned hearsay;    /* names for the cloud that only the caller has said */
+    int64_t context_max; /* the largest window that was too small */
+    int64_t tokens;      /* the request's, estimated high; 0 = not yet */
+    int64_t tokens_low;  /* the same, estimated low; -1 = not yet */
     struct policy_model known[POLICY_TARGETS_MAX]; /* of the plan's targets */
 };
 
@@ -70,8 +71,8 @@ bool owns(struct run *run, size_t i, strv model, struct policy_model *known);
 strv any_model(struct run *run, size_t i);
 /* Provider i with whatever it serves when no model is named. */
 void add_default(struct run *run, size_t i, const char *why);
-/* provider/model: taken as written while the provider's list is not known. False: the list is known
- * and does not hold it. */
+/* provider/model: taken as written while the provider's list is not known, at home or if the configuration has it.
+ * False: the list is known and does not hold it. */
 bool add_named(struct run *run, size_t i, strv model, const char *why);
 /* Every provider that lists the model, equals ranked. False: none does. */
 bool add_listed(struct run *run, strv model, const char *why);

@@ -28,6 +28,22 @@ void policy_name_parse(const struct policy_provider *providers, size_t n, strv t
     }
 }
 
+static bool in_lists(const struct policy_list *lists, size_t n, strv model)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < lists[i].n; k++)
+            if (strv_eq_cstr(model, lists[i].names[k].model))
+                return true;
+    return false;
+}
+
+bool policy_names_model(const struct policy_conf *conf, strv model)
+{
+    return in_lists(conf->roles, conf->n_roles, model) ||
+           in_lists(conf->routes, conf->n_routes, model) ||
+           in_lists(conf->aliases, conf->n_aliases, model);
+}
+
 const struct policy_list *find_list(const struct policy_list *lists, size_t n, strv name)
 {
     for (size_t i = 0; i < n; i++)

@@ -210,6 +210,8 @@ struct policy_plan {
  * (private and no local target exists at all), INVALID_REQUEST (bad hint). */
 bool policy_run(const struct policy_facts *facts, const struct llm_request *r, struct arena *arena,
                 struct policy_plan *out, struct err *err);
+/* Does a role, a route or an alias name this model? */
+bool policy_names_model(const struct policy_conf *conf, strv model);
 /* "provider/model", "provider/" or a name. Unknown providers stay part of the name (models have slashes). */
 void policy_name_parse(const struct policy_provider *providers, size_t n, strv text,
                        struct arena *arena, struct policy_name *out);

@@ -62,6 +62,15 @@ static bool barred(struct run *run)
                      "The API key does not allow this model.");
 }
 
+static bool unheard(struct run *run, strv name)
+{
+    name = utf8_cut(name, 64);
+    return err_field(run->err, LLM_ERR_MODEL_NOT_FOUND, "model",
+                     "The model '" STRV_FMT "' is not known: the cloud is sent only names that the "
+                     "configuration holds or the provider's own list, which has not come yet.",
+                     STRV_ARG(name));
+}
+
 bool nothing_left(struct run *run, strv name)
 {
     bool chosen = run->plan->explicit_choice;
@@ -85,6 +94,8 @@ bool nothing_left(struct run *run, strv name)
         return forbidden(run);
     if (run->barred > 0)
         return barred(run);
+    if (run->hearsay > 0)
+        return unheard(run, name);
     if (run->unknown > 0)
         return err_set(run->err, LLM_ERR_ALL_PROVIDERS_FAILED,
                        "No provider that may serve this request has told which models it has.");

@@ -534,6 +534,59 @@ static void what_nobody_judged_is_private(void **state)
     arena_fini(&arena);
 }
 
+static bool has_none(void *arg, size_t i, strv model, struct arena *arena, struct policy_model *out)
+{
+    (void)arg, (void)model, (void)arena;
+    *out = (struct policy_model){.warmth = POLICY_WARMTH_UNKNOWN, .remote = i == RAW};
+    return false;
+}
+
+static strv any_none(void *arg, size_t i, struct arena *arena)
+{
+    (void)arg, (void)i, (void)arena;
+    return STRV_NONE;
+}
+
+/* Nobody has told what it has: what the caller alone calls a model may be any text, and does not leave. */
+static void hearsay_does_not_leave(void **state)
+{
+    static const struct {
+        const char *provider, *model, *plan;
+        enum llm_error error;
+    } rows[] = {
+        {"anthropic", "john-smith", NULL, LLM_ERR_MODEL_NOT_FOUND},
+        {"anthropic", "claude-john-smith", NULL, LLM_ERR_MODEL_NOT_FOUND},
+        {NULL, "openai/john-smith", NULL, LLM_ERR_MODEL_NOT_FOUND},
+        {NULL, "raw/john-smith", NULL, LLM_ERR_ALL_PROVIDERS_FAILED},
+        {NULL, "anthropic/claude-sonnet-5-5", SONNET, LLM_OK}, /* its default */
+        {NULL, "anthropic/claude-opus-5-5", OPUS, LLM_OK},     /* in a list */
+        {NULL, "vllm/john-smith", "vllm/john-smith", LLM_OK},
+    };
+    (void)state;
+    struct policy_conf conf = conf_of(PLAIN);
+    struct policy_facts facts = {.conf = &conf,
+                                 .providers = providers,
+                                 .n_providers = N,
+                                 .has_model = has_none,
+                                 .any_model = any_none,
+                                 .verdict = &harmless};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct llm_request r = {.provider = strv_of(rows[i].provider),
+                                .model = strv_of(rows[i].model)};
+        struct policy_plan plan;
+        struct arena arena;
+        struct err err = ERR_INIT;
+        arena_init(&arena, 4096, 1 << 20);
+        bool ok = policy_run(&facts, &r, &arena, &plan, &err);
+        assert_int_equal(ok, rows[i].plan != NULL);
+        if (ok)
+            assert_string_equal(plan_text(&plan, &arena), rows[i].plan);
+        else
+            assert_int_equal(err.code, rows[i].error);
+        arena_fini(&arena);
+    }
+}
+
 static void rules_have_names_of_their_own_and_stand_by_rank(void **state)
 {
     (void)state;
@@ -976,6 +1029,7 @@ int main(void)
         cmocka_unit_test(private_never_meets_the_cloud),
         cmocka_unit_test(rules_have_names_of_their_own_and_stand_by_rank),
         cmocka_unit_test(what_nobody_judged_is_private),
+        cmocka_unit_test(hearsay_does_not_leave),
         cmocka_unit_test(every_refused_allocation_is_a_value),
         cmocka_unit_test(a_plan_explains_itself),
         cmocka_unit_test(an_error_helps),

@@ -305,6 +305,30 @@ static void test_long(void **state)
     mem_free(long_text);
 }
 
+static const struct privacy_verdict *body(const char *what, strv model)
+{
+    static struct privacy_verdict v;
+    privacy_verdict_init(&v);
+    privacy_scan_body(detector, scratch, strv_of(what), model, PRIVACY_NORMAL, &v);
+    return &v;
+}
+
+/* What is sent as a model's name is what was told, or it is read, or nothing is sent. */
+static void test_model_of_a_body(void **state)
+{
+    (void)state;
+    assert_false(json("{\"model\":\"ssn-219-09-9999\"}")->is_private); /* asked for, never sent */
+    assert_true(body("{\"model\":\"ssn-219-09-9999\"}", STRV_NONE)->is_private);
+    assert_false(body("{\"model\":\"ssn-219-09-9999\"}", STRV("ssn-219-09-9999"))->is_private);
+    assert_false(body("{\"model\":\"a\\/b\"}", STRV("a/b"))->is_private);
+    assert_false(body("{\"model\":\"demo\"}", STRV_NONE)->is_private);
+    const struct privacy_verdict *v = body("{\"model\":\"demo\"}", STRV("demo2"));
+    assert_true(v->is_private && v->counts[PRIVACY_UNREADABLE] == 1);
+    v = body("{\"model\":\"demo\",\"model\":\"smith\"}", STRV("demo"));
+    assert_true(v->is_private && v->counts[PRIVACY_UNREADABLE] == 1);
+    assert_false(body("{\"a\":{\"model\":\"demo\"}}", STRV("demo2"))->is_private);
+}
+
 static void test_limits(void **state)
 {
     (void)state;
@@ -433,11 +457,17 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_finds),     cmocka_unit_test(test_nothing),
-        cmocka_unit_test(test_json),      cmocka_unit_test(test_scaffold),
-        cmocka_unit_test(test_long),      cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_not_ready), cmocka_unit_test(test_own),
-        cmocka_unit_test(test_house_off), cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_finds),
+        cmocka_unit_test(test_nothing),
+        cmocka_unit_test(test_json),
+        cmocka_unit_test(test_scaffold),
+        cmocka_unit_test(test_long),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_model_of_a_body),
+        cmocka_unit_test(test_not_ready),
+        cmocka_unit_test(test_own),
+        cmocka_unit_test(test_house_off),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

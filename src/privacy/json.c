@@ -36,6 +36,8 @@ struct walk {
     struct level levels[DEPTH_MAX + 1];
     size_t depth;
     strv key; /* of the value that comes, NONE in an array */
+    bool sent;
+    strv model; /* of what is to be sent: the one that was told */
 };
 
 static bool is_one(strv word, const char *const *list)
@@ -356,8 +358,8 @@ static bool left_out(const struct walk *w, const struct level *in, strv key, str
         return is_word_of_api(v);
     if (is_one(key, id_keys))
         return is_machine_id(v);
-    if (strv_eq_cstr(key, "model"))
-        return w->depth == 1 && is_model(v);
+    if (strv_eq_cstr(key, "model")) /* a caller's own name for it is never sent */
+        return w->depth == 1 && (w->sent ? w->model.len > 0 : is_model(v));
     if (strv_eq_cstr(key, "name"))
         return in->place == PLACE_TOOLS && is_word_of_api(v);
     return false;
@@ -411,10 +413,29 @@ static bool string_is_fixed(struct walk *w, strv raw)
     return is;
 }
 
+/* In the place of the model's name stands something else. */
+static bool is_foreign(struct walk *w, strv raw)
+{
+    if (!w->sent || w->model.len == 0 || w->depth != 1 || !strv_eq_cstr(w->key, "model"))
+        return false;
+    if (memchr(raw.ptr, '\\', raw.len) == NULL)
+        return !strv_eq(raw, w->model);
+    strv text = unescaped(raw);
+    bool same = text.ptr != NULL && strv_eq(text, w->model);
+    if (text.ptr != NULL)
+        mem_free_secret((char *)(uintptr_t)text.ptr, raw.len + 1);
+    return !same;
+}
+
 static bool add_value(struct walk *w, strv raw, bool number)
 {
     const struct level *in = &w->levels[w->depth];
     size_t end = (size_t)(raw.ptr - w->text.ptr) + raw.len;
+    if (!number && is_foreign(w, raw)) {
+        privacy_verdict_add(w->c.out, PRIVACY_UNREADABLE);
+        w->c.over = true;
+        return false;
+    }
     if (number ? in->place != PLACE_DATA && w->key.ptr != NULL && is_one(w->key, number_keys)
                : left_out(w, in, w->key, raw))
         return true;
@@ -559,22 +580,41 @@ static bool step(struct walk *w)
     return take_scalar(w);
 }
 
+/* `w` holds what is asked: text, sent, model. */
+static void walk(struct walk *w, const struct privacy *p, struct privacy_scratch *s, unsigned how,
+                 struct privacy_verdict *out)
+{
+    w->i = w->depth = 0;
+    w->key = STRV_NONE;
+    w->levels[0] = (struct level){0};
+    if (!scan_begin(&w->c, p, s, w->text.len, how, out))
+        return;
+    w->c.json = true;
+    text_begin(s->text);
+    while (w->i < w->text.len && !w->c.over)
+        if (!step(w))
+            break;
+    if (!w->c.over)
+        flush(w, false);
+    text_begin(s->text);
+}
+
 void privacy_scan_json(const struct privacy *p, struct privacy_scratch *s, strv json, unsigned how,
                        struct privacy_verdict *out)
 {
     struct walk w;
     w.text = json;
-    w.i = w.depth = 0;
-    w.key = STRV_NONE;
-    w.levels[0] = (struct level){0};
-    if (!scan_begin(&w.c, p, s, json.len, how, out))
-        return;
-    w.c.json = true;
-    text_begin(s->text);
-    while (w.i < json.len && !w.c.over)
-        if (!step(&w))
-            break;
-    if (!w.c.over)
-        flush(&w, false);
-    text_begin(s->text);
+    w.sent = false;
+    w.model = STRV_NONE;
+    walk(&w, p, s, how, out);
+}
+
+void privacy_scan_body(const struct privacy *p, struct privacy_scratch *s, strv json, strv model,
+                       unsigned how, struct privacy_verdict *out)
+{
+    struct walk w;
+    w.text = json;
+    w.sent = true;
+    w.model = model;
+    walk(&w, p, s, how, out);
 }

@@ -101,6 +101,11 @@ void privacy_scan_text(const struct privacy *p, struct privacy_scratch *s, strv 
  * of the JSON text. `out` may hold findings already (privacy_verdict_init() begins one). */
 void privacy_scan_json(const struct privacy *p, struct privacy_scratch *s, strv json, unsigned how,
                        struct privacy_verdict *out);
+/* The body of a request as it would be sent to a provider: as privacy_scan_json(), but the member `model` at its top
+ * is left out if it is `model`, and for no other reason; one that is something else beside it is UNREADABLE.
+ * STRV_NONE: nobody but the caller has told the name, and it is read like any other text. */
+void privacy_scan_body(const struct privacy *p, struct privacy_scratch *s, strv json, strv model,
+                       unsigned how, struct privacy_verdict *out);
 void privacy_verdict_init(struct privacy_verdict *v);
 /* Adds a finding without a place (HINT, STICKY, UNREADABLE ...): the verdict is private from here on. */
 void privacy_verdict_add(struct privacy_verdict *v, enum privacy_kind kind);

@@ -32,7 +32,8 @@ enum egress_sealed egress_seal(struct egress_pass *pass, const struct provider *
         else if (judge->scratch == NULL)
             privacy_verdict_add(found, PRIVACY_MEMORY);
         else
-            privacy_scan_json(judge->detector, judge->scratch, body, PRIVACY_NORMAL, found);
+            privacy_scan_body(judge->detector, judge->scratch, body, judge->model, PRIVACY_NORMAL,
+                              found);
         if (judge->is_private || found->is_private)
             return EGRESS_PRIVATE;
     }
@@ -51,7 +52,7 @@ enum egress_sealed egress_seal_masked(struct egress_pass *pass, const struct pro
     if (judge->detector == NULL || judge->scratch == NULL)
         return EGRESS_PRIVATE;
     privacy_verdict_init(&found);
-    privacy_scan_json(judge->detector, judge->scratch, body, PRIVACY_STRICT, &found);
+    privacy_scan_body(judge->detector, judge->scratch, body, judge->model, PRIVACY_STRICT, &found);
     if (!pseudonyms_clean(map, body, &found))
         return EGRESS_PRIVATE;
     if (!make_pass(pass, p, body))

@@ -37,6 +37,7 @@ struct egress_judge {
     const struct privacy *detector; /* NULL: everything is private */
     struct privacy_scratch *scratch;
     bool is_private; /* the verdict so far */
+    strv model;      /* the name in the body, if the configuration or the provider told it */
 };
 
 enum egress_sealed {

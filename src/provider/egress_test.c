@@ -93,7 +93,7 @@ static int close_world(void **state)
 
 static struct egress_judge judge_of(const struct world *w)
 {
-    return (struct egress_judge){w->detector, w->scratch, false};
+    return (struct egress_judge){.detector = w->detector, .scratch = w->scratch};
 }
 
 static enum egress_sealed seal(struct world *w, const struct provider *p, strv body)
@@ -158,14 +158,31 @@ static void private_bytes_are_not_sealed(void **state)
                      EGRESS_PRIVATE);
 }
 
+/* A model's name that only the caller has told is text, and is read. */
+static void a_model_s_name_is_read_unless_it_was_told(void **state)
+{
+    struct world *w = *state;
+    strv body = STRV("{\"model\":\"ssn-219-09-9999\",\"input\":\"one\"}");
+    struct egress_judge judge = judge_of(w);
+    if (!privacy_ready(w->detector))
+        skip();
+    assert_int_equal(egress_seal(&w->pass, &w->far, false, body, &judge, &w->found),
+                     EGRESS_PRIVATE);
+    judge.model = STRV("other");
+    assert_int_equal(egress_seal(&w->pass, &w->far, false, body, &judge, &w->found),
+                     EGRESS_PRIVATE);
+    judge.model = STRV("ssn-219-09-9999");
+    assert_int_equal(egress_seal(&w->pass, &w->far, false, body, &judge, &w->found), EGRESS_SEALED);
+}
+
 static void without_a_detector_everything_is(void **state)
 {
     struct world *w = *state;
-    struct egress_judge judge = {NULL, w->scratch, false};
+    struct egress_judge judge = {.scratch = w->scratch};
     assert_int_equal(egress_seal(&w->pass, &w->far, false, CLEAN, &judge, &w->found),
                      EGRESS_PRIVATE);
     assert_int_equal(w->found.counts[PRIVACY_NOT_READY], 1);
-    judge = (struct egress_judge){w->detector, NULL, false};
+    judge = (struct egress_judge){.detector = w->detector};
     assert_int_equal(egress_seal(&w->pass, &w->far, false, CLEAN, &judge, &w->found),
                      EGRESS_PRIVATE);
     assert_int_equal(w->found.counts[PRIVACY_MEMORY], 1);
@@ -240,7 +257,7 @@ int main(void)
         TEST(sealed_bytes_go_to_their_provider), TEST(private_bytes_are_not_sealed),
         TEST(without_a_detector_everything_is),  TEST(a_pass_is_for_these_bytes_only),
         TEST(a_pass_is_for_this_provider_only),  TEST(own_questions_need_a_pass_too),
-        TEST(the_address_is_asked_about),
+        TEST(the_address_is_asked_about),        TEST(a_model_s_name_is_read_unless_it_was_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -386,14 +386,31 @@ void provider_each_model(const struct provider *p, const struct provider_models 
         fn(arg, list->items[i].name, &list->items[i]);
 }
 
-/* Names that a provider takes although no list holds them: the engine's alias, which it will list
- * once it is up, and at the cloud the names without a date, which its list spells with one. */
-static bool is_own_name(const struct provider *p, strv name)
+/* "claude-sonnet-5-5", where the list has "claude-sonnet-5-5-20260301". */
+static bool is_listed_dated(const struct provider_models *m, strv name)
+{
+    for (size_t i = 0; m != NULL && i < m->n; i++) {
+        strv date = strv_of(m->items[i].name);
+        if (date.len != name.len + 9 || !strv_starts(date, name) || date.ptr[name.len] != '-')
+            continue;
+        size_t digits = name.len + 1;
+        while (digits < date.len && date.ptr[digits] >= '0' && date.ptr[digits] <= '9')
+            digits++;
+        if (digits == date.len)
+            return true;
+    }
+    return false;
+}
+
+/* Names that a provider takes although no list holds them: the engine's alias, which it will list once it is up,
+ * and at the cloud the configured default and names without the date that its list spells them with. Never a text
+ * that only the caller knows: what is sent to the cloud as a model's name is read by nobody. */
+static bool is_own_name(const struct provider *p, const struct provider_models *m, strv name)
 {
     if (p->kind == PROVIDER_LLAMA_SERVER)
         return strv_eq(name, provider_spawn_alias(&p->spawn));
     return p->kind == PROVIDER_ANTHROPIC && p->zone == ZONE_CLOUD &&
-           strv_starts(name, STRV("claude-"));
+           (strv_eq_cstr(name, p->default_model) || is_listed_dated(m, name));
 }
 
 static bool is_remote(const struct provider *p, strv name, const struct provider_model *known)
@@ -435,7 +452,7 @@ static bool facts_of_one(const struct provider *p, strv model, struct arena *are
     const struct provider_model *known = model_find(p, m, model);
     bool listed = p->static_models != NULL && p->static_models[0] != NULL;
     const char *name = listed ? find_static(p, model) : known != NULL ? known->name : NULL;
-    bool has = model.len > 0 && (name != NULL || (!listed && is_own_name(p, model)));
+    bool has = model.len > 0 && (name != NULL || (!listed && is_own_name(p, m, model)));
     struct provider_glance glance;
     provider_look(p, 0, &glance);
     *out = (struct provider_facts){

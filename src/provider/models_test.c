@@ -29,6 +29,9 @@ static const char docker[] =
     "smollm2:latest\",\"object\":\"model\",\"created\":1,"
     "\"owned_by\":\"docker\",\"dmr\":{\"context_window\":8192,\"size\":\"256 MiB\"}}]}";
 
+static const char dated[] = "{\"data\":[{\"id\":\"claude-a-1-20260301\"},"
+                            "{\"id\":\"claude-b-1-2026030x\"}]}";
+
 static const char anthropic[] =
     "{\"data\":[{\"type\":\"model\",\"id\":\"claude-sonnet-5-5\",\"display_name\":\"Claude\","
     "\"created_at\":\"2026-09-28T00:00:00Z\",\"max_input_tokens\":1000000,\"max_tokens\":128000,"
@@ -288,13 +291,18 @@ static const struct {
     /* a static list is the whole list */
     {PROVIDER_OPENAI, ZONE_LOCAL, vllm, {"other"}, "Qwen/Qwen3-8B", NULL, false},
     {PROVIDER_OPENAI, ZONE_LOCAL, vllm, {"other"}, "other", "other", false},
-    {PROVIDER_ANTHROPIC, ZONE_CLOUD, NULL, {NULL}, "claude-sonnet-6", "claude-sonnet-6", false},
+    /* at the cloud: what it lists, with or without the date; not whatever sounds like it */
+    {PROVIDER_ANTHROPIC, ZONE_CLOUD, NULL, {NULL}, "claude-sonnet-6", NULL, false},
+    {PROVIDER_ANTHROPIC, ZONE_CLOUD, anthropic, {NULL}, "claude-john-smith", NULL, false},
+    {PROVIDER_ANTHROPIC, ZONE_CLOUD, dated, {NULL}, "claude-a-1", "claude-a-1", false},
+    {PROVIDER_ANTHROPIC, ZONE_CLOUD, dated, {NULL}, "claude-b-1", NULL, false},
+    {PROVIDER_ANTHROPIC, ZONE_CLOUD, dated, {NULL}, "claude-a", NULL, false},
     {PROVIDER_ANTHROPIC,
      ZONE_CLOUD,
      anthropic,
      {NULL},
-     "claude-opus-5-5",
-     "claude-opus-5-5",
+     "claude-sonnet-5-5",
+     "claude-sonnet-5-5",
      false},
     {PROVIDER_ANTHROPIC, ZONE_CLOUD, anthropic, {"claude-x"}, "claude-opus-5-5", NULL, false},
     {PROVIDER_ANTHROPIC, ZONE_LOCAL, NULL, {NULL}, "claude-opus-5-5", NULL, false},

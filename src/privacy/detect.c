@@ -304,7 +304,6 @@ static bool read_piece(struct scan *c, const struct text_view *view, bool fixed)
     struct privacy_piece *t = &c->s->piece;
     piece_begin(t, c->p, c->s, view);
     t->fixed = fixed;
-    t->json = c->json;
     if (!rules_scan(t))
         return false;
     numbers_scan(t);

@@ -21,7 +21,6 @@ struct scan {
     unsigned how;
     size_t base; /* added to every place */
     uint64_t began;
-    bool json;
     bool over; /* a failure ended it */
 };
 

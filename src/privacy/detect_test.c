@@ -219,6 +219,7 @@ static void test_json(void **state)
          PRIVACY_MRN},
         {"{\"tools\":[{\"name\":\"lookup\",\"description\":\"Look up MRN 00481516\"}]}",
          PRIVACY_MRN},
+        {"{\"metadata\":{\"note\":\"#66120-77\"}}", PRIVACY_MRN},
         {"{\"808-555-0143\":1}", PRIVACY_PHONE},
         {"{\"model\":\"808-555-0143\"}", PRIVACY_PHONE},
         {"{\"messages\":[{\"role\":\"8085550143\"}]}", PRIVACY_PHONE},

@@ -437,12 +437,10 @@ static void zip(struct privacy_piece *t, const struct privacy_token *token)
 
 /* ---- names in systems ---- */
 
-/* Of a text, a line, something quoted, or the value of a member of JSON. */
+/* Of a text, a line, or something quoted. */
 static bool is_begin(const struct privacy_piece *t, size_t place)
 {
-    if (place == 0 || at(t, place - 1) == '\n' || at(t, place - 1) == '"')
-        return true;
-    return t->json && place >= 2 && at(t, place - 1) == ' ' && at(t, place - 2) == ':';
+    return place == 0 || at(t, place - 1) == '\n' || at(t, place - 1) == '"';
 }
 
 /* bram#4471, and #66120-77 with nothing before it */

@@ -124,7 +124,6 @@ struct privacy_piece {
     struct privacy_scratch *scratch;
     const struct text_view *view;
     bool fixed;  /* a registered text: identifiers that are numbers or addresses, nothing else */
-    bool json;   /* strings of a JSON text, one a line: "member: value" */
     bool failed; /* no memory: the verdict will say so */
 
     /* Arrays of the scratch; they grow. */

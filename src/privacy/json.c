@@ -589,7 +589,6 @@ static void walk(struct walk *w, const struct privacy *p, struct privacy_scratch
     w->levels[0] = (struct level){0};
     if (!scan_begin(&w->c, p, s, w->text.len, how, out))
         return;
-    w->c.json = true;
     text_begin(s->text);
     while (w->i < w->text.len && !w->c.over)
         if (!step(w))

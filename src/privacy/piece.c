@@ -111,6 +111,6 @@ void piece_begin(struct privacy_piece *t, const struct privacy *p, struct privac
     t->p = p;
     t->scratch = s;
     t->view = view;
-    t->fixed = t->json = t->failed = false;
+    t->fixed = t->failed = false;
     t->n_found = t->n_values = t->n_hits = t->n_tokens = t->n_groups = 0;
 }

@@ -95,6 +95,13 @@ void http_parser_init(struct http_parser *p, bool answers, struct http_head *hea
     p->arg = arg;
 }
 
+/* Where one field too many begins, what stands in it does not matter: llhttp tells of a name when it has ended or the
+ * bytes have, so how they were cut would decide which of two faults is seen first. */
+static enum http_parsed what_is_wrong(const struct http_parser *p)
+{
+    return !p->headed && p->head->n == HTTP_HEADERS_MAX ? HTTP_PARSED_TOO_LARGE : HTTP_PARSED_BAD;
+}
+
 enum http_parsed http_parser_feed(struct http_parser *p, const char *data, size_t len, size_t *used)
 {
     llhttp_errno_t rc;
@@ -112,7 +119,7 @@ enum http_parsed http_parser_feed(struct http_parser *p, const char *data, size_
         llhttp_resume(&p->ll);
     rc = llhttp_execute(&p->ll, data, n);
     if (rc != HPE_OK && rc != HPE_PAUSED)
-        return fail(p, p->result != HTTP_PARSED_MORE ? p->result : HTTP_PARSED_BAD);
+        return fail(p, p->result != HTTP_PARSED_MORE ? p->result : what_is_wrong(p));
     *used = rc == HPE_OK ? n : (size_t)(llhttp_get_error_pos(&p->ll) - data);
     if (!p->headed) {
         p->left -= *used;

@@ -25,6 +25,7 @@
 #include "base/media.h"
 #include "base/rng.h"
 #include "base/schema.h"
+#include "base/siphash.h"
 #include "base/strv.h"
 #include "base/timefmt.h"
 #include "base/utf8.h"

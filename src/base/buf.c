@@ -65,11 +65,6 @@ bool buf_put_strv(struct buf *b, strv text)
     return buf_put(b, text.ptr, text.len);
 }
 
-bool buf_put_cstr(struct buf *b, const char *text)
-{
-    return buf_put(b, text, strlen(text));
-}
-
 bool buf_put_char(struct buf *b, char c)
 {
     return buf_put(b, &c, 1);

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/strv.h"
 
@@ -33,7 +34,6 @@ char *buf_reserve(struct buf *b, size_t n) __attribute__((warn_unused_result));
 void buf_added(struct buf *b, size_t n);
 bool buf_put(struct buf *b, const void *data, size_t n);
 bool buf_put_strv(struct buf *b, strv text);
-bool buf_put_cstr(struct buf *b, const char *text);
 bool buf_put_char(struct buf *b, char c);
 bool buf_put_u64(struct buf *b, uint64_t v);
 bool buf_put_i64(struct buf *b, int64_t v);
@@ -44,6 +44,12 @@ void buf_eat(struct buf *b, size_t n); /* n <= buf_len */
 /* Keeps the first `len` bytes of the content and clears `failed`: takes back what was appended
  * since the content was `len` long. */
 void buf_rewind(struct buf *b, size_t len);
+
+/* Inline, so that the length of a literal is known where it stands. */
+static inline bool buf_put_cstr(struct buf *b, const char *text)
+{
+    return buf_put(b, text, strlen(text));
+}
 
 static inline size_t buf_len(const struct buf *b)
 {

@@ -11,7 +11,6 @@
 
 #include <assert.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 
 #define US_PER_S  1000000
@@ -22,6 +21,13 @@
 
 static int64_t days_from_date(int64_t year, int64_t month, int64_t day);
 static void date_from_days(int64_t days, int *year, int *month, int *day);
+
+/* Not snprintf: every record of every exchange has a time in it. */
+static void put_digits(char *to, size_t n, int value)
+{
+    for (; n > 0; value /= 10)
+        to[--n] = (char)('0' + value % 10);
+}
 
 size_t timefmt_rfc3339(char out[TIMEFMT_MAX], int64_t unix_us, int digits)
 {
@@ -35,16 +41,23 @@ size_t timefmt_rfc3339(char out[TIMEFMT_MAX], int64_t unix_us, int digits)
     int ns = (int)(since % US_PER_S) * 1000, tod = (int)(s % S_PER_DAY);
     int year, month, day;
     date_from_days(s / S_PER_DAY + UNIX_US_MIN / US_PER_S / S_PER_DAY, &year, &month, &day);
-    int n = snprintf(out, TIMEFMT_MAX, "%04d-%02d-%02dT%02d:%02d:%02d", year, month, day,
-                     tod / 3600, tod / 60 % 60, tod % 60);
+    static const char form[] = "0000-00-00T00:00:00";
+    size_t n = sizeof form - 1;
+    memcpy(out, form, n);
+    put_digits(out, 4, year);
+    put_digits(out + 5, 2, month);
+    put_digits(out + 8, 2, day);
+    put_digits(out + 11, 2, tod / 3600);
+    put_digits(out + 14, 2, tod / 60 % 60);
+    put_digits(out + 17, 2, tod % 60);
     if (digits > 0) {
-        char fraction[16];
-        snprintf(fraction, sizeof(fraction), "%09d", ns);
-        n += snprintf(out + n, TIMEFMT_MAX - (size_t)n, ".%.*s", digits, fraction);
+        out[n++] = '.';
+        put_digits(out + n, 9, ns);
+        n += (size_t)digits;
     }
     out[n] = 'Z';
     out[n + 1] = '\0';
-    return (size_t)n + 1;
+    return n + 1;
 }
 
 static int64_t number(const char *text, size_t n)

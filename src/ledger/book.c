@@ -109,6 +109,7 @@ static const struct database_plan plan = {
     .statements = statements,
     .n_statements = STATEMENTS,
     .busy_ms = BUSY_MS,
+    .one_thread = true,
 };
 
 /* ---- opening ---- */
@@ -193,16 +194,28 @@ static const char *class_of(const struct ledger_entry *e)
     return name != NULL ? name : "none";
 }
 
+/* What of the word fits, and its end. */
+static size_t put_word(char *out, size_t size, const char *word)
+{
+    size_t n = strlen(word);
+    n = n < size ? n : size - 1;
+    memcpy(out, word, n);
+    out[n] = '\0';
+    return n;
+}
+
 /* "ollama:connect_refused anthropic:ok" */
 static const char *steps_text(const struct ledger_entry *e, char *out, size_t size)
 {
     size_t at = 0;
     out[0] = '\0';
-    for (unsigned i = 0; i < e->n_steps && at < size; i++) {
+    for (unsigned i = 0; i < e->n_steps; i++) {
         const char *provider = ledger_provider_name(e->steps[i].provider);
         const char *outcome = ledger_outcome_name(e->steps[i].outcome);
-        at += (size_t)snprintf(out + at, size - at, "%s%s:%s", at > 0 ? " " : "",
-                               provider != NULL ? provider : "?", outcome != NULL ? outcome : "?");
+        const char *const words[] = {at > 0 ? " " : "", provider != NULL ? provider : "?", ":",
+                                     outcome != NULL ? outcome : "?"};
+        for (size_t k = 0; k < 4; k++)
+            at += put_word(out + at, size - at, words[k]);
     }
     return out;
 }

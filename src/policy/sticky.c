@@ -21,7 +21,7 @@ struct place {
 
 struct policy_sticky {
     pthread_mutex_t lock;
-    uint64_t secret;
+    struct siphash_key secret;
     size_t used; /* places; 0 = nothing was ever private, and nothing need be digested */
     struct place places[BUCKETS][WAYS];
 };
@@ -84,52 +84,51 @@ static bool is_empty(struct policy_sticky *s)
 
 /* ---- digests ---- */
 
-static uint64_t mix(uint64_t digest, strv text)
-{
-    return strv_hash(text, digest);
-}
-
-static uint64_t mix_number(uint64_t digest, uint64_t n)
-{
-    return strv_hash((strv){(const char *)&n, sizeof n}, digest);
-}
-
-static uint64_t mix_parts(uint64_t digest, const struct llm_part *parts, size_t n)
+static void put_parts(struct siphash *h, const struct llm_part *parts, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         const struct llm_part *p = &parts[i];
         if (p->made_up) /* by us, on some paths only */
             continue;
-        digest = mix_number(digest, p->kind);
-        digest = mix(mix(mix(digest, p->text), p->name), p->data);
-        digest = mix_parts(digest, p->parts, p->n_parts);
+        siphash_put_u64(h, p->kind);
+        siphash_put(h, p->text);
+        siphash_put(h, p->name);
+        siphash_put(h, p->data);
+        put_parts(h, p->parts, p->n_parts);
     }
-    return digest;
-}
-
-static uint64_t never_free(uint64_t digest)
-{
-    return digest != 0 ? digest : 1;
 }
 
 /* What every digest of this caller begins with. */
-static uint64_t owner(const struct policy_sticky *s, const struct policy_turn *turn, char what)
+static void begin(struct siphash *h, const struct policy_sticky *s, const struct policy_turn *turn,
+                  char what)
 {
-    uint64_t digest = mix(s->secret, strv_of(turn->key != NULL ? turn->key : ""));
-    return mix_number(digest, (uint64_t)what);
+    siphash_begin(h, &s->secret);
+    siphash_put(h, strv_of(turn->key != NULL ? turn->key : ""));
+    siphash_put_u64(h, (uint64_t)what);
+}
+
+static uint64_t digest_of(const struct siphash *h) /* never that of a free place */
+{
+    uint64_t digest[2];
+    siphash_end(h, digest);
+    return digest[0] != 0 ? digest[0] : 1;
 }
 
 static uint64_t session(const struct policy_sticky *s, const struct policy_turn *turn, strv id)
 {
-    return never_free(mix(owner(s, turn, 's'), id));
+    struct siphash h;
+    begin(&h, s, turn, 's');
+    siphash_put(&h, id);
+    return digest_of(&h);
 }
 
-/* The digest with one more message; unchanged by a system message. */
-static uint64_t next_turn(uint64_t digest, const struct llm_message *m)
+/* One more message; a system message changes nothing. */
+static void next_turn(struct siphash *h, const struct llm_message *m)
 {
     if (m->role == LLM_SYSTEM)
-        return digest;
-    return mix_parts(mix_number(digest, m->role), m->parts, m->n_parts);
+        return;
+    siphash_put_u64(h, m->role);
+    put_parts(h, m->parts, m->n_parts);
 }
 
 /* ---- the interface ---- */
@@ -151,13 +150,13 @@ bool policy_sticky_seen(struct policy_sticky *s, const struct llm_request *r,
     for (size_t i = 0; i < 2; i++)
         if (ids[i].len > 0 && knows(s, session(s, turn, ids[i]), turn->now_us))
             return true;
-    uint64_t digest = owner(s, turn, 'm');
+    struct siphash h;
+    begin(&h, s, turn, 'm');
     for (size_t i = 0; i < r->n_messages; i++) {
         /* Asked before the next message is added: the whole of it is this turn itself. */
-        if (i > 0 && r->messages[i].role != LLM_SYSTEM &&
-            knows(s, never_free(digest), turn->now_us))
+        if (i > 0 && r->messages[i].role != LLM_SYSTEM && knows(s, digest_of(&h), turn->now_us))
             return true;
-        digest = next_turn(digest, &r->messages[i]);
+        next_turn(&h, &r->messages[i]);
     }
     return false;
 }
@@ -166,15 +165,16 @@ void policy_sticky_note(struct policy_sticky *s, const struct llm_request *r,
                         const struct policy_turn *turn)
 {
     const strv ids[] = {r->session, r->session_header};
-    uint64_t digest = owner(s, turn, 'm');
+    struct siphash h;
     bool any = false;
+    begin(&h, s, turn, 'm');
     for (size_t i = 0; i < r->n_messages; i++) {
         any = any || r->messages[i].role != LLM_SYSTEM;
-        digest = next_turn(digest, &r->messages[i]);
+        next_turn(&h, &r->messages[i]);
     }
     pthread_mutex_lock(&s->lock);
     if (any)
-        put(s, never_free(digest), turn->now_us);
+        put(s, digest_of(&h), turn->now_us);
     for (size_t i = 0; i < 2; i++)
         if (ids[i].len > 0)
             put(s, session(s, turn, ids[i]), turn->now_us);

@@ -10,10 +10,10 @@ static bool digest_of(strv body, uint8_t out[32])
     return memcmp(out, none, sizeof none) != 0;
 }
 
-static bool make_pass(struct egress_pass *pass, const struct provider *p, strv body)
+static bool make_pass(struct egress_pass *pass, const struct provider *p, strv body, bool leaves)
 {
-    *pass = (struct egress_pass){.n_bytes = body.len};
-    if (!digest_of(body, pass->digest))
+    *pass = (struct egress_pass){.bytes = body.ptr, .n_bytes = body.len, .leaves = leaves};
+    if (leaves && !digest_of(body, pass->digest))
         return false;
     pass->p = p;
     return true;
@@ -37,9 +37,9 @@ enum egress_sealed egress_seal(struct egress_pass *pass, const struct provider *
         if (judge->is_private || found->is_private)
             return EGRESS_PRIVATE;
     }
-    if (!make_pass(pass, p, body))
+    if (!make_pass(pass, p, body, leaves))
         return EGRESS_FAILED;
-    pass->leaves = pass->read = leaves;
+    pass->read = leaves;
     return EGRESS_SEALED;
 }
 
@@ -55,17 +55,16 @@ enum egress_sealed egress_seal_masked(struct egress_pass *pass, const struct pro
     privacy_scan_body(judge->detector, judge->scratch, body, judge->model, PRIVACY_STRICT, &found);
     if (!pseudonyms_clean(map, body, &found))
         return EGRESS_PRIVATE;
-    if (!make_pass(pass, p, body))
+    if (!make_pass(pass, p, body, true))
         return EGRESS_FAILED;
-    pass->leaves = pass->read = true;
+    pass->read = true;
     return EGRESS_SEALED;
 }
 
 bool egress_seal_own(struct egress_pass *pass, const struct provider *p, strv body)
 {
-    if (!make_pass(pass, p, body))
+    if (!make_pass(pass, p, body, p->zone != ZONE_LOCAL))
         return false;
-    pass->leaves = p->zone != ZONE_LOCAL;
     pass->own = true;
     return true;
 }
@@ -87,8 +86,11 @@ static bool fits(const struct egress_pass *pass, const struct http_call_spec *sp
     bool leaves = pass->leaves || pass->p->zone != ZONE_LOCAL;
     if (leaves && !pass->read && !pass->own)
         return false;
-    return spec->body.len == pass->n_bytes && digest_of(spec->body, digest) &&
-           memcmp(digest, pass->digest, sizeof digest) == 0;
+    if (spec->body.len != pass->n_bytes)
+        return false;
+    if (!leaves)
+        return spec->body.ptr == pass->bytes;
+    return digest_of(spec->body, digest) && memcmp(digest, pass->digest, sizeof digest) == 0;
 }
 
 struct http_call *egress_call(struct http_client *c, const struct egress_pass *pass,

@@ -8,7 +8,9 @@
  *                      zone cloud: these very bytes      other bytes, another provider,
  *                      are read once more                no address rule, no pass: nothing is sent
  *
- * A pass is bound to the SHA-256 of the bytes, to the provider and its zone, and to the verdict. The address
+ * A pass is bound to the bytes, to the provider and its zone, and to the verdict: by their SHA-256 where they
+ * leave the premises, else by where they lie (at home nobody asks twice, and a digest of a long history costs as
+ * much as relaying it). The address
  * belongs to it too: the provider's rule (`allow`) is asked for every resolved address, and the connection is
  * made to exactly the address that was asked about (io/connect.c); kept connections are shared only by
  * providers of the same zone and networks.
@@ -29,7 +31,8 @@ struct egress_pass {
     bool leaves;              /* the premises: zone cloud, or a model that is served elsewhere */
     bool read;                /* the bytes were read by the detector and found clean */
     bool own;                 /* this program's own question */
-    uint8_t digest[32];       /* SHA-256 of the bytes */
+    uint8_t digest[32];       /* SHA-256 of the bytes, if they leave */
+    const char *bytes;        /* where they lie, to compare and never to read */
     size_t n_bytes;
 };
 

@@ -198,7 +198,8 @@ static bool open_with(struct database *d, int flags, struct err *err)
 {
     if (!check_file(d, err))
         return false;
-    if (sqlite3_open_v2(d->path, &d->db, flags | SQLITE_OPEN_FULLMUTEX, NULL) != SQLITE_OK)
+    flags |= d->plan->one_thread ? SQLITE_OPEN_NOMUTEX : SQLITE_OPEN_FULLMUTEX;
+    if (sqlite3_open_v2(d->path, &d->db, flags, NULL) != SQLITE_OK)
         return database_failed(d, err);
     sqlite3_busy_timeout(d->db, d->plan->busy_ms);
     sqlite3_db_config(d->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);

@@ -28,6 +28,7 @@ struct database_plan {
     const char *const *statements;
     int n_statements; /* <= DATABASE_STATEMENTS_MAX */
     int busy_ms;      /* longest wait for another process's lock */
+    bool one_thread;  /* uses it at a time: SQLite need not lock each call */
 };
 
 #define DATABASE_STATEMENTS_MAX 32

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "privacy/memo.h"
 #include "privacy/words.h"
 
 static const struct {
@@ -186,6 +187,7 @@ void privacy_scratch_free(struct privacy_scratch *s)
         return;
     rules_scratch_free(s);
     words_scratch_free(s->words);
+    memo_free(s->memo);
     text_scratch_free(s->text);
     mem_free(s->piece.found);
     mem_free(s->piece.values);
@@ -223,13 +225,18 @@ static bool known(const struct privacy_verdict *v, const struct privacy_finding 
     return false;
 }
 
-static void add_to(struct privacy_verdict *v, const struct privacy_finding *f, unsigned enough)
+static unsigned enough(unsigned how)
+{
+    return (how & PRIVACY_STRICT) != 0 ? ENOUGH_STRICT : ENOUGH;
+}
+
+void scan_add(struct privacy_verdict *v, const struct privacy_finding *f, unsigned how)
 {
     if (known(v, f))
         return;
     v->counts[f->kind]++;
     v->score = (uint16_t)(v->score + f->weight > UINT16_MAX ? UINT16_MAX : v->score + f->weight);
-    v->is_private = v->is_private || f->weight >= enough;
+    v->is_private = v->is_private || f->weight >= enough(how);
     if (v->n_findings == PRIVACY_FINDINGS_MAX) {
         v->more = true;
         return;
@@ -240,21 +247,30 @@ static void add_to(struct privacy_verdict *v, const struct privacy_finding *f, u
     v->findings[i] = *f;
 }
 
+void scan_sum_up(struct privacy_verdict *v, unsigned how)
+{
+    if (!v->is_private && v->score >= enough(how))
+        privacy_verdict_add(v, PRIVACY_SUSPECT);
+}
+
 static void merge(struct scan *c, const struct privacy_piece *t)
 {
-    unsigned enough = (c->how & PRIVACY_STRICT) != 0 ? ENOUGH_STRICT : ENOUGH;
     for (size_t i = 0; i < t->n_found; i++) {
         struct privacy_finding f = t->found[i];
-        if (!wanted(c->p, t->fixed, f.kind) || f.end <= f.start)
+        if (!wanted(c->p, t->fixed, f.kind) || f.end <= f.start || f.end <= c->skip)
             continue;
+        if (f.start < c->skip) { /* half of it stands in the text before */
+            f.start = (uint32_t)c->skip;
+            f.replaceable = false;
+        }
         f.start = (uint32_t)(c->base + text_at(t->view, f.start));
         f.end = (uint32_t)(c->base + text_at(t->view, f.end));
-        add_to(c->out, &f, enough);
+        scan_add(c->out, &f, c->how);
     }
     if (c->out->more && c->out->is_private)
         c->over = true; /* enough is known */
-    if (!c->out->is_private && c->out->score >= enough)
-        privacy_verdict_add(c->out, PRIVACY_SUSPECT);
+    scan_sum_up(c->out, c->how);
+    c->skip = 0;
 }
 
 /* A long run of base64: nobody here can read it. Letters of both kinds and digits, or it is a ruler or a word. */

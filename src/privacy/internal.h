@@ -7,6 +7,7 @@
  *   validate.*   pure functions: is this number one of those?
  *   words.*      words against tables, roster, token model
  *   house.*      house rules; last, because they ask whether a person is near
+ *   memo.*       what was read before
  *
  * A *piece* is what is read at once: a text or a part of it, or several strings of a JSON text as lines
  * "name: value". All parts add findings to the piece with places in its view; detect.c leads them back to
@@ -33,6 +34,7 @@
 struct words;
 struct words_scratch;
 struct rules; /* rules.h */
+struct memo;  /* memo.h */
 
 struct privacy_stamp { /* a file as it was when it was read */
     dev_t device;
@@ -156,6 +158,8 @@ struct privacy_scratch {
     char *spaced;                /* the folded view with blanks between all words */
     uint32_t *spaced_map;
     size_t spaced_cap;
+    struct memo *memo; /* json.c makes it when it is first needed; NULL: none yet, or no memory */
+    struct privacy_verdict turn; /* of the turn that is being read */
     struct privacy_piece piece;
     size_t caps[5]; /* of the piece's arrays, in their order */
 };

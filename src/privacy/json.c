@@ -7,14 +7,23 @@
  * What a request to a model is made of (roles, types, models, identifiers of calls, the words of JSON schema) is
  * left out where it has the form that such things have, and is read like any other text where it has not.
  *
+ * A turn of the conversation (an element of "messages", "input", "system" or "tools") is read by itself, with the last
+ * words of the turn before it in front: so what is found in it does not depend on how much else is there, and a turn
+ * that was read once need not be read again (memo.h). Evidence adds up over all of them.
+ *
  * What stands under "arguments", "input" of a call or anywhere else that is not the API's own is data: there
  * everything is read with its label.
  */
 #include <string.h>
 
 #include "privacy/detect.h"
+#include "privacy/memo.h"
 
-enum { DEPTH_MAX = 128, FLUSH_BYTES = 8192 };
+enum {
+    DEPTH_MAX = 128,
+    FLUSH_BYTES = 8192,
+    CONTEXT_BYTES = 120, /* of the turn before: no label reaches further */
+};
 
 enum place {
     PLACE_API,        /* members have the meaning that the API gives them */
@@ -37,7 +46,10 @@ struct walk {
     size_t depth;
     strv key; /* of the value that comes, NONE in an array */
     bool sent;
-    strv model; /* of what is to be sent: the one that was told */
+    strv model;            /* of what is to be sent: the one that was told */
+    strv before;           /* the turn before; NONE = none in this array */
+    uint64_t before_is[2]; /* its digest */
+    bool quiet;            /* what is taken is only context */
 };
 
 static bool is_one(strv word, const char *const *list)
@@ -60,7 +72,7 @@ static bool lost(struct walk *w)
 static bool flush(struct walk *w, bool fixed)
 {
     struct text_view view;
-    if (text_added(w->c.s->text) == 0)
+    if (text_added(w->c.s->text) == 0 || w->quiet)
         return true;
     if (!text_end(w->c.s->text, w->text, &view))
         return lost(w);
@@ -74,10 +86,22 @@ static bool own(struct walk *w, const char *words, size_t place)
     return text_add_own(w->c.s->text, strv_of(words), place) || lost(w);
 }
 
+/* Of a text that is only context its last words are enough. */
+static bool add_end(struct walk *w, strv piece)
+{
+    size_t from = piece.len > OVERLAP ? scan_again(piece, piece.len) : 0;
+    strv end = strv_from(piece, from < piece.len ? from : 0);
+    text_keep(w->c.s->text, CONTEXT_BYTES);
+    return text_add(w->c.s->text, end, (size_t)(end.ptr - w->text.ptr), TEXT_JSON_STRING) ||
+           lost(w);
+}
+
 /* What stands at that place of the document. Long text goes out piece by piece. */
 static bool add(struct walk *w, strv piece)
 {
     size_t place = (size_t)(piece.ptr - w->text.ptr);
+    if (w->quiet)
+        return add_end(w, piece);
     if (text_added(w->c.s->text) + piece.len > PIECE_BYTES && !flush(w, false))
         return false;
     while (piece.len > PIECE_BYTES) {
@@ -454,13 +478,28 @@ static bool add_value(struct walk *w, strv raw, bool number)
 
 /* ---- the walk ---- */
 
+/* Where the string ends whose content begins at i: its quote, or the end of the text. */
+static size_t string_end(strv text, size_t i)
+{
+    for (size_t from = i; from < text.len;) {
+        const char *quote = memchr(text.ptr + from, '"', text.len - from);
+        if (quote == NULL)
+            return text.len;
+        size_t end = (size_t)(quote - text.ptr), k = end;
+        while (k > i && text.ptr[k - 1] == '\\')
+            k--;
+        if ((end - k) % 2 == 0)
+            return end;
+        from = end + 1;
+    }
+    return text.len;
+}
+
 /* The raw content of the string that begins at w->i; moves behind it. */
 static strv string_at(struct walk *w)
 {
     size_t from = ++w->i;
-    while (w->i < w->text.len && w->text.ptr[w->i] != '"')
-        w->i += w->text.ptr[w->i] == '\\' ? 2 : 1;
-    size_t end = w->i < w->text.len ? w->i : w->text.len;
+    size_t end = string_end(w->text, w->i);
     w->i = end < w->text.len ? end + 1 : end;
     return (strv){w->text.ptr + from, end > from ? end - from : 0};
 }
@@ -516,6 +555,10 @@ static bool open_level(struct walk *w, bool object)
                        .place = (uint8_t)place,
                        .key = w->key};
     w->key = STRV_NONE;
+    if (w->depth == 2 && !w->quiet) { /* no turn of this array was read yet */
+        w->before = STRV_NONE;
+        memset(w->before_is, 0, sizeof w->before_is);
+    }
     w->i++;
     return true;
 }
@@ -564,11 +607,170 @@ static bool take_scalar(struct walk *w)
     return ok;
 }
 
+/* ---- turns ---- */
+
+static bool step(struct walk *w);
+
+/* The object that begins at i; empty if it does not end. */
+static strv object_at(strv text, size_t i)
+{
+    size_t depth = 0;
+    for (size_t k = i; k < text.len; k++) {
+        char c = text.ptr[k];
+        if (c == '"')
+            k = string_end(text, k + 1);
+        else if (c == '{' || c == '[')
+            depth++;
+        else if ((c == '}' || c == ']') && --depth == 0)
+            return (strv){text.ptr + i, k + 1 - i};
+    }
+    return STRV("");
+}
+
+static bool walk_turn(struct walk *w, strv turn)
+{
+    size_t end = (size_t)(turn.ptr - w->text.ptr) + turn.len, depth = w->depth;
+    w->i = end - turn.len;
+    (void)open_level(w, true);
+    while (w->i < end && !w->c.over)
+        if (!step(w))
+            break;
+    w->i = end;
+    w->depth = depth;
+    w->key = STRV_NONE;
+    return !w->c.over;
+}
+
+/* The last words of the turn before, in front of what comes. */
+static bool put_context(struct walk *w)
+{
+    if (w->before.ptr == NULL)
+        return true;
+    w->quiet = true;
+    bool ok = walk_turn(w, w->before);
+    w->quiet = false;
+    text_keep(w->c.s->text, CONTEXT_BYTES);
+    w->c.skip = text_added(w->c.s->text);
+    return ok;
+}
+
+/* All that the reading of this turn depends on. */
+static void digest_turn(struct walk *w, strv turn, uint64_t is[2], uint64_t all[2])
+{
+    const struct level *in = &w->levels[w->depth];
+    struct siphash h;
+    siphash_begin(&h, &w->c.s->memo->key);
+    siphash_put(&h, turn);
+    siphash_end(&h, is);
+    siphash_begin(&h, &w->c.s->memo->key);
+    siphash_put_u64(&h, is[0]);
+    siphash_put_u64(&h, is[1]);
+    siphash_put_u64(&h, w->before_is[0]);
+    siphash_put_u64(&h, w->before_is[1]);
+    siphash_put_u64(&h, w->c.p->serial);
+    siphash_put_u64(&h, (uint64_t)w->c.how << 8 | in->place);
+    siphash_put(&h, in->key);
+    siphash_end(&h, all);
+}
+
+/* False: it is not to be kept. */
+static bool facts_of(const struct privacy_verdict *v, size_t place, struct memo_facts *out)
+{
+    uint32_t placed = v->counts[PRIVACY_SUSPECT] + v->counts[PRIVACY_UNREADABLE], all = 0;
+    for (unsigned k = 0; k < PRIVACY_KINDS; k++)
+        all += v->counts[k];
+    if (v->n_findings > MEMO_FINDINGS || all - placed != v->n_findings ||
+        v->counts[PRIVACY_UNREADABLE] > 1)
+        return false;
+    *out = (struct memo_facts){.n = v->n_findings, .unreadable = v->counts[PRIVACY_UNREADABLE] > 0};
+    for (size_t i = 0; i < out->n; i++) {
+        out->found[i] = v->findings[i];
+        out->found[i].start -= (uint32_t)place;
+        out->found[i].end -= (uint32_t)place;
+    }
+    return true;
+}
+
+static void take_facts(struct walk *w, const struct memo_facts *facts, size_t place)
+{
+    struct privacy_verdict *out = w->c.out;
+    for (size_t i = 0; i < facts->n; i++) {
+        struct privacy_finding f = facts->found[i];
+        f.start += (uint32_t)place;
+        f.end += (uint32_t)place;
+        scan_add(out, &f, w->c.how);
+    }
+    if (facts->unreadable)
+        privacy_verdict_add(out, PRIVACY_UNREADABLE);
+    scan_sum_up(out, w->c.how);
+}
+
+/* What a turn's verdict says that is not said yet. */
+static void take_verdict(struct walk *w, const struct privacy_verdict *v)
+{
+    struct privacy_verdict *out = w->c.out;
+    uint32_t kept[PRIVACY_KINDS] = {0};
+    for (size_t i = 0; i < v->n_findings; i++) {
+        kept[v->findings[i].kind]++;
+        scan_add(out, &v->findings[i], w->c.how);
+    }
+    for (unsigned k = 0; k < PRIVACY_KINDS; k++)
+        if (k != PRIVACY_SUSPECT)
+            out->counts[k] += v->counts[k] - kept[k]; /* without a place, or too many to keep */
+    out->more = out->more || v->more;
+    out->is_private = out->is_private || (v->is_private && v->counts[PRIVACY_SUSPECT] == 0);
+    scan_sum_up(out, w->c.how);
+    out->is_private = out->is_private || v->is_private;
+}
+
+static void read_turn(struct walk *w, strv turn, struct privacy_verdict *v)
+{
+    struct privacy_verdict *out = w->c.out;
+    privacy_verdict_init(v);
+    w->c.out = v;
+    if (put_context(w) && walk_turn(w, turn))
+        flush(w, false);
+    w->c.skip = 0;
+    w->c.out = out;
+}
+
+/* An element of an array of turns. False: it is none, and nothing was taken. */
+static bool take_turn(struct walk *w)
+{
+    struct privacy_scratch *s = w->c.s;
+    strv turn = object_at(w->text, w->i);
+    size_t place = w->i;
+    uint64_t is[2] = {0}, all[2];
+    struct memo_facts facts;
+    if (turn.len == 0)
+        return false;
+    if (s->memo == NULL)
+        s->memo = memo_new();
+    if (s->memo != NULL)
+        digest_turn(w, turn, is, all);
+    if (flush(w, false)) {
+        if (s->memo != NULL && memo_find(s->memo, all, &facts)) {
+            take_facts(w, &facts, place);
+        } else {
+            read_turn(w, turn, &s->turn);
+            take_verdict(w, &s->turn);
+            if (s->memo != NULL && !w->c.over && facts_of(&s->turn, place, &facts))
+                memo_put(s->memo, all, &facts);
+        }
+    }
+    w->i = place + turn.len;
+    w->before = turn;
+    memcpy(w->before_is, is, sizeof is);
+    return true;
+}
+
 static bool step(struct walk *w)
 {
     char c = w->text.ptr[w->i];
     if (c == '"')
         return take_string(w);
+    if (c == '{' && w->depth == 2 && w->levels[2].turns && take_turn(w))
+        return !w->c.over;
     if (c == '{' || c == '[')
         return open_level(w, c == '{');
     if (c == '}' || c == ']')
@@ -585,7 +787,9 @@ static void walk(struct walk *w, const struct privacy *p, struct privacy_scratch
                  struct privacy_verdict *out)
 {
     w->i = w->depth = 0;
-    w->key = STRV_NONE;
+    w->key = w->before = STRV_NONE;
+    memset(w->before_is, 0, sizeof w->before_is);
+    w->quiet = false;
     w->levels[0] = (struct level){0};
     if (!scan_begin(&w->c, p, s, w->text.len, how, out))
         return;

@@ -654,6 +654,18 @@ size_t text_added(const struct text_scratch *s)
     return s->n;
 }
 
+void text_keep(struct text_scratch *s, size_t n)
+{
+    size_t from = s->n > n ? s->n - n : 0;
+    while (from > 0 && from < s->n && s->plain[from - 1] != ' ' && s->plain[from - 1] != '\n')
+        from++;
+    if (from == 0)
+        return;
+    memmove(s->plain, s->plain + from, s->n - from);
+    memmove(s->at, s->at + from, (s->n - from) * sizeof *s->at);
+    s->n -= from;
+}
+
 static void fill(const struct text_scratch *s, strv raw, strv plain, struct text_view *out)
 {
     bool high = !s->invalid && (look(plain) & SEEN_HIGH) != 0;

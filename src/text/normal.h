@@ -55,6 +55,8 @@ void text_begin(struct text_scratch *s);
 bool text_add(struct text_scratch *s, strv piece, size_t place, enum text_escapes escapes);
 bool text_add_own(struct text_scratch *s, strv words, size_t place);
 size_t text_added(const struct text_scratch *s); /* length of the views so far */
+/* Keeps the end only: at most n bytes, from behind a blank. */
+void text_keep(struct text_scratch *s, size_t n);
 bool text_end(struct text_scratch *s, strv document, struct text_view *out);
 
 /* The escape of a JSON string that begins the text: its character in UTF-8 goes to `to` (4 bytes) and its length

@@ -17,169 +17,19 @@ import concurrent.futures
 import json
 import os
 import random
+import sys
 import time
 
 import pytest
 
-from harness import TOP, free_port, sse_frames, wait_for
+from harness import TOP
 
-DATA = os.path.join(TOP, "test", "data", "privacy")
-CLEAN = "Explain the 80-hour rule in two sentences."
+sys.path.insert(0, os.path.join(TOP, "test", "privacy"))
+from ways import CLEAN, CLOUD_FIRST, DATA, NAMES_THE_CLOUD, PLAIN, WAYS, read_samples
+
 PADDING = "The duty hour rules are explained in the handbook of the programme. "
 FULL = os.environ.get("LEAK_FULL") == "1"
 MISSED_MAX = 0.03       # of the samples; docs/privacy.md has the figures
-
-
-# ---- samples ----
-
-
-class Sample:
-    def __init__(self, name, text, marks=(), must=False, body=None):
-        self.name, self.text, self.must, self.body = name, text, must, body
-        # What is looked for in the sinks: nothing that other words could be made of by chance.
-        self.marks = [m for m in {*marks, text} if len(m) >= 8]
-
-
-def probe_body(p):
-    """Probes that are more than a prompt, as a request of the native door."""
-    value = json.loads(p["text"]) if p["where"] in ("tools", "messages", "metadata") else p["text"]
-    return {"prompt": p["prompt"], p["where"]: value} if "prompt" in p else {p["where"]: value}
-
-
-def read_samples():
-    with open(os.path.join(DATA, "privacy-probes.json")) as f:
-        rows = [p for p in json.load(f)["probes"] if p["want"] == "local_only"]
-    # A hint is no text: it cannot be packed into another way.
-    probes = [Sample(p["id"], p["text"] if p["where"] != "metadata" else p["prompt"],
-                     must=p["level"] == "must" and p["id"] != "PX-06",
-                     body=None if p["where"] == "prompt" else probe_body(p)) for p in rows]
-    with open(os.path.join(DATA, "phi-dev.jsonl")) as f:
-        rows = [json.loads(line) for line in f]
-    others = [Sample(r["id"], r["text"], [e["text"] for e in r["entities"]]) for r in rows if r["contains_phi"]]
-    return probes, others
-
-
-# ---- ways: text -> path, body, headers ----
-
-CLOUD_FIRST = "general"     # the role's list begins with the cloud, so what may leave does
-TOOL = {"type": "object", "properties": {"x": {"type": "string"}}}
-
-
-def openai(text, stream=False, **more):
-    return "/v1/chat/completions", {"model": CLOUD_FIRST, "stream": stream,
-                                    "messages": [{"role": "user", "content": text}], **more}, {}
-
-
-def anthropic(text, stream=False, **more):
-    return "/v1/messages", {"model": CLOUD_FIRST, "stream": stream, "max_tokens": 64,
-                            "messages": [{"role": "user", "content": text}], **more}, {}
-
-
-def ollama(text, stream=False, **more):
-    return "/api/chat", {"model": CLOUD_FIRST, "stream": stream,
-                         "messages": [{"role": "user", "content": text}], **more}, {}
-
-
-def native(text, stream=False, **more):
-    return "/router/stream" if stream else "/router/generate", {"model": CLOUD_FIRST, "prompt": text, **more}, {}
-
-
-def openai_call(text, where):
-    """A history with a call and its result."""
-    arguments, result = (json.dumps({"x": text}), "fine") if where == "arguments" else ("{}", text)
-    return openai(CLEAN, messages=[
-        {"role": "user", "content": CLEAN},
-        {"role": "assistant", "content": None, "tool_calls": [
-            {"id": "call_1", "type": "function", "function": {"name": "look_up", "arguments": arguments}}]},
-        {"role": "tool", "tool_call_id": "call_1", "content": result}])
-
-
-def anthropic_call(text, where):
-    given, result = ({"x": text}, "fine") if where == "arguments" else ({}, text)
-    return anthropic(CLEAN, messages=[
-        {"role": "user", "content": CLEAN},
-        {"role": "assistant", "content": [{"type": "tool_use", "id": "call_1", "name": "look_up", "input": given}]},
-        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "call_1", "content": result}]}])
-
-
-def ollama_call(text, where):
-    given, result = ({"x": text}, "fine") if where == "arguments" else ({}, text)
-    return ollama(CLEAN, messages=[
-        {"role": "user", "content": CLEAN},
-        {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "look_up", "arguments": given}}]},
-        {"role": "tool", "tool_name": "look_up", "content": result}])
-
-
-def with_headers(way, **headers):
-    return way[0], way[1], {k.replace("_", "-"): v for k, v in headers.items()}
-
-
-def earlier(text):
-    return openai(CLEAN, messages=[{"role": "user", "content": text}, {"role": "assistant", "content": "Noted."},
-                                   {"role": "user", "content": CLEAN}])
-
-
-WAYS = {
-    "openai": lambda t: openai(t),
-    "openai streamed": lambda t: openai(t, True),
-    "openai parts": lambda t: openai(CLEAN, messages=[{"role": "user", "content": [{"type": "text", "text": CLEAN},
-                                                                                 {"type": "text", "text": t}]}]),
-    "openai system": lambda t: openai(CLEAN, messages=[{"role": "system", "content": t},
-                                                       {"role": "user", "content": CLEAN}]),
-    "openai earlier turn": earlier,
-    "openai tool": lambda t: openai(CLEAN, tools=[{"type": "function", "function": {
-        "name": "look_up", "description": t, "parameters": TOOL}}]),
-    "openai tool default": lambda t: openai(CLEAN, tools=[{"type": "function", "function": {
-        "name": "look_up", "parameters": {"type": "object", "properties": {"x": {"type": "string", "default": t}}}}}]),
-    "openai arguments": lambda t: openai_call(t, "arguments"),
-    "openai result": lambda t: openai_call(t, "result"),
-    "openai schema": lambda t: openai(CLEAN, response_format={"type": "json_schema", "json_schema": {
-        "name": "form", "schema": {"type": "object", "description": t, "properties": {"a": {"type": "string"}}}}}),
-    "openai stop": lambda t: openai(CLEAN, stop=[t[:200]]) if len(t) < 200 else openai(t),
-    "openai metadata": lambda t: openai(CLEAN, metadata={"note": t}),
-    "completions": lambda t: ("/v1/completions", {"model": CLOUD_FIRST, "prompt": t}, {}),
-    "completions streamed": lambda t: ("/v1/completions", {"model": CLOUD_FIRST, "prompt": t, "stream": True}, {}),
-    "responses": lambda t: ("/v1/responses", {"model": CLOUD_FIRST, "input": t}, {}),
-    "responses streamed": lambda t: ("/v1/responses", {"model": CLOUD_FIRST, "input": t, "stream": True}, {}),
-    "responses instructions": lambda t: ("/v1/responses", {"model": CLOUD_FIRST, "input": CLEAN, "instructions": t},
-                                         {}),
-    "embeddings": lambda t: ("/v1/embeddings", {"model": "embedding", "input": t}, {}),
-    "embeddings list": lambda t: ("/v1/embeddings", {"model": "embedding", "input": [CLEAN, t]}, {}),
-    "anthropic": lambda t: anthropic(t),
-    "anthropic streamed": lambda t: anthropic(t, True),
-    "anthropic system": lambda t: anthropic(CLEAN, system=[{"type": "text", "text": t}]),
-    "anthropic tool": lambda t: anthropic(CLEAN, tools=[{"name": "look_up", "description": t, "input_schema": TOOL}]),
-    "anthropic arguments": lambda t: anthropic_call(t, "arguments"),
-    "anthropic result": lambda t: anthropic_call(t, "result"),
-    "anthropic document": lambda t: anthropic(CLEAN, messages=[{"role": "user", "content": [
-        {"type": "document", "title": "notes.txt", "source": {"type": "text", "media_type": "text/plain", "data": t}},
-        {"type": "text", "text": CLEAN}]}]),
-    "count_tokens": lambda t: ("/v1/messages/count_tokens",
-                               {"model": CLOUD_FIRST, "messages": [{"role": "user", "content": t}]}, {}),
-    "ollama": lambda t: ollama(t),
-    "ollama streamed": lambda t: ollama(t, True),
-    "ollama result": lambda t: ollama_call(t, "result"),
-    "ollama arguments": lambda t: ollama_call(t, "arguments"),
-    "ollama generate": lambda t: ("/api/generate", {"model": CLOUD_FIRST, "prompt": t, "stream": False}, {}),
-    "ollama generate streamed": lambda t: ("/api/generate", {"model": CLOUD_FIRST, "prompt": t}, {}),
-    "ollama system": lambda t: ("/api/generate", {"model": CLOUD_FIRST, "prompt": CLEAN, "system": t}, {}),
-    "ollama embed": lambda t: ("/api/embed", {"model": "embedding", "input": [t, CLEAN]}, {}),
-    "ollama embeddings": lambda t: ("/api/embeddings", {"model": "embedding", "prompt": t}, {}),
-    "native": lambda t: native(t),
-    "native streamed": lambda t: native(t, True),
-    "native system": lambda t: native(CLEAN, system=t),
-    "cloud provider": lambda t: native(t, provider="cloud"),
-    "cloud provider streamed": lambda t: native(t, True, provider="vendor"),
-    "cloud model": lambda t: openai(t, model="cloud/demo"),
-    "cloud model streamed": lambda t: anthropic(t, True, model="vendor/far"),
-    "cloud model's name": lambda t: openai(t, model="far"),
-    "alias": lambda t: anthropic(t, model="claude-any"),
-    "said to be public": lambda t: with_headers(openai(t), X_LLM_Sensitivity="public", X_LLM_Mode="cloud"),
-    "said to be a class": lambda t: with_headers(ollama(t, True), X_LLM_Task="multi_step", X_LLM_Mode="cloud"),
-    "metadata says public": lambda t: native(t, metadata={"sensitivity": "public", "task": "explanation"}),
-}
-NAMES_THE_CLOUD = {"cloud provider", "cloud provider streamed", "cloud model", "cloud model streamed",
-                   "cloud model's name"}
 
 
 # ---- states ----
@@ -314,7 +164,7 @@ def chosen(probes, others, rng):
             jobs[state].append((rng.choice(others), way))
     if FULL:
         for state in STATES:
-            jobs[state] = [(s, w) for s in probes + others for w in WAYS] + \
+            jobs[state] = [(s, w) for s in probes + others if s.packable for w in WAYS] + \
                 [(s, "own") for s in probes if s.body is not None]
     return jobs
 
@@ -341,7 +191,7 @@ def samples(world):
     def is_found(sample):
         if sample.body is not None:
             return is_private("/router/generate", sample.body, {})
-        return all(is_private(*WAYS[way](sample.text)) for way in ("native", "openai system", "openai tool"))
+        return all(is_private(*WAYS[way](sample.text)) for way in PLAIN)
 
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         found = list(pool.map(is_found, probes + others))
@@ -383,10 +233,11 @@ def test_nothing_private_leaves(world, samples, seed, state):
     STATES[state][1](world)
     try:
         with concurrent.futures.ThreadPoolExecutor(2 if state == "no time" else 4) as pool:
-            for job in [pool.submit(send, world, sample, way, state) for sample, way in jobs]:
-                job.result()
+            done = [pool.submit(send, world, sample, way, state) for sample, way in jobs]
+            wrong = [str(job.exception())[:1000] for job in done if job.exception() is not None]
     finally:
         world.calm()
+    assert wrong == [], "%d of %d answers are wrong: %s" % (len(wrong), len(jobs), "\n".join(wrong[:20]))
     left = asked_for_answers(world.cloud)
     assert left == [], "%d requests left, the first: %r" % (len(left), left[0])
     raw = json.dumps(world.cloud._control("GET", "/_requests"), ensure_ascii=False)

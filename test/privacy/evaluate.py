@@ -16,6 +16,8 @@ import re
 import subprocess
 import sys
 
+import ways
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 FOLDER = os.path.join(HERE, "..", "data", "privacy")
 FLOORS = {"recall": 0.97, "recall with roster": 0.985, "false alarms": 0.08, "false alarms with roster": 0.08,
@@ -28,8 +30,9 @@ def jsonl(name):
         return [json.loads(line) for line in f if line.strip()]
 
 
-def verdicts(measure, data, rows, roster=None, house=False):
-    command = [measure, "--data", data] + (["--roster", roster] if roster else []) + ([] if house else ["--house-off"])
+def verdicts(measure, data, rows, roster=None, house=False, requests=False):
+    command = [measure, "--data", data] + (["--roster", roster] if roster else []) + \
+        ([] if house else ["--house-off"]) + (["--request"] if requests else [])
     lines = "".join(json.dumps({"id": i, "text": t}) + "\n" for i, t in rows)
     out = subprocess.run(command, input=lines.encode(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
     said = [json.loads(line) for line in out.stdout.decode().split("\n") if line]
@@ -120,6 +123,20 @@ def probes(args):
     return wrong
 
 
+HIDDEN_MAX = 0.0005     # of what is sent; the model's weights look at the words around, and one prompt is at the edge
+
+
+def hidden(args):
+    """(sample, way) as far as the sample is found when it is a prompt, and not in this way; and how many there were."""
+    samples = [s for group in ways.read_samples() for s in group]
+    rows = [("%s|%s" % (s.name, name), json.dumps(way(s.text)[1])) for s in samples if s.packable for name, way in ways.WAYS.items()]
+    said = verdicts(args.measure, args.data, rows, os.path.join(FOLDER, "roster-dev.txt"), True, True)
+    found = {name for name, v in said.items() if v["contains_phi"]}
+    lost = [(s.name, name) for s in samples if "%s|native" % s.name in found
+            for name in ways.WAYS if "%s|%s" % (s.name, name) not in found]
+    return lost, len(rows)
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("measure")
@@ -150,6 +167,11 @@ def main():
     failed += bool(wrong["must"])
     print(f"{'not ok' if wrong['must'] else 'ok'} probes that must be right: wrong are {wrong['must']}; "
           f"of those that should, {wrong['should']}")
+    lost, n = hidden(args)
+    good = len(lost) <= HIDDEN_MAX * n
+    failed += not good
+    print(f"{'ok' if good else 'not ok'} what is found is found in every way to send it, but for {len(lost)} of {n}: "
+          f"{lost[:20]}")
     sys.exit(failed > 0)
 
 

@@ -2,12 +2,12 @@
 /*
  * measure - what the detector says of every row of a file, and how long it takes.
  *
- *   measure --data FILE [--roster FILE] [--json] [--repeat N] [--house-off] < rows.jsonl > verdicts.jsonl
+ *   measure --data FILE [--roster FILE] [--json | --request] [--repeat N] [--house-off] < rows.jsonl > verdicts.jsonl
  *   measure --data FILE [--roster FILE] [--json] --times < rows.jsonl
  *
  * A row is {"id", "text"}; the answer is {"id", "contains_phi", "score", "entities": [{"type", "start", "end",
- * "rule"}]}, places in Unicode code points. With --json the text is read as a string inside a request, and places
- * are those of its bytes there. Times go to stderr: how long it took to load, nanoseconds for a text by its size.
+ * "rule"}]}, places in Unicode code points. With --json the text is read as a string inside a request, with --request
+ * it is one, and places are those of its bytes there. Times go to stderr: how long it took to load, nanoseconds for a text by its size.
  *
  * --times reads pieces of all rows together instead, each of them once, and prints a line of JSON for each size.
  */
@@ -65,7 +65,7 @@ static void print_verdict(strv id, strv text, const struct privacy_verdict *v, b
 
 struct options {
     struct privacy_conf conf;
-    bool json, house, times;
+    bool json, request, house, times;
     unsigned repeat;
 };
 
@@ -99,7 +99,7 @@ static void one(const struct options *o, const struct privacy *p, struct privacy
     buf_put_cstr(&request, "{\"model\":\"auto\",\"messages\":[{\"role\":\"user\",\"content\":");
     json_put_str(&request, text);
     buf_put_cstr(&request, "}]}");
-    strv what = o->json ? buf_view(&request) : text;
+    strv what = o->json && !o->request ? buf_view(&request) : text;
     double best = 1e18;
     for (unsigned k = 0; k < o->repeat; k++) {
         double took = scan_ns(o, p, s, what, &v);
@@ -188,6 +188,8 @@ static bool read_options(int argc, char **argv, struct options *o)
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (strcmp(argv[i], "--json") == 0)
             o->json = true;
+        else if (strcmp(argv[i], "--request") == 0)
+            o->json = o->request = true;
         else if (strcmp(argv[i], "--house-off") == 0)
             o->house = false;
         else if (strcmp(argv[i], "--times") == 0)
@@ -213,8 +215,8 @@ int main(int argc, char **argv)
     size_t count[2] = {0, 0};
     if (!read_options(argc, argv, &o)) {
         fprintf(stderr,
-                "usage: measure --data FILE [--roster FILE] [--json] [--repeat N] [--house-off] "
-                "[--times]\n");
+                "usage: measure --data FILE [--roster FILE] [--json | --request] [--repeat N] "
+                "[--house-off] [--times]\n");
         return 2;
     }
     double began = now_ns();

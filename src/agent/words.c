@@ -2,8 +2,6 @@
 /* words - see words.h. */
 #include "agent/words.h"
 
-#include <string.h>
-
 /* ---- letters ---- */
 
 /* U+00C0 to U+017F without marks, as the first letter of what they are made of; '?' = no letter. */

@@ -11,10 +11,7 @@
 #ifndef AGENT_WORDS_H
 #define AGENT_WORDS_H
 
-#include <stdbool.h>
-#include <stddef.h>
-
-#include "base/strv.h"
+#include "base/base.h"
 
 #define WORD_MAX 40 /* bytes; what is longer is cut: nobody asks by it */
 

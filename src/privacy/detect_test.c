@@ -224,6 +224,11 @@ static void test_json(void **state)
         {"{\"model\":\"808-555-0143\"}", PRIVACY_PHONE},
         {"{\"messages\":[{\"role\":\"8085550143\"}]}", PRIVACY_PHONE},
         {"{\"id\":\"808-555-0143\"}", PRIVACY_PHONE},
+        {"{\"service_tier\":\"219-09-9999\"}", PRIVACY_SSN},
+        {"{\"verbosity\":\"808-555-0143\"}", PRIVACY_PHONE},
+        {"{\"tool_call_id\":\"call_219-09-9999\"}", PRIVACY_SSN},
+        {"{\"item_id\":\"808-555-0143-is-the-home-phone-number\"}", PRIVACY_PHONE},
+        {"{\"tools\":[{\"function\":{\"name\":\"page_808-555-0143\"}}]}", PRIVACY_PHONE},
         {"{\"metadata\":{\"user_id\":\"x@lakemail.net\"}}", PRIVACY_EMAIL},
         {"{\"t\":\"pa\\u0074ient's chart \\u0037\"}", PRIVACY_RECORDS},
         {"{\"url\":\"data:image/png;base64,"

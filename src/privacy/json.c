@@ -4,8 +4,8 @@
  *
  * One walk over valid JSON hands every string, number and member's name to one view, so that a label in one place
  * explains a number in the next: {"mrn": 481516}, {"label": "MRN", "value": "481516"}, two parts of a message.
- * What a request to a model is made of (roles, types, models, identifiers of calls, the words of JSON schema) is
- * left out where it has the form that such things have, and is read like any other text where it has not.
+ * What a request to a model is made of (members.h: roles, types, models, identifiers of calls, the words of JSON
+ * schema) is left out where it is just that, and is read like any other text where it is not.
  *
  * A turn of the conversation (an element of "messages", "input", "system" or "tools") is read by itself, with the last
  * words of the turn before it in front: so what is found in it does not depend on how much else is there, and a turn
@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "privacy/detect.h"
+#include "privacy/members.h"
 #include "privacy/memo.h"
 
 enum {
@@ -44,21 +45,14 @@ struct walk {
     size_t i;
     struct level levels[DEPTH_MAX + 1];
     size_t depth;
-    strv key; /* of the value that comes, NONE in an array */
+    strv key;    /* of the value that comes, NONE in an array */
+    unsigned is; /* what member_is() says of it */
     bool sent;
     strv model;            /* of what is to be sent: the one that was told */
     strv before;           /* the turn before; NONE = none in this array */
     uint64_t before_is[2]; /* its digest */
     bool quiet;            /* what is taken is only context */
 };
-
-static bool is_one(strv word, const char *const *list)
-{
-    for (; *list != NULL; list++)
-        if (strv_eq_cstr(word, *list))
-            return true;
-    return false;
-}
 
 /* ---- out ---- */
 
@@ -132,273 +126,34 @@ static bool add_key(struct walk *w, strv key)
     return add(w, strv_from(key, from));
 }
 
-/* ---- what the API's own members hold ---- */
+/* ---- what is left out, and what is said ---- */
 
-static const char *const api_keys[] = {"role",
-                                       "content",
-                                       "text",
-                                       "type",
-                                       "messages",
-                                       "system",
-                                       "tools",
-                                       "functions",
-                                       "function",
-                                       "arguments",
-                                       "parameters",
-                                       "input_schema",
-                                       "description",
-                                       "input",
-                                       "output",
-                                       "instructions",
-                                       "prompt",
-                                       "model",
-                                       "id",
-                                       "source",
-                                       "data",
-                                       "media_type",
-                                       "tool_calls",
-                                       "tool_call_id",
-                                       "tool_use_id",
-                                       "call_id",
-                                       "tool_choice",
-                                       "function_call",
-                                       "cache_control",
-                                       "response_format",
-                                       "json_schema",
-                                       "schema",
-                                       "strict",
-                                       "stream",
-                                       "stream_options",
-                                       "metadata",
-                                       "stop",
-                                       "stop_sequences",
-                                       "thinking",
-                                       "signature",
-                                       "options",
-                                       "images",
-                                       "image_url",
-                                       "url",
-                                       "detail",
-                                       "format",
-                                       "suffix",
-                                       "template",
-                                       "raw",
-                                       "keep_alive",
-                                       "context",
-                                       "reasoning",
-                                       "effort",
-                                       "summary",
-                                       "include",
-                                       "store",
-                                       "truncation",
-                                       "service_tier",
-                                       "encoding_format",
-                                       "status",
-                                       "name",
-                                       NULL};
-static const char *const word_keys[] = {"role",
-                                        "type",
-                                        "object",
-                                        "stop_reason",
-                                        "finish_reason",
-                                        "status",
-                                        "encoding_format",
-                                        "detail",
-                                        "media_type",
-                                        "format",
-                                        "tool_choice",
-                                        "service_tier",
-                                        "effort",
-                                        "reasoning_effort",
-                                        "truncation",
-                                        "keep_alive",
-                                        "verbosity",
-                                        "include",
-                                        "mode",
-                                        "phase",
-                                        "ttl",
-                                        "additionalProperties",
-                                        NULL};
-static const char *const id_keys[] = {
-    "id",      "tool_call_id",         "tool_use_id",        "call_id",
-    "item_id", "previous_response_id", "system_fingerprint", "signature",
-    NULL};
-static const char *const schema_keys[] = {"type",
-                                          "properties",
-                                          "required",
-                                          "items",
-                                          "enum",
-                                          "const",
-                                          "description",
-                                          "title",
-                                          "default",
-                                          "examples",
-                                          "example",
-                                          "format",
-                                          "pattern",
-                                          "minimum",
-                                          "maximum",
-                                          "exclusiveMinimum",
-                                          "exclusiveMaximum",
-                                          "minLength",
-                                          "maxLength",
-                                          "minItems",
-                                          "maxItems",
-                                          "uniqueItems",
-                                          "multipleOf",
-                                          "additionalProperties",
-                                          "anyOf",
-                                          "oneOf",
-                                          "allOf",
-                                          "not",
-                                          "$ref",
-                                          "$defs",
-                                          "$schema",
-                                          "$id",
-                                          "definitions",
-                                          "patternProperties",
-                                          "nullable",
-                                          "propertyNames",
-                                          "minProperties",
-                                          "maxProperties",
-                                          "if",
-                                          "then",
-                                          "else",
-                                          "prefixItems",
-                                          "contains",
-                                          "strict",
-                                          "name",
-                                          "schema",
-                                          NULL};
-static const char *const number_keys[] = {"max_tokens",
-                                          "max_completion_tokens",
-                                          "max_output_tokens",
-                                          "temperature",
-                                          "top_p",
-                                          "top_k",
-                                          "min_p",
-                                          "seed",
-                                          "n",
-                                          "created",
-                                          "created_at",
-                                          "frequency_penalty",
-                                          "presence_penalty",
-                                          "repeat_penalty",
-                                          "index",
-                                          "budget_tokens",
-                                          "num_ctx",
-                                          "num_predict",
-                                          "num_gpu",
-                                          "num_thread",
-                                          "repeat_last_n",
-                                          "mirostat",
-                                          "mirostat_tau",
-                                          "mirostat_eta",
-                                          "tfs_z",
-                                          "typical_p",
-                                          "dimensions",
-                                          "top_logprobs",
-                                          "logprobs",
-                                          "keep_alive",
-                                          "total_duration",
-                                          "load_duration",
-                                          "prompt_eval_count",
-                                          "prompt_eval_duration",
-                                          "eval_count",
-                                          "eval_duration",
-                                          "prompt_tokens",
-                                          "completion_tokens",
-                                          "total_tokens",
-                                          "input_tokens",
-                                          "output_tokens",
-                                          "minimum",
-                                          "maximum",
-                                          "exclusiveMinimum",
-                                          "exclusiveMaximum",
-                                          "minLength",
-                                          "maxLength",
-                                          "minItems",
-                                          "maxItems",
-                                          "multipleOf",
-                                          "minProperties",
-                                          "maxProperties",
-                                          NULL};
-
-/* Small letters, digits and signs of one word; no run of digits long enough to be somebody's number. */
-static bool is_word_of_api(strv v)
+static bool left_out(const struct walk *w, const struct level *in, strv v)
 {
-    size_t run = 0;
-    for (size_t i = 0; i < v.len; i++) {
-        char c = v.ptr[i];
-        run = is_digit(c) ? run + 1 : 0;
-        if (!is_digit(c) && !(c >= 'a' && c <= 'z') &&
-            (c == '\0' || strchr("_-./:+*$#", c) == NULL))
-            return false;
-        if (run > 4)
-            return false;
-    }
-    return v.len <= 48;
-}
-
-/* call_..., toolu_..., msg_..., a UUID: made by a machine. */
-static bool is_machine_id(strv v)
-{
-    static const char *const begins[] = {
-        "call_", "toolu_", "msg_",  "resp_", "chatcmpl-", "fc_",        "rs_",  "ws_",
-        "run_",  "req_",   "item_", "fp_",   "srvtoolu_", "functions.", "ctc_", NULL};
-    size_t hyphens = 0;
-    for (size_t i = 0; i < v.len; i++) {
-        if (!is_word(v.ptr[i]) && strchr("_-.:", v.ptr[i]) == NULL)
-            return false;
-        hyphens += v.ptr[i] == '-';
-    }
-    if (v.len == 36 && hyphens == 4)
-        return true;
-    for (size_t i = 0; begins[i] != NULL; i++)
-        if (strv_starts(v, strv_of(begins[i])))
-            return true;
-    return v.len <= 4;
-}
-
-/* A model's name: letters, digits and signs, its version may be a date. */
-static bool is_model(strv v)
-{
-    size_t run = 0, letters = 0;
-    for (size_t i = 0; i < v.len; i++) {
-        char c = v.ptr[i];
-        run = is_digit(c) ? run + 1 : 0;
-        letters += is_letter(c);
-        if (run > 8 || (!is_word(c) && (c == '\0' || strchr("._:/+=-", c) == NULL)))
-            return false;
-    }
-    return letters > 2 && v.len <= 100;
-}
-
-static bool left_out(const struct walk *w, const struct level *in, strv key, strv v)
-{
-    if (in->place == PLACE_DATA || key.ptr == NULL)
+    if (in->place == PLACE_DATA || w->key.ptr == NULL)
         return false;
-    if (is_one(key, word_keys))
-        return is_word_of_api(v);
-    if (is_one(key, id_keys))
-        return is_machine_id(v);
-    if (strv_eq_cstr(key, "model")) /* a caller's own name for it is never sent */
-        return w->depth == 1 && (w->sent ? w->model.len > 0 : is_model(v));
-    if (strv_eq_cstr(key, "name"))
-        return in->place == PLACE_TOOLS && is_word_of_api(v);
+    if ((w->is & MEMBER_WORD) != 0)
+        return member_is_word(v);
+    if ((w->is & MEMBER_ID) != 0)
+        return member_is_machine_id(v);
+    if (strv_eq_cstr(w->key, "model")) /* a caller's own name for it is never sent */
+        return w->depth == 1 && (w->sent ? w->model.len > 0 : member_is_model(v));
+    if (strv_eq_cstr(w->key, "name"))
+        return in->place == PLACE_TOOLS && member_is_tool(v);
     return false;
 }
 
 /* Is the member's name said before its value? */
-static bool said(const struct level *in, strv key)
+static bool said(const struct walk *w)
 {
-    if (key.ptr == NULL)
+    const struct level *in = &w->levels[w->depth];
+    if (w->key.ptr == NULL)
         return false;
     if (in->place == PLACE_DATA || in->place == PLACE_PROPERTIES)
         return true;
     if (in->place == PLACE_SCHEMA)
-        return !is_one(key, schema_keys);
-    return !is_one(key, api_keys) || (strv_eq_cstr(key, "name") && in->place == PLACE_API);
+        return (w->is & MEMBER_SCHEMA) == 0;
+    return (w->is & MEMBER_API) == 0 || (strv_eq_cstr(w->key, "name") && in->place == PLACE_API);
 }
 
 /* ---- strings and numbers ---- */
@@ -460,18 +215,18 @@ static bool add_value(struct walk *w, strv raw, bool number)
         w->c.over = true;
         return false;
     }
-    if (number ? in->place != PLACE_DATA && w->key.ptr != NULL && is_one(w->key, number_keys)
-               : left_out(w, in, w->key, raw))
+    if (number ? in->place != PLACE_DATA && w->key.ptr != NULL && (w->is & MEMBER_SETTING) != 0
+               : left_out(w, in, raw))
         return true;
     if (!number && string_is_fixed(w, raw))
         return flush(w, false) && add(w, raw) && flush(w, true);
-    if (said(in, w->key) &&
+    if (said(w) &&
         (!add_key(w, w->key) || !own(w, ": ", (size_t)(w->key.ptr - w->text.ptr) + w->key.len)))
         return false;
     if (!add(w, raw) || !own(w, "\n", end))
         return false;
     /* A member's name may only tell more of its value, never hide what the value says by itself. */
-    if (!number && said(in, w->key) && (!add(w, raw) || !own(w, "\n", end)))
+    if (!number && said(w) && (!add(w, raw) || !own(w, "\n", end)))
         return false;
     return text_added(w->c.s->text) < FLUSH_BYTES || flush(w, false);
 }
@@ -506,52 +261,40 @@ static strv string_at(struct walk *w)
 
 static enum place place_of(const struct walk *w)
 {
-    static const char *const data[] = {
-        "arguments", "input",     "metadata",       "user",         "response", "result",
-        "results",   "documents", "search_results", "content_json", "example",  "examples",
-        "default",   "enum",      "const",          "context",      NULL};
-    static const char *const schemas[] = {"input_schema", "parameters", "schema", "outputSchema",
-                                          NULL};
     enum place in = (enum place)w->levels[w->depth].place;
-    strv key = w->key.ptr != NULL ? w->key : w->levels[w->depth].key;
     if (in == PLACE_DATA)
         return PLACE_DATA;
     if (w->key.ptr == NULL)
         return in; /* an element is what its array is */
     if (in == PLACE_PROPERTIES)
         return PLACE_SCHEMA;
-    if (strv_eq_cstr(key, "properties") || strv_eq_cstr(key, "$defs") ||
-        strv_eq_cstr(key, "definitions"))
+    if ((w->is & MEMBER_PROPERTIES) != 0)
         return in == PLACE_SCHEMA ? PLACE_PROPERTIES : PLACE_DATA;
-    if (is_one(key, schemas))
+    if ((w->is & MEMBER_SCHEMAS) != 0)
         return PLACE_SCHEMA;
     if (in == PLACE_SCHEMA)
-        return is_one(key, data) ? PLACE_DATA : PLACE_SCHEMA;
-    if (strv_eq_cstr(key, "tools") || strv_eq_cstr(key, "functions") ||
-        strv_eq_cstr(key, "function") || strv_eq_cstr(key, "tool_choice") ||
-        strv_eq_cstr(key, "json_schema") || strv_eq_cstr(key, "function_call") ||
-        strv_eq_cstr(key, "response_format"))
+        return (w->is & MEMBER_DATA) != 0 ? PLACE_DATA : PLACE_SCHEMA;
+    if ((w->is & MEMBER_TOOLS) != 0)
         return PLACE_TOOLS;
-    if (strv_eq_cstr(key, "input"))
+    if (strv_eq_cstr(w->key, "input"))
         return w->depth == 1 ? PLACE_API : PLACE_DATA; /* of a request, of a call */
-    return is_one(key, api_keys) && !is_one(key, data) ? in : PLACE_DATA;
+    return (w->is & (MEMBER_API | MEMBER_DATA)) == MEMBER_API ? in : PLACE_DATA;
 }
 
 static bool open_level(struct walk *w, bool object)
 {
-    static const char *const turns[] = {"messages", "input", "system", "tools", NULL};
     if (w->depth == DEPTH_MAX) {
         privacy_verdict_add(w->c.out, PRIVACY_UNREADABLE);
         w->c.over = true;
         return false;
     }
     enum place place = w->depth == 0 ? PLACE_API : place_of(w);
-    if (w->depth > 0 && w->key.ptr != NULL && said(&w->levels[w->depth], w->key) &&
+    if (w->depth > 0 && w->key.ptr != NULL && said(w) &&
         (!add_key(w, w->key) || !own(w, ":\n", (size_t)(w->key.ptr - w->text.ptr) + w->key.len)))
         return false;
     w->levels[++w->depth] =
         (struct level){.object = object,
-                       .turns = !object && w->key.ptr != NULL && is_one(w->key, turns),
+                       .turns = !object && w->key.ptr != NULL && (w->is & MEMBER_TURNS) != 0,
                        .place = (uint8_t)place,
                        .key = w->key};
     w->key = STRV_NONE;
@@ -582,6 +325,7 @@ static bool take_string(struct walk *w)
                w->text.ptr[next] == ':';
     if (key) {
         w->key = raw;
+        w->is = member_is(raw);
         w->i = next + 1;
         return true;
     }
@@ -601,8 +345,7 @@ static bool take_scalar(struct walk *w)
     strv raw = {w->text.ptr + from, w->i - from};
     bool number = is_digit(raw.ptr[0]) || raw.ptr[0] == '-';
     bool ok = number ? add_value(w, raw, true)
-                     : w->key.ptr == NULL || !said(&w->levels[w->depth], w->key) ||
-                           (add_key(w, w->key) && own(w, "\n", from));
+                     : w->key.ptr == NULL || !said(w) || (add_key(w, w->key) && own(w, "\n", from));
     w->key = STRV_NONE;
     return ok;
 }

@@ -3,11 +3,11 @@
 #include "agent/slim.h"
 
 #include "agent/note.h"
+#include "agent/view.h"
 
-#define DEPTH_MAX      6     /* levels of objects and arrays that a small model can follow at all */
-#define STEPS_MAX      20000 /* values looked at; the largest of 112 real tools needs 300 */
-#define PROPERTIES_MAX 256   /* of one object */
-#define ENUM_MAX       64    /* words of one enum */
+#define DEPTH_MAX      6   /* levels of objects and arrays that a small model can follow at all */
+#define PROPERTIES_MAX 256 /* of one object */
+#define ENUM_MAX       64  /* words of one enum */
 #define SCHEMA_MAX     ((size_t)48 * 1024)
 #define DEFAULT_MAX    40 /* bytes of a default */
 
@@ -20,84 +20,6 @@ struct walk {
     struct buf out;
     size_t steps;
 };
-
-/* ---- a schema, its references and allOf as one ---- */
-
-#define VIEW_PARTS 12
-
-struct view {
-    struct {
-        yyjson_val *val;
-        bool loose; /* one of several ways: what it requires is not required */
-    } parts[VIEW_PARTS];
-    size_t n;
-    yyjson_val *ways; /* anyOf or oneOf of more than one kind of value; NULL = none */
-    bool nullable;
-};
-
-static bool is_null_schema(yyjson_val *s)
-{
-    yyjson_val *type = json_get(s, "type");
-    return yyjson_equals_str(type, "null");
-}
-
-static yyjson_val *resolve(const struct walk *w, yyjson_val *ref)
-{
-    strv path = json_str(ref);
-    if (path.len < 2 || path.ptr[0] != '#' || path.ptr[1] != '/')
-        return NULL; /* of another document: nothing is fetched. "#" alone is endless */
-    return yyjson_ptr_getn(w->root, path.ptr + 1, path.len - 1);
-}
-
-static void collect(struct walk *w, struct view *v, yyjson_val *schema, bool loose, int depth);
-
-static void collect_ways(struct walk *w, struct view *v, yyjson_val *ways, bool loose, int depth)
-{
-    yyjson_val *way, *only = NULL;
-    size_t i, n, solid = 0;
-    yyjson_arr_foreach(ways, i, n, way)
-    {
-        if (is_null_schema(way)) {
-            v->nullable = true;
-        } else {
-            only = way;
-            solid++;
-        }
-    }
-    if (solid == 1)
-        collect(w, v, only, loose, depth + 1);
-    else if (solid > 1 && v->ways == NULL)
-        v->ways = ways;
-}
-
-static void collect(struct walk *w, struct view *v, yyjson_val *schema, bool loose, int depth)
-{
-    yyjson_val *one;
-    size_t i, n;
-    if (!yyjson_is_obj(schema) || v->n == VIEW_PARTS || depth > 8 || ++w->steps > STEPS_MAX)
-        return;
-    v->parts[v->n].val = schema;
-    v->parts[v->n++].loose = loose;
-    if (yyjson_is_true(json_get(schema, "nullable")))
-        v->nullable = true;
-    collect(w, v, resolve(w, json_get(schema, "$ref")), loose, depth + 1);
-    yyjson_arr_foreach(json_get(schema, "allOf"), i, n, one)
-    {
-        collect(w, v, one, loose, depth + 1);
-    }
-    collect_ways(w, v, json_get(schema, "anyOf"), loose, depth);
-    collect_ways(w, v, json_get(schema, "oneOf"), loose, depth);
-}
-
-static yyjson_val *view_get(const struct view *v, const char *key)
-{
-    for (size_t i = 0; i < v->n; i++) {
-        yyjson_val *val = json_get(v->parts[i].val, key);
-        if (val != NULL)
-            return val;
-    }
-    return NULL;
-}
 
 /* ---- writing ---- */
 
@@ -116,39 +38,25 @@ static void put_text(struct walk *w, bool *first, const char *key, strv text)
     json_put_str(&w->out, text);
 }
 
-static bool type_holds(yyjson_val *type, const char *word)
-{
-    yyjson_val *one;
-    size_t i, n;
-    if (yyjson_equals_str(type, word))
-        return true;
-    yyjson_arr_foreach(type, i, n, one)
-    {
-        if (yyjson_equals_str(one, word))
-            return true;
-    }
-    return false;
-}
-
 /* The word, or the list of words; with null only where the parameter must be given and may be null. */
 static void put_type(struct walk *w, bool *first, const struct view *v, bool required)
 {
     static const char *const known[] = {"string",  "integer", "number",
                                         "boolean", "array",   "object"};
     yyjson_val *type = view_get(v, "type");
-    bool null = required && (v->nullable || type_holds(type, "null"));
+    bool null = required && (v->nullable || view_type_holds(type, "null"));
     size_t n = 0, put = 0;
     if (type == NULL)
         return;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        n += type_holds(type, known[i]);
+        n += view_type_holds(type, known[i]);
     if (n == 0)
         return;
     json_put_key(&w->out, first, "type");
     if (n + null > 1)
         buf_put_char(&w->out, '[');
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (type_holds(type, known[i]))
+        if (view_type_holds(type, known[i]))
             buf_printf(&w->out, "%s\"%s\"", put++ > 0 ? "," : "", known[i]);
     if (null)
         buf_put_cstr(&w->out, ",\"null\"");
@@ -233,22 +141,6 @@ static bool is_seen(const struct view *v, size_t part, yyjson_val *key, yyjson_v
     return false;
 }
 
-static bool is_required(const struct view *v, strv name)
-{
-    for (size_t i = 0; i < v->n; i++) {
-        yyjson_val *one;
-        size_t k, n;
-        if (v->parts[i].loose)
-            continue;
-        yyjson_arr_foreach(json_get(v->parts[i].val, "required"), k, n, one)
-        {
-            if (strv_eq(json_str(one), name))
-                return true;
-        }
-    }
-    return false;
-}
-
 static bool may_show(const struct walk *w, strv name, int depth)
 {
     return !agent_note_hides(depth == 0 ? w->note : NULL, name);
@@ -266,7 +158,7 @@ static void each_property(struct walk *w, const struct view *v, int depth, prope
         size_t i, n;
         yyjson_obj_foreach(json_get(v->parts[p].val, "properties"), i, n, key, val)
         {
-            if (put >= PROPERTIES_MAX || ++w->steps > STEPS_MAX)
+            if (put >= PROPERTIES_MAX || ++w->steps > VIEW_STEPS_MAX)
                 return;
             if (is_seen(v, p, key, val) || !may_show(w, json_str(key), depth))
                 continue;
@@ -286,7 +178,7 @@ static void put_property(struct walk *w, const struct view *v, yyjson_val *val, 
     *first = false;
     json_put_str(&w->out, name);
     buf_put_char(&w->out, ':');
-    put_schema(w, val, note, name, is_required(v, name), depth + 1);
+    put_schema(w, val, note, name, view_requires(v, name), depth + 1);
 }
 
 static void put_required(struct walk *w, const struct view *v, yyjson_val *val, strv name,
@@ -294,7 +186,7 @@ static void put_required(struct walk *w, const struct view *v, yyjson_val *val, 
 {
     (void)val;
     (void)depth;
-    if (!is_required(v, name))
+    if (!view_requires(v, name))
         return;
     buf_put_cstr(&w->out, *first ? ",\"required\":[" : ",");
     *first = false;
@@ -320,13 +212,13 @@ static void put_ways(struct walk *w, bool *first, const struct view *v, int dept
     bool constants = true;
     yyjson_arr_foreach(v->ways, i, n, way)
     {
-        constants = constants && (is_null_schema(way) || yyjson_is_str(json_get(way, "const")));
+        constants = constants && (view_is_null(way) || yyjson_is_str(json_get(way, "const")));
     }
     json_put_key(&w->out, first, constants ? "enum" : "anyOf");
     buf_put_char(&w->out, '[');
     yyjson_arr_foreach(v->ways, i, n, way)
     {
-        if (is_null_schema(way) || put >= ENUM_MAX)
+        if (view_is_null(way) || put >= ENUM_MAX)
             continue;
         if (put++ > 0)
             buf_put_char(&w->out, ',');
@@ -344,13 +236,13 @@ static void put_inside(struct walk *w, bool *first, const struct view *v, yyjson
     yyjson_val *type = view_get(v, "type");
     yyjson_val *items = view_get(v, "items"), *more = view_get(v, "additionalProperties");
     yyjson_val *own = json_get(note, "items");
-    if (view_get(v, "properties") != NULL && !type_holds(type, "array")) {
+    if (view_get(v, "properties") != NULL && !view_type_holds(type, "array")) {
         if (type == NULL) {
             json_put_key(&w->out, first, "type");
             buf_put_cstr(&w->out, "\"object\"");
         }
         put_object(w, v, depth);
-    } else if (type_holds(type, "array") && (yyjson_is_obj(items) || own != NULL)) {
+    } else if (view_type_holds(type, "array") && (yyjson_is_obj(items) || own != NULL)) {
         json_put_key(&w->out, first, "items");
         put_schema(w, items != NULL ? items : own, own, STRV(""), false, depth + 1);
     } else if (yyjson_is_obj(more) && yyjson_obj_size(more) > 0) {
@@ -362,12 +254,11 @@ static void put_inside(struct walk *w, bool *first, const struct view *v, yyjson
 static void put_schema(struct walk *w, yyjson_val *schema, yyjson_val *note, strv name,
                        bool required, int depth)
 {
-    struct view v = {.n = 0};
+    struct view v = view_of(w->root, schema, &w->steps);
     yyjson_val *words, *constant;
     bool first = true;
-    collect(w, &v, schema, false, 0);
     buf_put_char(&w->out, '{');
-    if (v.n > 0 && depth <= DEPTH_MAX && w->steps <= STEPS_MAX) {
+    if (v.n > 0 && depth <= DEPTH_MAX && w->steps <= VIEW_STEPS_MAX) {
         if (v.ways != NULL)
             put_ways(w, &first, &v, depth);
         else
@@ -387,14 +278,8 @@ static void put_schema(struct walk *w, yyjson_val *schema, yyjson_val *note, str
 /* The root is an object whatever it says, and one of several ways stands in the middle of the others. */
 static void put_root(struct walk *w)
 {
-    struct view v = {.n = 0};
-    yyjson_val *way;
-    size_t i, n;
-    collect(w, &v, w->root, false, 0);
-    yyjson_arr_foreach(v.ways, i, n, way)
-    {
-        collect(w, &v, way, true, 1);
-    }
+    struct view v = view_of(w->root, w->root, &w->steps);
+    view_loosen(&v, w->root, &w->steps);
     buf_put_cstr(&w->out, "{\"type\":\"object\"");
     put_object(w, &v, 0);
     buf_put_char(&w->out, '}');

@@ -3,7 +3,7 @@
  * child - our own fork and exec, because uv_spawn() cannot ask the kernel to kill the child when we die.
  *
  *   parent                                child
- *   find the file, open pipes
+ *   find the file, open pipes, sockets
  *   block signals, fork ----------------> setsid, PR_SET_PDEATHSIG, still our child?
  *   restore signals                       signals to default, null device, pipe, close all others
  *   read the exec pipe <----------------- exec: the pipe closes; or: what failed and errno, _exit
@@ -11,6 +11,10 @@
  *
  * Between fork and exec only async-signal-safe calls are made: other threads may have held any lock.
  * Signals are blocked over the fork because libuv's handler in the child would write into our pipe.
+ *
+ * A child that talks has one socket as 0 and 1, as libuv's children have: one descriptor and one poll
+ * handle here, and a write to a dead child is an error and no SIGPIPE. A program that wants to open
+ * /dev/stdin by name cannot.
  *
  * Signals go to the child's whole process group, and when the child is gone the rest of the group is
  * killed while its number cannot have been given to somebody else.
@@ -24,6 +28,7 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -44,7 +49,8 @@ struct io_child {
     uv_poll_t exit_poll; /* pidfd */
     uv_signal_t sigchld;
     uv_poll_t stderr_poll;
-    unsigned handles; /* of the three, not let go by libuv yet */
+    struct io_stream *stream; /* not taken yet, or NULL */
+    unsigned handles;         /* of the three, not let go by libuv yet */
     struct io_timer kill_timer;
     bool gone; /* on_exit was called */
     bool line_cut;
@@ -59,6 +65,8 @@ struct plan {
     char file[PATH_MAX];
     pid_t parent;
     int null_fd, stderr_read, stderr_write, exec_read, exec_write;
+    int talk_ours, talk_theirs; /* -1: it does not talk */
+    bool talks, bounded;
 };
 
 /* What the child sends when it cannot become the program. */
@@ -72,6 +80,7 @@ static bool open_pipes(struct plan *plan);
 static void close_pipes(struct plan *plan);
 static bool launch(struct plan *plan, pid_t *pid, struct err *err);
 static void become(const struct plan *plan) __attribute__((noreturn));
+static bool adopt(struct io_child *c, struct plan *plan);
 static bool watch(struct io_child *c);
 static void on_pidfd(uv_poll_t *handle, int status, int events);
 static void on_sigchld(uv_signal_t *handle, int signum);
@@ -96,7 +105,11 @@ struct io_child *io_child_start(struct io_loop *loop, const struct io_child_opts
                         .stderr_read = -1,
                         .stderr_write = -1,
                         .exec_read = -1,
-                        .exec_write = -1};
+                        .exec_write = -1,
+                        .talk_ours = -1,
+                        .talk_theirs = -1,
+                        .talks = opts->talks,
+                        .bounded = opts->bounded};
     struct io_child *c = mem_zalloc(sizeof *c);
 
     if (c == NULL) {
@@ -112,10 +125,7 @@ struct io_child *io_child_start(struct io_loop *loop, const struct io_child_opts
         mem_free(c);
         return NULL;
     }
-    c->stderr_fd = plan.stderr_read;
-    plan.stderr_read = -1;
-    close_pipes(&plan);
-    if (!watch(c)) {
+    if (!adopt(c, &plan)) {
         err_set(err, 0, "cannot watch %s", opts->argv[0]);
         kill(-c->pid, SIGKILL);
         waitpid(c->pid, NULL, 0);
@@ -129,6 +139,14 @@ struct io_child *io_child_start(struct io_loop *loop, const struct io_child_opts
 pid_t io_child_pid(const struct io_child *c)
 {
     return c->pid;
+}
+
+struct io_stream *io_child_take_stream(struct io_child *c)
+{
+    struct io_stream *s = c->stream;
+
+    c->stream = NULL;
+    return s;
 }
 
 void io_child_signal(struct io_child *c, int signum)
@@ -208,19 +226,32 @@ static bool open_pipe(int *read_end, int *write_end)
     return lift(read_end) && lift(write_end);
 }
 
+static bool open_talk(struct plan *plan)
+{
+    int fds[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0)
+        return false;
+    plan->talk_ours = fds[0];
+    plan->talk_theirs = fds[1];
+    return lift(&plan->talk_ours) && lift(&plan->talk_theirs) &&
+           fcntl(plan->talk_ours, F_SETFL, O_NONBLOCK) == 0;
+}
+
 static bool open_pipes(struct plan *plan)
 {
     plan->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (plan->null_fd < 0 || !lift(&plan->null_fd))
         return false;
-    return open_pipe(&plan->stderr_read, &plan->stderr_write) &&
+    return (!plan->talks || open_talk(plan)) &&
+           open_pipe(&plan->stderr_read, &plan->stderr_write) &&
            open_pipe(&plan->exec_read, &plan->exec_write);
 }
 
 static void close_pipes(struct plan *plan)
 {
-    int *fds[] = {&plan->null_fd, &plan->stderr_read, &plan->stderr_write, &plan->exec_read,
-                  &plan->exec_write};
+    int *fds[] = {&plan->null_fd,    &plan->stderr_read, &plan->stderr_write, &plan->exec_read,
+                  &plan->exec_write, &plan->talk_ours,   &plan->talk_theirs};
     int saved = errno;
 
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) {
@@ -277,12 +308,27 @@ static void give_up(int exec_fd, bool in_chdir)
     _exit(127);
 }
 
+/* In the child. Limits that a sane program never meets; they cannot be raised again. */
+static void bound(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_CORE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max = 0;
+        setrlimit(RLIMIT_CORE, &limit);
+    }
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_max > IO_CHILD_FILES_MAX) {
+        limit.rlim_cur = limit.rlim_max = IO_CHILD_FILES_MAX;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 /* Runs in the child. Only async-signal-safe calls (signal-safety(7)), and prctl, which is one syscall. */
 static void become(const struct plan *plan)
 {
     struct sigaction dfl = {.sa_handler = SIG_DFL};
     sigset_t none;
-    int exec_fd = plan->exec_write;
+    int exec_fd = plan->exec_write, talk_fd = plan->talks ? plan->talk_theirs : plan->null_fd;
 
     setsid();
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -294,7 +340,9 @@ static void become(const struct plan *plan)
     sigprocmask(SIG_SETMASK, &none, NULL);
     if (plan->cwd != NULL && chdir(plan->cwd) != 0)
         give_up(exec_fd, true);
-    if (dup2(plan->null_fd, 0) < 0 || dup2(plan->null_fd, 1) < 0 || dup2(plan->stderr_write, 2) < 0)
+    if (plan->bounded)
+        bound();
+    if (dup2(talk_fd, 0) < 0 || dup2(talk_fd, 1) < 0 || dup2(plan->stderr_write, 2) < 0)
         give_up(exec_fd, false);
     if (exec_fd != FIRST_FREE_FD) {
         if (dup3(exec_fd, FIRST_FREE_FD, O_CLOEXEC) < 0)
@@ -317,6 +365,23 @@ static void become(const struct plan *plan)
 }
 
 /* ---- watching ---- */
+
+/* Takes over what the running child is known by. */
+static bool adopt(struct io_child *c, struct plan *plan)
+{
+    struct sockaddr unix_peer = {.sa_family = AF_UNIX};
+    bool ok = true;
+
+    c->stderr_fd = plan->stderr_read;
+    plan->stderr_read = -1;
+    if (plan->talk_ours >= 0) {
+        c->stream = io_stream_new(c->loop, plan->talk_ours, &unix_peer);
+        plan->talk_ours = -1; /* its own now, or closed */
+        ok = c->stream != NULL;
+    }
+    close_pipes(plan);
+    return watch(c) && ok;
+}
 
 static bool watch(struct io_child *c)
 {
@@ -448,6 +513,8 @@ static void on_handle_closed(uv_handle_t *handle)
 static void release(struct io_child *c)
 {
     io_timer_stop(c->loop, &c->kill_timer);
+    io_stream_close(c->stream);
+    c->stream = NULL;
     if (c->exit_poll.type == UV_POLL)
         uv_close((uv_handle_t *)&c->exit_poll, on_handle_closed);
     if (c->sigchld.type == UV_SIGNAL)

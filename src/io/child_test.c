@@ -22,6 +22,7 @@
 
 #include "base/base.h"
 #include "io/loop.h"
+#include "io/stream.h"
 #include "io/timer.h"
 
 #define GUARD_MS 20000
@@ -86,7 +87,12 @@ static struct io_child *start_argv(struct fixture *f, const char *const *argv, c
                                    struct err *err)
 {
     static const char *const envp[] = {"ONLY=this", NULL};
-    struct io_child_opts opts = {argv, envp, cwd, take_line, take_exit, f};
+    struct io_child_opts opts = {.argv = argv,
+                                 .envp = envp,
+                                 .cwd = cwd,
+                                 .on_line = take_line,
+                                 .on_exit = take_exit,
+                                 .arg = f};
 
     f->child = io_child_start(f->loop, &opts, err);
     return f->child;
@@ -182,6 +188,114 @@ static void test_it_gets_default_signals_and_its_own_session(void **state)
     assert_true(said(f, "11;"));
     assert_int_equal(f->signum, SIGUSR1);
     assert_int_equal(f->status, 0);
+}
+
+/* ---- a child that talks ---- */
+
+struct talk {
+    struct fixture *f;
+    struct io_stream *stream;
+    struct buf heard;
+    bool finish; /* on the first word */
+    bool ended;
+};
+
+static void talk_data(void *arg, const char *data, size_t len)
+{
+    struct talk *t = arg;
+
+    buf_put(&t->heard, data, len);
+    if (t->finish)
+        io_stream_write(t->stream, &(struct iovec){(void *)(uintptr_t) "bye\n", 4}, 1);
+}
+
+static void talk_end(void *arg, enum io_end end)
+{
+    struct talk *t = arg;
+
+    (void)end;
+    t->ended = true;
+    io_loop_stop(t->f->loop);
+}
+
+static const struct io_stream_ops talk_ops = {talk_data, talk_end, NULL};
+
+static void talk_to(struct fixture *f, struct talk *t, const char *script)
+{
+    static const char *const envp[] = {"PATH=/usr/bin:/bin", NULL};
+    const char *argv[] = {"sh", "-c", script, NULL};
+    struct io_child_opts opts = {.argv = argv,
+                                 .envp = envp,
+                                 .on_line = take_line,
+                                 .on_exit = take_exit,
+                                 .arg = f,
+                                 .talks = true,
+                                 .bounded = true};
+
+    t->f = f;
+    buf_init(&t->heard, 1 << 20);
+    f->child = io_child_start(f->loop, &opts, &ERR_INIT);
+    assert_non_null(f->child);
+    t->stream = io_child_take_stream(f->child);
+    assert_non_null(t->stream);
+    assert_null(io_child_take_stream(f->child));
+    io_stream_bind(t->stream, &talk_ops, t);
+    io_stream_read(t->stream, true);
+}
+
+static void test_it_talks_and_its_last_words_are_heard(void **state)
+{
+    struct fixture *f = *state;
+    struct talk t = {.finish = true};
+
+    talk_to(f, &t,
+            "echo hello; read word; echo \"got $word\"; echo aside >&2; yes | head -c 200000");
+    run(f);
+    while (!t.ended)
+        io_loop_run(f->loop);
+    assert_int_equal(buf_len(&t.heard), 200000 + strlen("hello\ngot bye\n"));
+    assert_true(strv_starts(buf_view(&t.heard), STRV("hello\ngot bye\n")));
+    assert_true(said(f, "aside;"));
+    io_stream_close(t.stream);
+    buf_fini(&t.heard);
+}
+
+static void test_its_input_ends_when_the_stream_is_finished(void **state)
+{
+    struct fixture *f = *state;
+    struct talk t = {0};
+
+    talk_to(f, &t, "while read word; do :; done; echo \"end of input\" >&2");
+    io_stream_write(t.stream, &(struct iovec){(void *)(uintptr_t) "one\ntwo\n", 8}, 1);
+    io_stream_finish(t.stream, GUARD_MS);
+    run(f);
+    assert_int_equal(f->status, 0);
+    assert_true(said(f, "end of input;"));
+}
+
+static void test_a_bounded_child_leaves_no_core_and_has_a_limit_of_files(void **state)
+{
+    struct fixture *f = *state;
+    struct talk t = {0};
+
+    talk_to(f, &t, "ulimit -Hc >&2; [ $(ulimit -Hn) -le 4096 ] && echo few >&2");
+    run(f);
+    assert_true(said(f, "0;few;"));
+    io_stream_close(t.stream);
+}
+
+static void test_a_stream_that_nobody_takes_is_closed_with_the_child(void **state)
+{
+    struct fixture *f = *state;
+    const char *argv[] = {"sh", "-c", "cat", NULL};
+    struct io_child_opts opts = {
+        .argv = argv, .on_exit = take_exit, .arg = f, .envp = argv + 3, .talks = true};
+
+    f->child = io_child_start(f->loop, &opts, &ERR_INIT);
+    assert_non_null(f->child);
+    io_child_stop(f->child, GUARD_MS);
+    run(f);
+    assert_int_equal(f->signum, SIGTERM);
 }
 
 static void test_what_cannot_be_started_is_told_at_once(void **state)
@@ -281,12 +395,8 @@ static void test_its_own_children_go_with_it(void **state)
 /* A process of its own that starts a child and is killed without a chance to clean up. */
 static void live_and_be_killed(int out)
 {
-    struct io_child_opts opts = {(const char *const[]){"sleep", "1000", NULL},
-                                 (const char *const[]){NULL},
-                                 NULL,
-                                 NULL,
-                                 NULL,
-                                 NULL};
+    struct io_child_opts opts = {.argv = (const char *const[]){"sleep", "1000", NULL},
+                                 .envp = (const char *const[]){NULL}};
     struct io_child *c = io_child_start(io_loop_new(&ERR_INIT), &opts, &ERR_INIT);
     pid_t pid = c != NULL ? io_child_pid(c) : 0;
 
@@ -360,6 +470,10 @@ int main(void)
         T(test_it_gets_the_given_environment_and_no_other),
         T(test_it_gets_no_descriptor_of_ours),
         T(test_it_gets_default_signals_and_its_own_session),
+        T(test_it_talks_and_its_last_words_are_heard),
+        T(test_its_input_ends_when_the_stream_is_finished),
+        T(test_a_bounded_child_leaves_no_core_and_has_a_limit_of_files),
+        T(test_a_stream_that_nobody_takes_is_closed_with_the_child),
         T(test_what_cannot_be_started_is_told_at_once),
         T(test_the_folder_is_the_given_one),
         T(test_stopping_asks_first_and_kills_then),

@@ -147,6 +147,8 @@ struct io_child {
     int last_signal, status, signum;
     bool stubborn, running, ending;
     struct bytes lines;
+    struct io_stream *stream; /* not taken yet, or NULL */
+    struct fake_peer *peer;   /* the child's end of it; NULL: it does not talk */
     void *program_side; /* a block of mem_alloc(): what the real handle costs, and can be refused */
 };
 
@@ -1072,6 +1074,30 @@ size_t fake_connects(struct io_loop *loop)
 
 /* ---- children ---- */
 
+static bool child_talk(struct io_loop *loop, struct io_child *c)
+{
+    struct sockaddr unix_peer = {.sa_family = AF_UNIX};
+
+    c->peer = peer_new(loop, "child");
+    c->stream = stream_new(loop, c->peer, &unix_peer);
+    if (c->stream == NULL)
+        fake_peer_free(c->peer);
+    return c->stream != NULL;
+}
+
+struct io_stream *io_child_take_stream(struct io_child *c)
+{
+    struct io_stream *s = c->stream;
+
+    c->stream = NULL;
+    return s;
+}
+
+struct fake_peer *fake_child_peer(const struct io_child *c)
+{
+    return c->peer;
+}
+
 struct io_child *io_child_start(struct io_loop *loop, const struct io_child_opts *opts,
                                 struct err *err)
 {
@@ -1090,6 +1116,12 @@ struct io_child *io_child_start(struct io_loop *loop, const struct io_child_opts
         return NULL;
     }
     c = must(calloc(1, sizeof *c));
+    if (opts->talks && !child_talk(loop, c)) {
+        free(c);
+        mem_free(program_side);
+        err_oom(err);
+        return NULL;
+    }
     c->program_side = program_side;
     c->loop = loop;
     c->opts = *opts;
@@ -1148,6 +1180,10 @@ static bool child_step(struct io_child *c)
         io_timer_stop(c->loop, &c->kill_timer);
         mem_free(c->program_side);
         c->program_side = NULL;
+        if (c->peer != NULL && !fake_peer_over(c->peer))
+            fake_peer_eof(c->peer, false);
+        io_stream_close(c->stream);
+        c->stream = NULL;
         if (c->opts.on_exit != NULL)
             c->opts.on_exit(c->opts.arg, c->status, c->signum);
     }

@@ -144,5 +144,7 @@ int fake_child_signal(const struct io_child *c);
 void fake_child_stubborn(struct io_child *c, bool stubborn);
 void fake_child_line(struct io_child *c, const char *line);
 void fake_child_exit(struct io_child *c, int status, int signal);
+/* The child's end of its standard input and output, if it talks. Ends when the child does. */
+struct fake_peer *fake_child_peer(const struct io_child *c);
 
 #endif

@@ -38,6 +38,16 @@ static void drop(struct snapshot *s)
     mem_free(w);
 }
 
+static void hold_snapshot(void *owner)
+{
+    snapshot_ref(owner);
+}
+
+static void drop_snapshot(void *owner)
+{
+    snapshot_unref(owner);
+}
+
 static struct whole *whole_new(size_t arena_bytes_max)
 {
     struct whole *w = mem_zalloc(sizeof *w);
@@ -50,6 +60,9 @@ static struct whole *whole_new(size_t arena_bytes_max)
     atomic_init(&w->snapshot.refs, 1);
     w->snapshot.drop = drop;
     w->config.snapshot = &w->snapshot;
+    w->config.mcp.owner = &w->snapshot;
+    w->config.mcp.hold = hold_snapshot;
+    w->config.mcp.drop = drop_snapshot;
     return w;
 }
 

@@ -31,6 +31,9 @@
 
 #define LEDGER_PROVIDERS_MAX 64
 #define LEDGER_OUTCOMES_MAX  48
+#define LEDGER_SERVERS_MAX                                                                         \
+    64 /* names of MCP servers over the life of the process; later ones share the last */
+#define LEDGER_SERVER_ENDS 8
 
 enum metric {
 #define METRIC(id, kind, labels, name, help) METRIC_##id,
@@ -56,6 +59,8 @@ int64_t metric_sum(enum metric id, unsigned label);
 /* Names for label indices that are not known at compile time. Copies; any thread. */
 void metrics_name_provider(unsigned index, const char *name);
 void metrics_name_outcome(unsigned index, const char *name);
+/* The index of an MCP server's name; gives it one the first time. */
+unsigned metrics_server(const char *name);
 /* Prometheus text format 0.0.4. */
 bool metrics_print(struct buf *out);
 

@@ -41,7 +41,19 @@ enum {
 };
 
 #define TASKS_MAX 8 /* as in struct ledger_stats */
-enum labels { NONE, PROVIDER, OUTCOME, PROVIDER_OUTCOME, DOOR, ERROR, LOSS, TASK, PERIOD };
+enum labels {
+    NONE,
+    PROVIDER,
+    OUTCOME,
+    PROVIDER_OUTCOME,
+    DOOR,
+    ERROR,
+    LOSS,
+    TASK,
+    PERIOD,
+    SERVER,
+    SERVER_END
+};
 enum {
     SIZE_NONE = 1,
     SIZE_PROVIDER = LEDGER_PROVIDERS_MAX,
@@ -52,6 +64,8 @@ enum {
     SIZE_LOSS = DIALECT_LOSSES,
     SIZE_TASK = TASKS_MAX,
     SIZE_PERIOD = LEDGER_SCOPES,
+    SIZE_SERVER = LEDGER_SERVERS_MAX,
+    SIZE_SERVER_END = LEDGER_SERVERS_MAX * LEDGER_SERVER_ENDS,
 };
 
 struct cells { /* only its offsets are used */
@@ -88,6 +102,10 @@ static struct list threads = {&process.node, &process.node};
 static int64_t retired[CELLS];
 static char provider_names[LEDGER_PROVIDERS_MAX][64];
 static char outcome_names[LEDGER_OUTCOMES_MAX][48];
+static char server_names[LEDGER_SERVERS_MAX][48];
+/* enum mcp_end, and what the caller ended itself. */
+static const char *const server_ends[LEDGER_SERVER_ENDS] = {"ok",  "refused", "gone",     "late",
+                                                            "bad", "memory",  "cancelled"};
 
 /* ---- writing ---- */
 
@@ -204,6 +222,20 @@ void metrics_name_outcome(unsigned index, const char *name)
     set_name(outcome_names[index], sizeof outcome_names[index], name);
 }
 
+unsigned metrics_server(const char *name)
+{
+    unsigned i = 0;
+    pthread_mutex_lock(&lock);
+    while (i < LEDGER_SERVERS_MAX - 1 && server_names[i][0] != '\0' &&
+           strncmp(server_names[i], name, sizeof server_names[i] - 1) != 0)
+        i++;
+    if (server_names[i][0] == '\0')
+        snprintf(server_names[i], sizeof server_names[i], "%.47s",
+                 i < LEDGER_SERVERS_MAX - 1 ? name : "others");
+    pthread_mutex_unlock(&lock);
+    return i;
+}
+
 static const char *name_of(const char *name) /* NULL while it has none */
 {
     pthread_mutex_lock(&lock);
@@ -267,6 +299,11 @@ static bool is_known(size_t id, unsigned label)
     }
     case OUTCOME:
         return outcome_names[label][0] != '\0';
+    case SERVER:
+        return server_names[label][0] != '\0';
+    case SERVER_END:
+        return server_names[label / LEDGER_SERVER_ENDS][0] != '\0' &&
+               server_ends[label % LEDGER_SERVER_ENDS] != NULL;
     case TASK:
         return ledger_task_name(label) != NULL;
     case ERROR:
@@ -330,6 +367,14 @@ static void put_labels(struct buf *out, size_t id, unsigned label)
             put_label(out, "outcome", outcome_names[outcome]);
         else
             buf_printf(out, "outcome=\"%u\"", outcome);
+        break;
+    case SERVER:
+        put_label(out, "server", server_names[label]);
+        break;
+    case SERVER_END:
+        put_label(out, "server", server_names[label / LEDGER_SERVER_ENDS]);
+        buf_put_char(out, ',');
+        put_label(out, "outcome", server_ends[label % LEDGER_SERVER_ENDS]);
         break;
     case DOOR:
         put_label(out, "door", llm_dialect_name((enum llm_dialect)label));

@@ -18,12 +18,19 @@ enum mcp_list_kind { MCP_TOOLS, MCP_RESOURCES, MCP_TEMPLATES, MCP_PROMPTS, MCP_L
 extern const char *const mcp_list_methods[MCP_LISTS]; /* "tools/list" ... */
 extern const char *const mcp_list_members[MCP_LISTS]; /* "tools" ..., as in the result */
 
+struct mcp_entry {      /* of a list */
+    strv raw;           /* JSON text of an object */
+    strv name;          /* by which it is asked for: name, uri or uriTemplate */
+    bool task_required; /* a tool that runs only as a task */
+    bool marked;        /* a tool with arguments that go into headers, too (x-mcp-header) */
+};
 /* One list as the server gave it, all pages; immutable and counted. */
 struct mcp_list {
     unsigned refs;
     struct arena arena;
-    const strv *items; /* JSON text of each entry */
-    size_t n;
+    struct mcp_entry *items;
+    size_t n, room;
+    size_t bad;      /* entries that were none, and are left out */
     const char *why; /* it is not whole: the reason; NULL = it is */
 };
 struct mcp_list *mcp_list_ref(struct mcp_list *l);

@@ -85,6 +85,10 @@ struct mcp_conf {
     uint64_t approval_ms; /* how long a call waits for a person */
     const char *const
         *agents; /* model names (aliases, roles) whose requests get tools; NULL-terminated */
+    /* What keeps all of this alive: the snapshot that it is part of. A server goes on running with the rows it was
+     * started from. hold NULL: it lives longer than the hub. */
+    void (*hold)(void *owner), (*drop)(void *owner);
+    void *owner;
 };
 
 #endif

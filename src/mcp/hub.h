@@ -38,9 +38,10 @@ struct mcp_hub_env {
 };
 struct mcp_hub *mcp_hub_new(const struct mcp_hub_env *env, const struct mcp_host *host,
                             struct err *err);
-/* Servers as in `conf`, which is copied: what did not change goes on running. Main thread. */
+/* Servers as in `conf`, which is held as it says itself: what did not change goes on running. Main thread. */
 bool mcp_hub_configure(struct mcp_hub *h, const struct mcp_conf *conf, struct err *err);
-/* Ends all servers; `stopped` is called when they are gone. Then mcp_hub_free(). Calls still open end as DOWN. */
+/* Ends all servers; `stopped` is called when they are gone. Then mcp_hub_free(). Calls still open end as GONE. Before it
+ * is freed, every other thread has ended its calls, watches and questions. */
 void mcp_hub_stop(struct mcp_hub *h, void (*stopped)(void *arg), void *arg);
 void mcp_hub_free(struct mcp_hub *h);
 

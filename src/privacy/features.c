@@ -172,16 +172,23 @@ bool token_is_candidate(const struct words_scratch *s, size_t i)
 /* ---- features ---- */
 
 struct sink {
-    uint32_t *out;
+    uint64_t values[FEATURES];
     unsigned n;
 };
 
-static void emit(struct sink *to, uint64_t value)
+static inline void emit(struct sink *to, uint64_t value)
 {
-    uint64_t h = (value + 1) * 0x9e3779b97f4a7c15u + (uint64_t)(to->n + 1) * 0xd6e8feb86659fd93u;
-    h ^= h >> 32;
-    h *= 0xd6e8feb86659fd93u;
-    to->out[to->n++] = (uint32_t)(h >> 32);
+    to->values[to->n++] = value;
+}
+
+static void hash_all(const struct sink *from, uint32_t out[FEATURES])
+{
+    for (size_t i = 0; i < FEATURES; i++) {
+        uint64_t h = (from->values[i] + 1) * 0x9e3779b97f4a7c15u + (i + 1) * 0xd6e8feb86659fd93u;
+        h ^= h >> 32;
+        h *= 0xd6e8feb86659fd93u;
+        out[i] = (uint32_t)(h >> 32);
+    }
 }
 
 struct around {
@@ -273,8 +280,9 @@ static void emit_place(struct sink *to, const struct words_scratch *s, const str
 void token_features(const struct words_scratch *s, const struct text_view *v, size_t i,
                     uint32_t features[FEATURES])
 {
-    struct sink to = {.out = features};
+    struct sink to;
     const struct token *t = &s->tokens[i];
+    to.n = 0;
     struct around a = {.self = t, .p1 = &nobody, .p2 = &nobody, .n1 = &nobody, .n2 = &nobody};
     if (i >= 1)
         a.p1 = t - 1;
@@ -290,4 +298,5 @@ void token_features(const struct words_scratch *s, const struct text_view *v, si
     emit_neighbours(&to, &a);
     emit_place(&to, s, &a, i);
     assert(to.n == FEATURES);
+    hash_all(&to, features);
 }

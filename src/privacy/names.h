@@ -134,7 +134,18 @@ struct token {
 
 enum regime { REGIME_NORMAL, REGIME_LOWER, REGIME_UPPER, REGIME_TITLE };
 
+/* Usual words that were looked up already, by their hash: of a few hundred every text is made. Only such as the table
+ * knows and the roster does not: nothing that could be about anybody is here, and whatever else had the same hash would
+ * be the same word to the table, too. */
+enum { USUAL_BITS = 11 };
+struct usual_word {
+    uint64_t hash;
+    uint16_t info; /* 0 = free */
+};
+
 struct words_scratch {
+    uint64_t serial; /* of the words that `usual` were looked up in */
+    struct usual_word usual[1 << USUAL_BITS];
     struct token *tokens;
     size_t n, cap;
     uint8_t regime;
@@ -169,6 +180,7 @@ int model_score(const struct model *m, const uint32_t features[FEATURES]);
 /* ---- names.c ---- */
 
 struct words {
+    uint64_t serial; /* no other of this process has it */
     struct text_data *data;
     struct word_table table;
     struct model model;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * table - what is known about a word, by its hash: one probe of a bucket of the mapped section "words", whose form is in
+ * table - what is known about a word, by its hash: one probe of a bucket of the section "words", whose form is in
  * tools/data/make_names.
  */
 #include "privacy/names.h"

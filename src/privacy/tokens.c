@@ -14,12 +14,22 @@
 
 enum { KIND_OTHER, KIND_LETTER, KIND_DIGIT, KIND_HIGH };
 
+/* Small letters and digits of ASCII; the view is folded. */
+#define N16 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+#define D10 2, 2, 2, 2, 2, 2, 2, 2, 2, 2
+#define L13 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1
+#define H16 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3
+static const uint8_t kinds[256] = {N16, N16, N16, D10, 0,   0,   0,   0,  0, 0,
+                                   N16, N16, 0,   L13, L13, 0,   0,   0,  0, 0,
+                                   H16, H16, H16, H16, H16, H16, H16, H16};
+#undef N16
+#undef D10
+#undef L13
+#undef H16
+
 static inline int kind_of(unsigned char c)
 {
-    return c >= 'a' && c <= 'z'   ? KIND_LETTER
-           : c >= '0' && c <= '9' ? KIND_DIGIT
-           : c >= 0x80            ? KIND_HIGH
-                                  : KIND_OTHER;
+    return kinds[c];
 }
 
 /* Signs of Latin-1, of general punctuation and pictures are no letters. The byte count, 0 = it is a letter. */
@@ -181,20 +191,34 @@ static size_t letters_of(const struct text_view *v, size_t start, size_t end, ch
     return n;
 }
 
-static uint8_t shape_of(const char *p, size_t n)
+static uint8_t shape_of(size_t letters, size_t upper, bool begins_upper)
 {
-    size_t upper = 0, letters = 0;
-    for (size_t i = 0; i < n; i++) {
-        upper += is_upper(p[i]);
-        letters += p[i] != '\'';
-    }
     if (letters == 1)
         return SHAPE_SINGLE;
     if (upper == 0)
         return SHAPE_LOWER;
     if (upper == letters)
         return SHAPE_UPPER;
-    return upper == 1 && is_upper(p[0]) ? SHAPE_TITLE : SHAPE_MIXED;
+    return upper == 1 && begins_upper ? SHAPE_TITLE : SHAPE_MIXED;
+}
+
+/* In one walk: its letters like letters_of(), their number, hash and shape. */
+static size_t measure(const struct text_view *v, struct token *t, char *out, size_t size)
+{
+    size_t n = 0, upper = 0, letters = 0;
+    t->hash = TEXT_HASH_BEGIN;
+    for (size_t i = t->start; i < t->end; i++) {
+        char c = v->folded[i];
+        upper += is_upper(v->plain[i]);
+        letters += c != '\'';
+        if (c == '\'' || n == size)
+            continue;
+        out[n++] = c;
+        t->hash = text_hash_on(t->hash, &c, 1);
+    }
+    t->letters = (uint8_t)n;
+    t->shape = shape_of(letters, upper, is_upper(v->plain[t->start]));
+    return n;
 }
 
 enum { WORD_MAX = 48 }; /* longer runs of letters are nobody's name */
@@ -219,10 +243,16 @@ static uint16_t made_of_name(const struct words *w, const char *p, size_t n)
 {
     if (n < 5 || n >= WORD_MAX)
         return 0;
+    uint64_t hash = text_hash(p, 2);
     for (size_t k = 3; n >= 8 && k + 3 <= n; k++) {
-        unsigned a = info_of(w, p, k), b = info_of(w, p + k, n - k);
-        if ((info_first(a) >= 4 && info_word(a) < 2 && n - k >= 4 && is_surname(b)) ||
-            (k >= 4 && is_surname(a) && info_first(b) >= 4 && info_word(b) < 2))
+        hash = text_hash_on(hash, p + k - 1, 1);
+        unsigned a = word_info(&w->table, hash);
+        bool first = info_first(a) >= 4 && info_word(a) < 2 && n - k >= 4;
+        bool last = k >= 4 && is_surname(a);
+        if (!first && !last)
+            continue;
+        unsigned b = info_of(w, p + k, n - k);
+        if ((first && is_surname(b)) || (last && info_first(b) >= 4 && info_word(b) < 2))
             return TOKEN_JOINED;
     }
     return is_surname(info_of(w, p + 1, n - 1)) || (n >= 6 && is_surname(info_of(w, p, n - 1)))
@@ -252,9 +282,12 @@ static bool is_derived(const struct words *w, const char *p, size_t n, bool *spa
             info_word(info_of(w, p + m, n - m)) >= 2)
             return true;
     }
-    for (size_t k = 4; k + 4 <= n; k++)
-        if (info_word(info_of(w, p, k)) == 3 && info_word(info_of(w, p + k, n - k)) == 3)
+    uint64_t hash = text_hash(p, 3);
+    for (size_t k = 4; k + 4 <= n; k++) {
+        hash = text_hash_on(hash, p + k - 1, 1);
+        if (info_word(word_info(&w->table, hash)) == 3 && info_word(info_of(w, p + k, n - k)) == 3)
             return true;
+    }
     return false;
 }
 
@@ -306,18 +339,9 @@ static void look_up_digits(const struct words *w, struct token *t, char *letters
         t->flags |= TOKEN_ROSTER;
 }
 
-static void look_up(const struct cutter *c, struct token *t, bool digits)
+static void look_up_letters(const struct cutter *c, struct token *t, const char *letters, size_t n)
 {
     const struct words *w = c->w;
-    char letters[WORD_MAX];
-    size_t n = letters_of(c->v, t->start, t->end, letters, sizeof letters);
-    t->letters = (uint8_t)n;
-    t->hash = text_hash(letters, n);
-    t->shape = shape_of(c->v->plain + t->start, t->end - t->start);
-    if (digits) {
-        look_up_digits(w, t, letters, n);
-        return;
-    }
     t->info = (uint16_t)word_info(&w->table, t->hash);
     if (w->roster != NULL) {
         t->flags |= (uint16_t)roster_word(w->roster, letters, n, t->info);
@@ -334,6 +358,42 @@ static void look_up(const struct cutter *c, struct token *t, bool digits)
     t->flags |= made_of_name(w, letters, n);
     if (!(t->flags & TOKEN_JOINED) && is_derived(w, letters, n, &spanish))
         t->info |= (uint16_t)(spanish ? 1 << 9 : 1 << 6);
+}
+
+static struct usual_word *usual_at(struct words_scratch *s, uint64_t hash)
+{
+    return &s->usual[hash * 0x9e3779b97f4a7c15u >> (64 - USUAL_BITS)];
+}
+
+static bool is_usual(struct words_scratch *s, uint64_t hash)
+{
+    const struct usual_word *usual = usual_at(s, hash);
+    return usual->hash == hash && usual->info != 0;
+}
+
+static void note_usual(const struct cutter *c, const struct token *t)
+{
+    if (t->flags == 0 && (info_word(t->info) >= 2 || info_class(t->info) != CLASS_NONE))
+        *usual_at(c->s, t->hash) = (struct usual_word){t->hash, t->info};
+}
+
+static void look_up(const struct cutter *c, struct token *t, bool digits)
+{
+    const struct words *w = c->w;
+    char letters[WORD_MAX];
+    size_t n = measure(c->v, t, letters, sizeof letters);
+    if (digits) {
+        look_up_digits(w, t, letters, n);
+        return;
+    }
+    bool initials = w->roster != NULL && n <= 3 && t->shape == SHAPE_UPPER;
+    if (!initials && is_usual(c->s, t->hash)) {
+        t->info = usual_at(c->s, t->hash)->info;
+        return;
+    }
+    look_up_letters(c, t, letters, n);
+    if (!initials)
+        note_usual(c, t);
 }
 
 /* patientName: a word of the table as it stands, or its parts. */
@@ -370,7 +430,7 @@ static size_t run_end(const struct text_view *v, size_t start, bool *letter, boo
 {
     const char *f = v->folded;
     size_t i = start;
-    *letter = *digit = *high = false;
+    unsigned seen = 0;
     while (i < v->n) {
         int kind = kind_of((unsigned char)f[i]);
         if (kind == KIND_OTHER) {
@@ -382,11 +442,12 @@ static size_t run_end(const struct text_view *v, size_t start, bool *letter, boo
         } else if (kind == KIND_HIGH && sign_length(f + i, v->n - i) > 0) {
             break;
         }
-        *letter |= kind == KIND_LETTER;
-        *digit |= kind == KIND_DIGIT;
-        *high |= kind == KIND_HIGH;
+        seen |= 1u << kind;
         i++;
     }
+    *letter = (seen & 1u << KIND_LETTER) != 0;
+    *digit = (seen & 1u << KIND_DIGIT) != 0;
+    *high = (seen & 1u << KIND_HIGH) != 0;
     return i;
 }
 
@@ -547,6 +608,9 @@ static uint8_t regime_of(const struct words_scratch *s)
 bool tokens_make(struct words_scratch *s, const struct words *w, const struct privacy_piece *t)
 {
     struct cutter c = {.s = s, .w = w, .v = t->view};
+    if (s->serial != w->serial)
+        memset(s->usual, 0, sizeof s->usual);
+    s->serial = w->serial;
     s->n = 0;
     s->pronoun = false;
     for (size_t i = 0; i < c.v->n && !c.failed;) {

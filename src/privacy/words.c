@@ -7,11 +7,13 @@
 
 struct words *words_new(struct text_data *data, const char *roster, struct err *err)
 {
+    static atomic_ullong serials;
     struct words *w = mem_zalloc(sizeof *w);
     if (w == NULL) {
         err_oom(err);
         return NULL;
     }
+    w->serial = atomic_fetch_add(&serials, 1) + 1;
     w->data = text_data_ref(data);
     bool ok = word_table_open(&w->table, text_data_section(data, "words"), err) &&
               model_open(&w->model, text_data_section(data, "model"), err);

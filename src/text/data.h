@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * data - the data file: sections of bytes under a name, mapped read-only, guarded by a digest.
+ * data - the data file: sections of bytes under a name, in memory read-only, guarded by a digest.
  *
  *   magic "LLMR" version:u32 sections:u32 reserved:u32
  *   sections x { name:char[16] offset:u64 length:u64 }      offsets are multiples of 64

@@ -96,6 +96,59 @@ static unsigned look(strv raw)
            (mark != 0 ? SEEN_MARK : 0u) | (control != 0 ? SEEN_CONTROL : 0u);
 }
 
+/* Eight bytes at once: the highest bit of each byte of the result that may be the sought one. */
+#define ONES          0x0101010101010101u
+#define HIGHEST       0x8080808080808080u
+#define IS_BYTE(v, c) ((((v) ^ (ONES * (c))) - ONES) & ~((v) ^ (ONES * (c))) & HIGHEST)
+
+static uint64_t eight_at(const char *p)
+{
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+/* How many bytes in whole eights have nothing that undo() looks for. */
+static size_t run_without_escape(const char *p, size_t n)
+{
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        uint64_t v = eight_at(p + i);
+        if ((IS_BYTE(v, '\\') | IS_BYTE(v, '&') | IS_BYTE(v, '%')) != 0)
+            break;
+    }
+    return i;
+}
+
+/* The same for fold(): nothing but ASCII, and no controls. */
+static size_t run_of_ascii(const char *p, size_t n)
+{
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        uint64_t v = eight_at(p + i);
+        if (((v | (v - ONES * ' ') | IS_BYTE(v, 127)) & HIGHEST) != 0)
+            break;
+    }
+    return i;
+}
+
+static size_t run_without_high(const char *p, size_t n)
+{
+    size_t i = 0;
+    while (i + 8 <= n && (eight_at(p + i) & HIGHEST) == 0)
+        i += 8;
+    return i;
+}
+
+/* A run that stays as it is moves to where the text has come to. */
+static void move_run(struct text_scratch *s, size_t to, size_t from, size_t n)
+{
+    if (to == from)
+        return;
+    memmove(s->plain + to, s->plain + from, n);
+    memmove(s->at + to, s->at + from, n * sizeof *s->at);
+}
+
 static void lower(char *to, const char *from, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -108,6 +161,9 @@ static void lower(char *to, const char *from, size_t n)
 static void lower_others(char *p, size_t n)
 {
     for (size_t i = 0; i + 1 < n; i++) {
+        i += run_without_high(p + i, n - i);
+        if (i + 1 >= n)
+            return;
         unsigned char a = (unsigned char)p[i], b = (unsigned char)p[i + 1];
         unsigned cp = (a & 31u) << 6 | (b & 63u);
         if ((a & 0xE0) != 0xC0)
@@ -378,6 +434,13 @@ static bool undo(struct text_scratch *s, size_t from)
     char *p = s->plain;
     for (size_t i = from; i < n;) {
         uint32_t cp = 0;
+        size_t run = run_without_escape(p + i, n - i);
+        if (run > 0) {
+            move_run(s, to, i, run);
+            to += run;
+            i += run;
+            continue;
+        }
         size_t used = p[i] == '\\'  ? undo_backslash(p, i, n, &cp)
                       : p[i] == '&' ? undo_reference(p + i, n - i, &cp)
                       : p[i] == '%' ? undo_percent(p + i, n - i, &cp)
@@ -495,6 +558,13 @@ static void fold(struct text_scratch *s, size_t from)
     size_t to = from;
     char *p = s->plain;
     for (size_t i = from; i < s->n;) {
+        size_t run = run_of_ascii(p + i, s->n - i);
+        if (run > 0) {
+            move_run(s, to, i, run);
+            to += run;
+            i += run;
+            continue;
+        }
         unsigned char c = (unsigned char)p[i];
         uint32_t place = s->at[i];
         size_t len = 1, made = 1;
@@ -554,10 +624,25 @@ static size_t mix_word(struct text_scratch *s, size_t i, size_t end, size_t to, 
     return to;
 }
 
+/* Words of ASCII alone are passed over, up to the begin of one that may be another. */
+static size_t next_word_with_high(const struct text_scratch *s, size_t i)
+{
+    size_t next = i + run_without_high(s->plain + i, s->n - i);
+    while (next > i && in_word(s->plain + next - 1))
+        next--;
+    return next;
+}
+
 static void mix(struct text_scratch *s, size_t from)
 {
     size_t to = from;
     for (size_t i = from; i < s->n;) {
+        size_t next = next_word_with_high(s, i);
+        move_run(s, to, i, next - i);
+        to += next - i;
+        i = next;
+        if (i == s->n)
+            break;
         size_t end = i;
         bool latin = false, other = false;
         while (end < s->n && in_word(s->plain + end)) {
@@ -576,9 +661,13 @@ static void mix(struct text_scratch *s, size_t from)
 /* The scripts once more: of what is left after letters were folded. */
 static void count_scripts(struct text_scratch *s, size_t from)
 {
-    for (size_t i = from; i < s->n; i += char_len(s->plain + i))
+    for (size_t i = from; i < s->n; i += char_len(s->plain + i)) {
+        i += run_without_high(s->plain + i, s->n - i);
+        if (i == s->n)
+            return;
         if ((unsigned char)s->plain[i] >= 0x80)
             s->scripts |= script_of(get_char(s->plain + i, char_len(s->plain + i)));
+    }
 }
 
 /* ---- the steps in order ---- */

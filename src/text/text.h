@@ -3,9 +3,9 @@
  * text - what is written, whatever it is written like.
  *
  *   normal.h   a piece of text in the views that detectors read, with the way back to its own bytes
- *   data.h     the data file: read-only tables and weights, mapped
+ *   data.h     the data file: read-only tables and weights
  *
- * Pure, but for the mapping of the one file.
+ * Pure, but for the reading of the one file.
  */
 #ifndef TEXT_TEXT_H
 #define TEXT_TEXT_H

@@ -115,16 +115,38 @@ static float root(size_t n)
     return y;
 }
 
+#define LANES_MAX 257 /* so many bytes fit into a sum of 16 bits */
+
+/* The eight weights of a feature are one number; its bytes are added in two numbers of four lanes each, as 0 to 255
+ * instead of -128 to 127. */
+static void add_up(const struct classify *c, const uint16_t *at, size_t n, int32_t sum[STRIDE])
+{
+    const uint64_t lanes = 0x00ff00ff00ff00ffu, signs = 0x8080808080808080u;
+    uint64_t even = 0, odd = 0;
+    for (size_t i = 0; i < n; i++) {
+        const unsigned char *w = (const unsigned char *)c->weights + (size_t)at[i] * STRIDE;
+        uint64_t v = 0;
+        for (unsigned k = 0; k < STRIDE; k++)
+            v |= (uint64_t)w[k] << 8 * k;
+        v ^= signs;
+        even += v & lanes;
+        odd += v >> 8 & lanes;
+    }
+    for (unsigned k = 0; k < STRIDE; k++) {
+        uint64_t lane = (k % 2 == 0 ? even : odd) >> 16 * (k / 2) & 0xffff;
+        sum[k] += (int32_t)lane - 128 * (int32_t)n;
+    }
+}
+
 static void sums(const struct classify *c, const struct features *f, float out[OUTPUTS])
 {
     for (int k = 0; k < OUTPUTS; k++)
         out[k] = c->bias[k];
     for (int family = 0; family < FEATURES_FAMILIES; family++) {
         int32_t sum[STRIDE] = {0};
-        for (size_t i = 0; i < f->n[family]; i++) {
-            const int8_t *w = c->weights + (size_t)f->at[family][i] * STRIDE;
-            for (int k = 0; k < STRIDE; k++)
-                sum[k] += w[k];
+        for (size_t i = 0; i < f->n[family]; i += LANES_MAX) {
+            size_t n = f->n[family] - i;
+            add_up(c, f->at[family] + i, n < LANES_MAX ? n : LANES_MAX, sum);
         }
         float unit = c->unit[family];
         if (family == FEATURES_LETTERS)

@@ -100,11 +100,15 @@ static uint64_t mix(uint64_t h)
     return h ^ h >> 29;
 }
 
+static uint16_t number_of(unsigned kind, uint64_t hash)
+{
+    return (uint16_t)(mix(hash + kind * 0xd1b54a32d192ed03u) >> (64 - FEATURES_BITS));
+}
+
 static void emit(struct features *f, enum features_family family, unsigned kind, uint64_t hash)
 {
     if (f->n[family] < FEATURES_MAX)
-        f->at[family][f->n[family]++] =
-            (uint16_t)(mix(hash + kind * 0xd1b54a32d192ed03u) >> (64 - FEATURES_BITS));
+        f->at[family][f->n[family]++] = number_of(kind, hash);
 }
 
 static uint64_t join(uint64_t a,
@@ -474,15 +478,18 @@ static void emit_pieces(struct features *f, const struct word *w)
     padded[0] = '^';
     memcpy(padded + 1, w->text, w->n);
     padded[n - 1] = '$';
-    for (size_t i = 0; i + 3 <= n; i++) {
+    uint16_t *at = f->at[FEATURES_LETTERS];
+    size_t k = f->n[FEATURES_LETTERS];
+    for (size_t i = 0; i + 3 <= n && k < FEATURES_MAX; i++) {
         uint32_t v = 0;
         memcpy(&v, padded + i, 3);
-        emit(f, FEATURES_LETTERS, F_PIECE3, v);
-        if (i + 4 <= n) {
+        at[k++] = number_of(F_PIECE3, v);
+        if (i + 4 <= n && k < FEATURES_MAX) {
             memcpy(&v, padded + i, 4);
-            emit(f, FEATURES_LETTERS, F_PIECE4, v);
+            at[k++] = number_of(F_PIECE4, v);
         }
     }
+    f->n[FEATURES_LETTERS] = k;
 }
 
 static void emit_letters(struct reader *r)

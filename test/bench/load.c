@@ -35,7 +35,7 @@ static struct {
     const char *dialect, *model, *body_file;
     char headers[4096];
     int64_t size;
-    bool stream, fresh;
+    bool stream, fresh, grow;
     int pids[WATCH_MAX];
     size_t pid_count;
 } opt = {.connections = 32,
@@ -337,6 +337,7 @@ static const char usage[] =
     "  --size BYTES      of the request's body (default 512), made up of turns of about 500 bytes\n"
     "  --body FILE       send this body instead\n"
     "  --fresh           other text in every turn of every request\n"
+    "  --grow            other text in the last turn only: its history was seen before\n"
     "  --dialect D       openai, anthropic or ollama (default openai)\n"
     "  --model M         (default demo)\n"
     "  --stream          ask for a stream (streams and leavers always do)\n"
@@ -382,6 +383,7 @@ int main(int argc, char **argv)
         SIZE,
         BODY,
         FRESH,
+        GROW,
         DIALECT,
         MODEL,
         STREAM,
@@ -399,6 +401,7 @@ int main(int argc, char **argv)
                                             {"size", 1, NULL, SIZE},
                                             {"body", 1, NULL, BODY},
                                             {"fresh", 0, NULL, FRESH},
+                                            {"grow", 0, NULL, GROW},
                                             {"dialect", 1, NULL, DIALECT},
                                             {"model", 1, NULL, MODEL},
                                             {"stream", 0, NULL, STREAM},
@@ -439,6 +442,9 @@ int main(int argc, char **argv)
             break;
         case FRESH:
             opt.fresh = true;
+            break;
+        case GROW:
+            opt.grow = true;
             break;
         case DIALECT:
             opt.dialect = optarg;
@@ -487,7 +493,11 @@ int main(int argc, char **argv)
                   opt.headers);
     if (opt.body_file)
         read_body_file();
-    load.fresh_no = opt.fresh ? (uint64_t)time(NULL) * 1000000 : 0;
+    if (opt.grow && load.fresh_count > 1) {
+        load.fresh += load.fresh_count - 1;
+        load.fresh_count = 1;
+    }
+    load.fresh_no = opt.fresh || opt.grow ? (uint64_t)time(NULL) * 1000000 : 0;
 
     struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {

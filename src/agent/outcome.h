@@ -28,7 +28,8 @@ struct agent_outcome_opts {
 bool agent_outcome_make(const struct mcp_tool *t, const struct mcp_answer *a,
                         const struct agent_outcome_opts *opts, struct arena *arena,
                         struct agent_outcome *out);
-/* A sentence of our own in a result's place ("There is no tool x. Nearest: y."). */
+/* A sentence of our own in a result's place ("There is no tool x. Nearest: y."), what the finder found. No error until
+ * the caller says so, in is_error and in the part. */
 bool agent_outcome_say(strv sentence, struct arena *arena, struct agent_outcome *out);
 
 #endif

@@ -36,6 +36,15 @@ struct mcp_rule {
 /* Reads "pattern=words"; the pattern is copied into the arena, NULL = only to look whether it can be read. */
 bool mcp_rule_parse(strv text, struct arena *arena, struct mcp_rule *out);
 
+/* How this program is known to authorization servers (auth.h). */
+struct mcp_oauth_conf {
+    const char *client_id, *client_secret; /* NULL = by a document of ours, or by registering */
+    const char *issuer;      /* where client_id is known; NULL = wherever the server says */
+    const char *document;    /* https address of our client id metadata document; NULL = none */
+    const char *scope;       /* asked for whatever the server asks for; NULL = only that */
+    bool client_credentials; /* client_id gets tokens by itself, nobody logs in */
+};
+
 struct mcp_server_conf {
     const char *name; /* [a-z0-9][a-z0-9-]{0,30}: stands before the names of its tools */
     enum mcp_transport transport;
@@ -56,6 +65,7 @@ struct mcp_server_conf {
     bool local;                        /* zone */
     const struct http_header *headers; /* secrets among them: never logged */
     size_t n_headers;
+    const struct mcp_oauth_conf *oauth; /* NULL = nothing of it is configured */
 
     uint64_t start_ms;  /* until it answered the first time */
     uint64_t call_ms;   /* for one call, from its start or its last progress */

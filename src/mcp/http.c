@@ -32,6 +32,8 @@
 #define RETRY_MS     ((uint64_t)1000)
 #define RETRY_MS_MIN ((uint64_t)20)
 #define RETRY_MS_MAX ((uint64_t)60000)
+/* One message is sent again with another token so often; each may have needed more scope. */
+#define REFUSALS_MAX 5
 /* A stream that lived this long has earned its next try at once. */
 #define LIVED_US ((int64_t)10000000)
 /* Room for headers besides the message. */
@@ -149,7 +151,7 @@ static bool put_headers(struct post *p, struct http_call_spec *spec)
     const struct mcp_server_conf *conf = p->link->conf;
     bool reads = spec->method == HTTP_GET;
     struct http_header *h =
-        ARENA_ARRAY(&p->arena, struct http_header, conf->n_headers + p->n_headers + 4);
+        ARENA_ARRAY(&p->arena, struct http_header, conf->n_headers + p->n_headers + 5);
     size_t n = 0;
 
     if (h == NULL)
@@ -169,6 +171,14 @@ static bool put_headers(struct post *p, struct http_call_spec *spec)
         if (id.ptr == NULL)
             return false;
         add_header(h, &n, "Last-Event-ID", id);
+    }
+    if (mcp_auth_token(p->link->auth)[0] != '\0') {
+        p->token = arena_cstr(&p->arena, strv_of(mcp_auth_token(p->link->auth)));
+        const char *value = arena_printf(&p->arena, "Bearer %s", p->token != NULL ? p->token : "");
+
+        if (p->token == NULL || value == NULL)
+            return false;
+        add_header(h, &n, "Authorization", strv_of(value));
     }
     spec->headers = h;
     spec->n_headers = n;
@@ -191,6 +201,8 @@ static bool post_start(struct post *p)
     };
 
     post_answer_reset(p);
+    p->refused = false;
+    p->challenge = (struct oauth_challenge){0};
     if (!put_headers(p, &spec))
         return false;
     p->state = POST_OUT;
@@ -204,14 +216,56 @@ static bool post_start(struct post *p)
     return true;
 }
 
-static bool may_go(const struct http_link *l)
+static bool may_go(const struct http_link *l, const struct post *p)
 {
-    return l->barrier == NULL && (!l->old || l->endpoint != NULL);
+    if (l->old && p->role == POST_MESSAGE && l->endpoint == NULL)
+        return false;
+    return (l->barrier == NULL || l->barrier == p) && !mcp_auth_busy(l->auth);
 }
 
 void http_link_wake(struct http_link *l)
 {
     io_defer(l->env.loop, &l->task);
+}
+
+void post_unauthorized(struct post *p, strv body)
+{
+    struct http_link *l = p->link;
+    const char *now = mcp_auth_token(l->auth);
+    bool other = now[0] != '\0' && (p->token == NULL || strcmp(p->token, now) != 0);
+
+    if (l->auth == NULL || l->stopping || p->refusals++ >= REFUSALS_MAX ||
+        (!other && !mcp_auth_challenged(l->auth, p->status, &p->challenge))) {
+        post_fail(p, p->status == 401 ? MCP_FAULT_UNAUTHORIZED : MCP_FAULT_FORBIDDEN, body);
+        return;
+    }
+    p->state = POST_WAITS;
+    p->refused = true;
+    http_link_wake(l);
+}
+
+/* The login has ended: with the new token everything goes on; without one what was refused stays so. */
+static void on_login(void *arg, bool ok)
+{
+    struct http_link *l = arg;
+    struct list *pos, *tmp;
+    bool again = !ok;
+
+    while (again && !l->stopping) {
+        again = false;
+        list_for_each(pos, tmp, &l->posts)
+        {
+            struct post *p = list_entry(pos, struct post, node);
+
+            if (p->state != POST_WAITS || !p->refused)
+                continue;
+            post_fail(p, p->status == 403 ? MCP_FAULT_FORBIDDEN : MCP_FAULT_UNAUTHORIZED,
+                      strv_of(mcp_auth_why(l->auth)));
+            again = true; /* it was told: anything may have happened to the list */
+            break;
+        }
+    }
+    http_link_wake(l);
 }
 
 void post_resume(struct post *p)
@@ -252,6 +306,15 @@ static void nothing(void *arg)
     (void)arg;
 }
 
+/* A key of the operator's own is the last word. */
+static bool may_log_in(const struct http_link *l)
+{
+    for (size_t i = 0; i < l->conf->n_headers; i++)
+        if (strv_eq_nocase(l->conf->headers[i].name, STRV("Authorization")))
+            return false;
+    return l->env.auth != NULL || (l->conf->oauth != NULL && l->conf->oauth->client_credentials);
+}
+
 static struct mcp_link *http_open(const struct mcp_link_env *env,
                                   const struct mcp_server_conf *conf,
                                   const struct mcp_link_ops *ops, void *arg, struct err *err)
@@ -271,6 +334,14 @@ static struct mcp_link *http_open(const struct mcp_link_env *env,
     l->task.run = run_task;
     list_init(&l->posts);
     list_init(&l->dead);
+    if (may_log_in(l)) {
+        l->auth = mcp_auth_new(env, conf, on_login, l);
+        if (l->auth == NULL) {
+            mem_free(l);
+            err_oom(err);
+            return NULL;
+        }
+    }
     if (l->old)
         http_listen(&l->base);
     if (l->old && l->stream == NULL) {
@@ -349,7 +420,7 @@ static bool http_send(struct mcp_link *link, const struct mcp_sending *s)
     p = post_new(l, POST_MESSAGE, s->text.len);
     if (p == NULL)
         return false;
-    if (!fill(p, s) || (may_go(l) && !post_start(p))) {
+    if (!fill(p, s) || (may_go(l, p) && !post_start(p))) {
         post_kill(p);
         return false;
     }
@@ -448,12 +519,12 @@ static void start_waiting(struct http_link *l)
     bool again = true;
 
     /* A failure is told, and then anything may have happened to the list. */
-    while (again && may_go(l) && !l->stopping) {
+    while (again && !l->stopping) {
         again = false;
         list_for_each(pos, tmp, &l->posts)
         {
             p = list_entry(pos, struct post, node);
-            if (p->state != POST_WAITS)
+            if (p->state != POST_WAITS || !may_go(l, p))
                 continue;
             if (post_start(p))
                 continue;
@@ -475,6 +546,7 @@ static void run_task(struct io_task *task)
         return;
     mem_free(l->session);
     mem_free(l->endpoint);
+    mcp_auth_free(l->auth);
     l->gone(l->gone_arg);
     mem_free(l);
 }

@@ -81,6 +81,26 @@ static bool take_session(struct post *p, const struct http_answer *answer)
     return true;
 }
 
+/* What it wants to see before it answers; copied, since the head does not stay. False: the post has failed. */
+static bool take_challenge(struct post *p, const struct http_answer *answer)
+{
+    if ((p->status != 401 && p->status != 403) || p->link->auth == NULL)
+        return true;
+    for (size_t i = 0; i < answer->n_headers; i++) {
+        const struct http_header *h = &answer->headers[i];
+        strv value;
+
+        if (!strv_eq_nocase(h->name, STRV("WWW-Authenticate")))
+            continue;
+        value = arena_strv(&p->arena, h->value);
+        if (value.ptr == NULL || !oauth_challenge_read(value, &p->arena, &p->challenge)) {
+            post_fail(p, MCP_FAULT_NO_MEMORY, STRV_NONE);
+            return false;
+        }
+    }
+    return true;
+}
+
 static void on_head(void *arg, const struct http_answer *answer)
 {
     struct post *p = arg;
@@ -88,11 +108,11 @@ static void on_head(void *arg, const struct http_answer *answer)
     strv type = http_answer_header(answer, "content-type");
 
     p->status = answer->status;
-    if (!take_session(p, answer))
+    if (!take_challenge(p, answer) || !take_session(p, answer))
         return;
     if (is_good(p) && p->session != NULL)
         p->link->session_worked = true;
-    if (p->link->barrier == p) { /* it has arrived; its body does not matter */
+    if (p->link->barrier == p && is_good(p)) { /* it has arrived; its body does not matter */
         p->link->barrier = NULL;
         http_link_wake(p->link);
     }
@@ -165,6 +185,8 @@ static void stream_ended(struct post *p, enum mcp_fault fault)
         fault = MCP_FAULT_CUT;
     if (may_come_back(p, fault))
         post_resume(p);
+    else if (p->link->old && (p->status == 401 || p->status == 403))
+        post_unauthorized(p, STRV_NONE);
     else if (p->status == 404 && p->session != NULL)
         post_fail(p, MCP_FAULT_SESSION, STRV_NONE);
     else
@@ -233,11 +255,13 @@ static void take_body(struct post *p)
         arena_fini(&arena);
     if (lost) {
         post_fail(p, MCP_FAULT_SESSION, STRV_NONE);
+    } else if (p->status == 401 || p->status == 403) {
+        post_unauthorized(p, utf8_cut(body, BODY_SHOWN));
     } else if (p->kind != MCP_REQUEST) {
         post_kill(p);
     } else if (l->old && is_good(p)) {
         p->state = POST_PENDING;
-    } else if (answers && p->status != 401 && p->status != 403) {
+    } else if (answers) {
         post_kill(p); /* its memory stays until the end of the turn */
         l->ops->message(l->arg, body, p->tag, p->status);
     } else {

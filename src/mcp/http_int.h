@@ -14,6 +14,7 @@
 #define MCP_HTTP_INT_H
 
 #include "http/http.h"
+#include "mcp/auth.h"
 #include "mcp/link_int.h"
 
 enum post_role {
@@ -34,13 +35,14 @@ struct http_link {
     struct list posts; /* struct post, those alive */
     struct list dead;  /* freed at the end of the turn */
     size_t n_posts;
-    struct post *stream;  /* NULL = none */
-    struct post *barrier; /* the notification that must arrive before anything else is sent */
-    char *endpoint;       /* old: where messages go; NULL = not told yet */
-    char *session;        /* NULL = none */
-    bool session_worked;  /* an answer other than the first one came with it */
-    char revision[16];    /* last one agreed; "" = none */
-    bool down;            /* old: its stream has ended, nothing works any more */
+    struct post *stream;   /* NULL = none */
+    struct post *barrier;  /* the notification that must arrive before anything else is sent */
+    char *endpoint;        /* old: where messages go; NULL = not told yet */
+    char *session;         /* NULL = none */
+    bool session_worked;   /* an answer other than the first one came with it */
+    char revision[16];     /* last one agreed; "" = none */
+    struct mcp_auth *auth; /* NULL: the operator's headers are all there is */
+    bool down;             /* old: its stream has ended, nothing works any more */
     bool stopping;
     void (*gone)(void *arg);
     void *gone_arg;
@@ -62,6 +64,11 @@ struct post {
     const char *method, *session;
     struct http_header *headers; /* of its own: revision, name, parameters */
     size_t n_headers;
+
+    char *token; /* it went with; NULL = none */
+    unsigned refusals;
+    bool refused; /* waits for another token */
+    struct oauth_challenge challenge;
 
     struct http_call *call;
     enum post_body body_is;
@@ -86,6 +93,8 @@ void post_fail(struct post *p, enum mcp_fault fault, strv body);
 void post_resume(struct post *p);
 /* The whole link is of no use any more (old transport). */
 void http_link_down(struct http_link *l, enum mcp_fault fault, const char *why);
+/* It was refused for want of a token: waits for one, or fails. */
+void post_unauthorized(struct post *p, strv body);
 /* Posts that wait may go out now. */
 void http_link_wake(struct http_link *l);
 

@@ -55,11 +55,13 @@ struct mcp_link_ops {
 };
 
 /* What a link needs of the program. */
+struct mcp_auth_host;
 struct mcp_link_env {
     struct io_loop *loop;
     struct http_client *client; /* of this loop */
     struct rng *rng;
     struct log *log;
+    const struct mcp_auth_host *auth; /* HTTP: who takes part in logins (auth.h); NULL = nobody */
 };
 
 /* `conf` must live as long as the link. NULL with err: not even begun (program not found). */

@@ -23,6 +23,7 @@
     ((size_t)8 * 1024 * 1024) /* a provider's event has 1 MiB; escaped it can be six */
 #define REPLY_BYTES_MAX ((size_t)256 * 1024 * 1024)
 #define MAX_TOKENS_MAX  100000
+#define AGENT           "agent" /* the default of mcp.agents */
 
 struct ask {
     struct cli *cli;
@@ -82,7 +83,14 @@ static int put_body(struct ask *a, strv question)
         term_error("--max-tokens takes a number from 1 to %d", MAX_TOKENS_MAX);
         return EXIT_USAGE;
     }
-    strv texts[] = {strv_of(flags[FLAG_MODEL]), strv_of(flags[FLAG_SYSTEM])};
+    const char *model = flags[FLAG_MODEL];
+    if (flags[FLAG_AGENT] != NULL && model != NULL) {
+        term_error("--agent and --model are both given; keep one");
+        return EXIT_USAGE;
+    }
+    if (flags[FLAG_AGENT] != NULL)
+        model = AGENT;
+    strv texts[] = {strv_of(model), strv_of(flags[FLAG_SYSTEM])};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (!utf8_valid(texts[i])) {
             term_error("--%s is not valid UTF-8 text", i == 0 ? "model" : "system");

@@ -66,6 +66,11 @@ const struct flag_row flag_rows[FLAGS] = {
     [FLAG_ZONE] = {0, "zone", "ZONE", "Only requests that were sent to local or to cloud."},
     [FLAG_OUTCOME] = {0, "outcome", "WORD", "Only exchanges that ended so: ok, caller_gone, ..."},
     [FLAG_FOLLOW] = {'f', "follow", NULL, "Goes on printing what is added."},
+    [FLAG_AGENT] = {'a', "agent", NULL,
+                    "With the tools of the configured MCP servers: the same as --model agent."},
+    [FLAG_FOR] = {0, "for", "QUESTION",
+                  "What a model would be offered with this question: which tools, and how many "
+                  "tokens."},
     [FLAG_HELP] = {'h', "help", NULL, "Prints this help."},
 };
 
@@ -104,8 +109,8 @@ const struct command commands[] = {
      "content, "
      "provider, model, usage, finish_reason, metadata.\n\n"
      "Exit status 1 means that the answer broke off: what was printed is incomplete.",
-     SOURCE | F(JSON) | F(MODEL) | F(SYSTEM) | F(PRIVATE) | F(MODE) | F(TASK) | F(MAX_TOKENS) |
-         F(URL),
+     SOURCE | F(JSON) | F(MODEL) | F(AGENT) | F(SYSTEM) | F(PRIVATE) | F(MODE) | F(TASK) |
+         F(MAX_TOKENS) | F(URL),
      0, 2, command_ask},
     {"models", "", "list what can be asked for",
      "Asks the configured providers for their models and prints them with the roles and aliases "
@@ -180,6 +185,20 @@ const struct command commands[] = {
      SOURCE | F(JSON) | F(PUBLIC_KEY) | F(EXPECT) | F(SINCE) | F(UNTIL) | F(KEY_ID) |
          F(REQUEST_ID) | F(PROVIDER) | F(ZONE) | F(PRIVATE) | F(OUTCOME) | F(FOLLOW),
      1, 2, command_audit},
+    {"mcp", "list | tools [SERVER] | call SERVER TOOL [JSON] | check | import FILE",
+     "servers of tools: what there is, what is wrong, one call",
+     "list, tools and check visit the servers of mcp_servers themselves, as serve would start and "
+     "reach them; no router need run. check tells everything that is wrong with a server or a "
+     "tool; exit status 3 if a server is down.\n\n"
+     "tools prints what the servers offer, what it does, and what may be done with it; with --for, "
+     "what a model would be offered with that question.\n\n"
+     "call has the running router call one tool, by the rights of $LLM_ROUTER_KEY; a call that "
+     "needs approval waits for it. The arguments are a JSON object. Exit status 1 if the tool says "
+     "that it failed.\n\n"
+     "import prints what a desktop application's or a bridge's JSON file (mcpServers) says as a "
+     "section of llm-router.yaml, for you to read and to put there. No secret is copied: standard "
+     "error says which variables are to be set.",
+     SOURCE | F(JSON) | F(FOR) | F(URL), 1, 4, command_mcp},
     {"version", "", "print the version", "", F(JSON), 0, 0, command_version},
     {"help", "[COMMAND]", "print help", "", 0, 0, 1, command_help},
     {"manpage", "[NAME]", "print a manual page's source",

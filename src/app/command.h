@@ -39,6 +39,8 @@ enum flag {
     FLAG_ZONE,
     FLAG_OUTCOME,
     FLAG_FOLLOW,
+    FLAG_AGENT,
+    FLAG_FOR,
 #define POLICY_RULE(id, name, kind, member, min, max, value, doc) FLAG_RULE_##id,
 #include "policy/key_rules.def"
 #undef POLICY_RULE
@@ -104,6 +106,7 @@ int command_explain(struct cli *cli);
 int command_keys(struct cli *cli);
 int command_usage(struct cli *cli);
 int command_audit(struct cli *cli);
+int command_mcp(struct cli *cli);
 int command_version(struct cli *cli);
 int command_manpage(struct cli *cli);
 int command_help(struct cli *cli);

@@ -9,7 +9,9 @@ made here, so nothing is downloaded and every machine has the same bytes.
 How a script becomes a model: with one-hot embeddings and all attention and feed-forward weights
 zero, the logits depend on the last token only, and the output matrix is a table "token -> next
 token". The chain starts after the newline that ends the generation prompt and ends with
-<|im_end|>. One token has one successor, so no piece may appear twice.
+<|im_end|>. One token has one successor, so no piece may appear twice. Where there are two scripts,
+the template ends with a tab instead of the newline when the last message is a tool's result, and the
+second script follows that.
 
 usage: test_models.py OUTDIR [NAME...]      a file that exists already is left alone
 """
@@ -35,6 +37,10 @@ SCRIPTS = {
               '_call>\n{"name":', ' "get_weather", "arg', 'uments": {"city":',
               ' "Rome"}}\n</tool', "_call>"],
     "json": ['{"answer"', ": 4", "2}"],
+    # one call; and once the conversation ends with a tool's result, an answer
+    "agent": (["<tool_call>", '\n{"name": "scheduler__validate', '_schedule_tool"', ', "arguments": {"start_date"',
+               ': "2026-11-30", ', '"end_date": "2026', '-12-06"}', "}\n", "</tool_call>"],
+              ["Yes", ": PGY2", "-01 works", " 84 hours", " in that", " week", "."]),
 }
 
 # llama-server learns how a model writes tool calls and reasoning by rendering its template with
@@ -57,6 +63,8 @@ SCRIPTED_TEMPLATE = """\
 {%- endfor -%}
 {%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}
 """
+# Of a model with two scripts: what stands in the place of the last newline.
+PROMPT_END, BY_LAST_MESSAGE = "assistant\\n' -}}", "assistant' ~ ('\\t' if messages[-1].role == 'tool' else '\\n') -}}"
 
 RANDOM_TEMPLATE = """\
 {%- if tools -%}
@@ -127,14 +135,18 @@ def write_scripted(path, name, script):
             kinds.append(NORMAL)
         return tokens.index(spelt)
 
-    chain = [token_id(piece) for piece in script]
-    assert len(set(chain)) == len(chain), "a script may not repeat a piece"
+    scripts = script if isinstance(script, tuple) else (script,)
+    chains = [[token_id(piece) for piece in one] for one in scripts]
+    every = sum(chains, [])
+    assert len(set(every)) == len(every), "a script may not repeat a piece"
     while len(tokens) < dim:
         tokens.append("[unused%d]" % len(tokens))
         kinds.append(UNUSED)
 
     end = tokens.index("<|im_end|>")
-    follow = dict(zip([token_id("\n")] + chain, chain + [chain[0] if name == "loop" else end]))
+    follow = {}
+    for begin, chain in zip("\n\t", chains):
+        follow.update(zip([token_id(begin)] + chain, chain + [chain[0] if name == "loop" else end]))
 
     def zeros(count):
         return array.array("f", bytes(4 * count))
@@ -147,7 +159,10 @@ def write_scripted(path, name, script):
 
     model = gguf.Gguf()
     head(model, "tiny " + name, dim, 1, 8, feed, context, dim, 0)
-    vocabulary(model, tokens, kinds, [], "<|endoftext|>", "<|im_end|>", SCRIPTED_TEMPLATE)
+    template = SCRIPTED_TEMPLATE
+    if len(chains) > 1:
+        template = template.replace(PROMPT_END, BY_LAST_MESSAGE)
+    vocabulary(model, tokens, kinds, [], "<|endoftext|>", "<|im_end|>", template)
     model.tensor("token_embd.weight", (dim, dim), embedding)
     model.tensor("output_norm.weight", (dim,), ones)
     model.tensor("output.weight", (dim, dim), output)

@@ -20,8 +20,11 @@
 
 /* ---- visiting ---- */
 
-static bool all_settled(const struct mcp_catalogue *c)
+static bool all_settled(const struct mcp_visit *v)
 {
+    const struct mcp_catalogue *c = v->catalogue;
+    if (c->n_servers < v->config->mcp.n_servers) /* it is not the first one yet */
+        return false;
     for (size_t i = 0; i < c->n_servers; i++)
         if (c->servers[i].state == MCP_STARTING)
             return false;
@@ -32,7 +35,7 @@ static void look(struct mcp_visit *v)
 {
     mcp_catalogue_unref(v->catalogue);
     v->catalogue = mcp_hub_catalogue(v->hub);
-    if (v->waiting && all_settled(v->catalogue))
+    if (v->waiting && all_settled(v))
         io_loop_stop(v->loop);
 }
 
@@ -68,10 +71,10 @@ static bool visit(struct mcp_visit *v, struct err *err)
     v->waiting = true;
     v->catalogue = mcp_hub_catalogue(v->hub);
     io_timer_start(v->loop, &v->limit, VISIT_MS, on_limit, v);
-    if (!all_settled(v->catalogue))
+    if (!all_settled(v))
         io_loop_run(v->loop);
-    look(v);
     v->waiting = false;
+    look(v);
     return true;
 }
 
@@ -109,7 +112,7 @@ void mcp_visit_close(struct mcp_visit *v)
         mcp_unwatch(v->watch);
     if (v->hub != NULL) {
         mcp_hub_stop(v->hub, on_stopped, v);
-        if (!v->stopped)
+        while (!v->stopped)
             io_loop_run(v->loop);
         mcp_hub_free(v->hub);
     }

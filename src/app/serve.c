@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "app/worker.h"
+#include "app/tools.h"
 #include "store/store.h"
 
 #define TICK_MS         1000
@@ -42,6 +42,7 @@ struct serve {
     struct http_client *client;
     struct log log;
     struct provider_prober *prober;
+    struct tools tools;
     struct engine *engines;
     struct worker *workers;
     unsigned n_workers, n_drained;
@@ -228,7 +229,7 @@ static bool check_exposure(struct serve *s, struct err *err)
 
 static void maybe_exit(struct serve *s)
 {
-    if (s->stopping && s->engines == NULL)
+    if (s->stopping && s->engines == NULL && s->tools.stopped)
         io_loop_stop(s->loop);
 }
 
@@ -404,6 +405,7 @@ static void use_snapshot(struct serve *s)
             metrics_name_provider((unsigned)c->index, c->name);
         }
     provider_prober_set(s->prober, now->providers, now->n_providers, cloud, keep_snapshot, now);
+    tools_configure(&s->tools, s->config);
     match_engines(s);
 }
 
@@ -458,6 +460,11 @@ static void on_reload(void *arg, int signum)
 
 /* ---- the end ---- */
 
+static void on_tools_stopped(void *arg)
+{
+    maybe_exit(arg);
+}
+
 static void stop_now(void *arg)
 {
     struct serve *s = arg;
@@ -472,7 +479,7 @@ static void stop_now(void *arg)
         next = e->next;
         stop_engine(e);
     }
-    maybe_exit(s);
+    tools_stop(&s->tools, on_tools_stopped, s);
 }
 
 static void one_drained(void *arg)
@@ -524,6 +531,7 @@ static bool start_workers(struct serve *s, struct err *err)
         w->env.limits = s->limits;
         w->env.ledger = s->ledger;
         w->env.audit = s->audit;
+        w->agent.hub = s->tools.hub;
         w->on_drained = on_drained;
         w->arg = s;
     }
@@ -539,6 +547,7 @@ static bool start_workers(struct serve *s, struct err *err)
     for (unsigned i = 0; i < n; i++)
         if (!worker_start(&s->workers[i], err))
             return false;
+    tools_tell(&s->tools, s->workers, n);
     return true;
 }
 
@@ -569,6 +578,8 @@ static bool start(struct serve *s, struct err *err)
     s->audit = audit_open(&s->config->audit, &s->log, err);
     if (s->audit == NULL)
         return false;
+    if (!tools_open(&s->tools, s->loop, s->client, &s->log, err))
+        return false;
     s->prober = provider_prober_new(s->loop, s->client, &s->log, s->config->probe_interval_ms);
     s->limits = policy_limits_new();
     if (s->prober == NULL || s->limits == NULL)
@@ -597,6 +608,7 @@ static void finish(struct serve *s)
     ledger_free(s->ledger);
     mem_free(s->workers);
     policy_limits_free(s->limits);
+    tools_close(&s->tools);
     if (s->prober != NULL)
         provider_prober_free(s->prober);
     if (s->client != NULL)

@@ -32,6 +32,7 @@ static void use_config(struct worker *w, const struct config *c)
     w->api.hosts = c->hosts;
     w->api.require_keys = c->require_keys || w->exposed;
     w->api.allow_pull = c->allow_pull;
+    w->agent.conf = &c->mcp;
 }
 
 bool worker_init(struct worker *w, unsigned number, const struct config *c,
@@ -58,6 +59,7 @@ bool worker_init(struct worker *w, unsigned number, const struct config *c,
         .snapshot = snapshot_ref(c->snapshot),
     };
     w->admin.env = &w->env;
+    w->agent.exchange = &w->env;
     w->api = (struct api){
         .env = &w->env,
         .admin = &w->admin,
@@ -105,8 +107,9 @@ bool worker_start(struct worker *w, struct err *err)
 
 struct message {
     struct worker *w;
-    struct config config; /* a copy; its snapshot is referenced */
+    const struct config *config; /* lives as its snapshot does, which is referenced */
     struct policy_keys *keys;
+    struct agent_index *index;
 };
 
 static struct message *message_new(struct worker *w)
@@ -121,11 +124,11 @@ static void take_config(void *arg)
 {
     struct message *m = arg;
     struct snapshot *old = m->w->env.snapshot;
-    m->w->env.snapshot = m->config.snapshot;
-    use_config(m->w, &m->config);
+    m->w->env.snapshot = m->config->snapshot;
+    use_config(m->w, m->config);
     if (m->w->server != NULL)
-        http_server_set_opts(m->w->server, &m->config.server);
-    m->w->log.level = m->config.log_level;
+        http_server_set_opts(m->w->server, &m->config->server);
+    m->w->log.level = m->config->log_level;
     snapshot_unref(old);
     mem_free(m);
 }
@@ -135,7 +138,7 @@ bool worker_take_config(struct worker *w, const struct config *c)
     struct message *m = message_new(w);
     if (m == NULL)
         return false;
-    m->config = *c;
+    m->config = c;
     snapshot_ref(c->snapshot);
     if (io_post(w->loop, take_config, m))
         return true;
@@ -161,6 +164,27 @@ bool worker_take_keys(struct worker *w, struct policy_keys *keys)
     if (io_post(w->loop, take_keys, m))
         return true;
     policy_keys_unref(keys);
+    mem_free(m);
+    return false;
+}
+
+static void take_tools(void *arg)
+{
+    struct message *m = arg;
+    agent_index_unref(m->w->agent.index);
+    m->w->agent.index = m->index;
+    mem_free(m);
+}
+
+bool worker_take_tools(struct worker *w, struct agent_index *index)
+{
+    struct message *m = message_new(w);
+    if (m == NULL)
+        return false;
+    m->index = agent_index_ref(index);
+    if (io_post(w->loop, take_tools, m))
+        return true;
+    agent_index_unref(index);
     mem_free(m);
     return false;
 }
@@ -222,6 +246,7 @@ void worker_fini(struct worker *w)
     if (w->loop != NULL)
         io_loop_free(w->loop);
     exchange_env_fini(&w->env);
+    agent_index_unref(w->agent.index);
     snapshot_unref(w->env.snapshot);
     if (w->api.keys != NULL)
         policy_keys_unref(w->api.keys);

@@ -11,6 +11,7 @@
 #include <pthread.h>
 
 #include "admin/admin.h"
+#include "agent/agent.h"
 #include "app/app.h"
 
 struct worker {
@@ -24,6 +25,7 @@ struct worker {
     struct exchange_env env;
     struct api api;
     struct admin admin;
+    struct agent_env agent;
     struct io_timer tick;
     pthread_t thread;
     bool running;
@@ -41,6 +43,7 @@ bool worker_start(struct worker *w, struct err *err);
 /* Messages; any thread. Configuration and keys are referenced until taken over. */
 bool worker_take_config(struct worker *w, const struct config *c);
 bool worker_take_keys(struct worker *w, struct policy_keys *keys);
+bool worker_take_tools(struct worker *w, struct agent_index *index);
 void worker_drain(struct worker *w);
 void worker_stop(struct worker *w); /* now; then join */
 void worker_join(struct worker *w);

@@ -298,14 +298,17 @@ static struct request *find(struct mcp_client *c, uint64_t tag)
     return NULL;
 }
 
-/* An error without an id answers what it came for, or the only thing that was asked. */
+/* An error without an id of ours answers what it came for ("server-error", says the Python library), or the only thing
+ * that was asked. */
 static struct request *find_answered(struct mcp_client *c, const struct mcp_message *m,
                                      uint64_t about)
 {
     uint64_t tag = 0;
 
-    if (m->id.ptr != NULL)
-        return strv_u64(m->id, 1, UINT64_MAX, &tag) ? find(c, tag) : NULL;
+    if (m->id.ptr != NULL && strv_u64(m->id, 1, UINT64_MAX, &tag))
+        return find(c, tag);
+    if (m->id.ptr != NULL && (m->kind != MCP_ERROR || about == 0))
+        return NULL;
     if (about != 0)
         return find(c, about);
     if (list_empty(&c->requests) || c->requests.next->next != &c->requests)

@@ -309,7 +309,8 @@ static bool take_message(struct post *p, strv text)
     bool sound = read_message(text, &arena, &m);
     bool about_us = p->kind == MCP_REQUEST && sound &&
                     (m.kind == MCP_RESULT || m.kind == MCP_ERROR) &&
-                    (m.id.ptr == NULL || strv_eq(m.id, strv_of(p->id)));
+                    (m.id.ptr == NULL || strv_eq(m.id, strv_of(p->id)) ||
+                     (m.kind == MCP_ERROR && p->status >= 400)); /* whatever id it made up */
 
     arena_fini(&arena);
     if (!sound && p->role == POST_STREAM)

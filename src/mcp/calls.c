@@ -479,6 +479,13 @@ static bool put_responses(struct mcp_client_call *call, struct buf *b)
     return !b->failed;
 }
 
+/* The server has said how long it wants to be left alone: that is no silence. */
+static void wait_for_task(struct mcp_client_call *call)
+{
+    io_timer_stop(call->c->env.loop, &call->limit);
+    io_timer_start(call->c->env.loop, &call->wait, call->poll_ms, ask_task, call);
+}
+
 static void on_updated(struct request *r, const struct reply *reply)
 {
     struct mcp_client_call *call = r->owner;
@@ -489,7 +496,7 @@ static void on_updated(struct request *r, const struct reply *reply)
     else if (reply->m->kind == MCP_ERROR)
         end_error(call, reply->m);
     else
-        io_timer_start(call->c->env.loop, &call->wait, call->poll_ms, ask_task, call);
+        wait_for_task(call);
 }
 
 static void update_task(struct mcp_client_call *call, struct buf *b)
@@ -579,7 +586,6 @@ static void on_task(struct request *r, const struct reply *reply)
     } else if (reply->m->kind == MCP_ERROR) {
         end_error(call, reply->m);
     } else {
-        alive(call);
         take_task(call, reply->m->result, &reply->m->json);
     }
 }
@@ -612,6 +618,7 @@ static void ask_about(struct mcp_client_call *call, const char *method,
     json_put_str(&b, call->task);
     buf_put_char(&b, '}');
     a.params = buf_view(&b);
+    alive(call);
     call->request = b.failed ? NULL : mcp_request(call->c, &a);
     buf_fini(&b);
     if (call->request == NULL)
@@ -677,7 +684,7 @@ static void take_task(struct mcp_client_call *call, yyjson_val *task, const stru
     else if (!modern && (over || strv_eq(status, STRV("input_required"))))
         ask_about(call, "tasks/result", on_task_result);
     else
-        io_timer_start(call->c->env.loop, &call->wait, call->poll_ms, ask_task, call);
+        wait_for_task(call);
 }
 
 /* ---- what the server says meanwhile ---- */

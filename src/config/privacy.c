@@ -127,15 +127,6 @@ static bool describe(const struct privacy_conf *conf, struct buf *out)
 
 /* ---- the detector ---- */
 
-static struct classify *new_classifier(const char *path)
-{
-    struct err ignored = ERR_INIT; /* the detector says it */
-    struct text_data *data = text_data_open(path, &ignored);
-    struct classify *c = classify_new(data);
-    text_data_unref(data);
-    return c;
-}
-
 static void keep(const struct snapshot *s, const char *made_of, size_t len) /* under the lock */
 {
     drop_kept();
@@ -159,7 +150,7 @@ static void take_readers(struct snapshot *s, const struct privacy_conf *conf, st
         s->privacy = privacy_ref(kept.detector);
         s->classify = classify_ref(kept.classify);
     } else if ((s->privacy = privacy_new(conf, why)) != NULL) {
-        s->classify = new_classifier(conf->data);
+        s->classify = classify_new(privacy_data(s->privacy));
         keep(s, buf_view(&made_of).ptr, buf_len(&made_of));
     }
     pthread_mutex_unlock(&kept.lock);

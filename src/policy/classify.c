@@ -31,7 +31,7 @@ struct classify {
     struct features_cues cues;
     float unit[FEATURES_FAMILIES], bias[OUTPUTS], cloud_of[CLASSIFY_TASKS], margin;
     const int8_t *weights;
-    unsigned char bytes[]; /* tables of the section */
+    struct text_data *data; /* whose bytes these are; NULL = a copy behind this */
 };
 
 /* ---- the section ---- */
@@ -51,7 +51,8 @@ static void get_floats(const char **p, float *out, size_t n)
     }
 }
 
-struct classify *classify_from(strv s)
+/* The tables stand behind the head; `copy`: into memory of its own. */
+static struct classify *classify_of(strv s, bool copy)
 {
     const char *p = s.ptr;
     const size_t weights = (size_t)STRIDE << FEATURES_BITS;
@@ -62,23 +63,35 @@ struct classify *classify_from(strv s)
     if (version != VERSION || bits != FEATURES_BITS || slots == 0 || (slots & (slots - 1)) != 0 ||
         slots > 1u << 20 || s.len != HEAD + (size_t)slots * 16 + weights)
         return NULL;
-    struct classify *c = mem_alloc(sizeof *c + s.len - HEAD);
+    struct classify *c = mem_alloc(sizeof *c + (copy ? s.len - HEAD : 0));
     if (c == NULL)
         return NULL;
+    c->data = NULL;
     atomic_init(&c->refs, 1);
     get_floats(&p, c->unit, FEATURES_FAMILIES);
     get_floats(&p, c->bias, OUTPUTS);
     get_floats(&p, c->cloud_of, CLASSIFY_TASKS);
     get_floats(&p, &c->margin, 1);
-    memcpy(c->bytes, p, s.len - HEAD);
-    c->cues = (struct features_cues){c->bytes, c->bytes + (size_t)slots * 8, slots - 1};
-    c->weights = (const int8_t *)(c->bytes + (size_t)slots * 16);
+    const unsigned char *tables = (const unsigned char *)(copy ? (char *)(c + 1) : p);
+    if (copy)
+        memcpy(c + 1, p, s.len - HEAD);
+    c->cues = (struct features_cues){tables, tables + (size_t)slots * 8, slots - 1};
+    c->weights = (const int8_t *)(tables + (size_t)slots * 16);
     return c;
 }
 
-struct classify *classify_new(const struct text_data *data)
+struct classify *classify_from(strv section)
 {
-    return data != NULL ? classify_from(text_data_section(data, "classify")) : NULL;
+    return classify_of(section, true);
+}
+
+struct classify *classify_new(struct text_data *data)
+{
+    struct classify *c =
+        data != NULL ? classify_of(text_data_section(data, "classify"), false) : NULL;
+    if (c != NULL)
+        c->data = text_data_ref(data);
+    return c;
 }
 
 struct classify *classify_ref(struct classify *c)
@@ -90,8 +103,10 @@ struct classify *classify_ref(struct classify *c)
 
 void classify_unref(struct classify *c)
 {
-    if (c != NULL && atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) == 1)
+    if (c != NULL && atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) == 1) {
+        text_data_unref(c->data);
         mem_free(c);
+    }
 }
 
 /* ---- sums ---- */

@@ -41,9 +41,9 @@ struct classify_result {
 };
 
 struct classify; /* counted, immutable; shared by all threads */
-/* Copies what it needs of the section. NULL: `data` is NULL, holds no such section or a broken one, or no memory. */
-struct classify *classify_new(const struct text_data *data);
-struct classify *classify_from(strv section);      /* as above, of the section's bytes */
+/* Holds the data. NULL: `data` is NULL, holds no such section or a broken one, or no memory. */
+struct classify *classify_new(struct text_data *data);
+struct classify *classify_from(strv section);      /* as above, of a copy of the section's bytes */
 struct classify *classify_ref(struct classify *c); /* NULL is fine, here and below */
 void classify_unref(struct classify *c);
 /* `c` may be NULL. Reads the text of the last user turn that has any, and whether tools are offered. */

@@ -154,14 +154,16 @@ static uint64_t cue_of_word(const struct features_cues *cues, const struct word 
 {
     static const struct {
         char ending[4], instead;
-    } endings[] = {{"ies", 'y'}, {"es", 0},   {"s", 0},  {"ing", 0}, {"ing", 'e'},
-                   {"ed", 0},    {"ed", 'e'}, {"ly", 0}, {"er", 0}};
+        uint8_t n;
+    } endings[] = {{"ies", 'y', 3}, {"es", 0, 2},   {"s", 0, 1},  {"ing", 0, 3}, {"ing", 'e', 3},
+                   {"ed", 0, 2},    {"ed", 'e', 2}, {"ly", 0, 2}, {"er", 0, 2}};
     uint64_t found = cue_of(cues, w->hash);
     if ((found & ~BEGINS_PHRASE) != 0 || w->n < 4 || strchr("sgdyr", w->text[w->n - 1]) == NULL)
         return found;
     for (size_t i = 0; (found & ~BEGINS_PHRASE) == 0 && i < sizeof endings / sizeof *endings; i++) {
-        size_t k = strlen(endings[i].ending);
-        if (w->n < k + 3 || memcmp(w->text + w->n - k, endings[i].ending, k) != 0)
+        size_t k = endings[i].n;
+        if (w->n < k + 3 || w->text[w->n - 1] != endings[i].ending[k - 1] ||
+            memcmp(w->text + w->n - k, endings[i].ending, k) != 0)
             continue;
         uint64_t h = w->stems[k - 1];
         if (endings[i].instead != 0)
@@ -374,6 +376,8 @@ static bool is_trace(strv line)
     static const char *const begins[] = {
         "Traceback (most", "File \"", "at ", "Caused by:", "panic:", "==", "#0 ", "#1 "};
     strv t = strv_trim(line);
+    if (t.len == 0 || strchr("TFaCp=#", t.ptr[0]) == NULL)
+        return false;
     for (size_t i = 0; i < sizeof begins / sizeof *begins; i++)
         if (strv_starts(t, strv_of(begins[i])) && (i != 2 || line.ptr[0] == ' '))
             return true;
@@ -436,7 +440,7 @@ static bool is_polite(strv w)
         "ok",      "okay", "so",   "well", "lets",  "let",   "us",  "we",     "help", "quick",
         "quickly", "a",    "an",   "the",  "some",  "for",   "my",  "our"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (strv_eq_cstr(w, words[i]))
+        if (words[i][0] == w.ptr[0] && strv_eq_cstr(w, words[i]))
             return true;
     return false;
 }

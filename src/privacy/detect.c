@@ -149,6 +149,11 @@ bool privacy_ready(const struct privacy *p)
     return p->ready;
 }
 
+struct text_data *privacy_data(const struct privacy *p)
+{
+    return p->data;
+}
+
 const char *privacy_digest(const struct privacy *p)
 {
     return p->data != NULL ? text_data_digest(p->data) : "";

@@ -60,6 +60,8 @@ struct privacy *privacy_ref(struct privacy *p);
 void privacy_unref(struct privacy *p);
 bool privacy_ready(const struct privacy *p);
 const char *privacy_digest(const struct privacy *p); /* of the data file, hex; "" = none */
+struct text_data *
+privacy_data(const struct privacy *p); /* the file, for who reads it too; NULL = none */
 size_t privacy_roster_size(const struct privacy *p); /* people; 0 = none */
 /* What this detector reads has changed on disk since privacy_new(): cheap enough for a timer. */
 bool privacy_stale(const struct privacy *p);

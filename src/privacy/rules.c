@@ -7,6 +7,9 @@
 
 #include <hs/hs.h>
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 enum { PHRASES_MAX = 2048, PATTERNS_MAX = 256 };
 
@@ -101,6 +104,14 @@ static bool compile_patterns(struct rules *r, const char *const *patterns, struc
     return false;
 }
 
+/* Compiling took several times what is left of it; the allocator would keep that for ever. */
+static void give_back(void)
+{
+#ifdef __GLIBC__
+    (void)malloc_trim(0);
+#endif
+}
+
 struct rules *rules_new(const char *const *patterns, struct err *err)
 {
     struct rules *r = mem_zalloc(sizeof *r);
@@ -112,6 +123,7 @@ struct rules *rules_new(const char *const *patterns, struct err *err)
         rules_free(r);
         return NULL;
     }
+    give_back();
     return r;
 }
 

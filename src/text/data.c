@@ -17,12 +17,11 @@
 enum { VERSION = 1, HEAD = 16, ROW = 32, NAME = 16, ALIGN = 64 };
 #define SECTIONS_MAX 64                  /* a dozen is what we have */
 #define BYTES_MAX    ((size_t)256 << 20) /* a few megabytes is what we have */
-#define LARGE_PAGE   ((size_t)2 << 20)
 
 struct text_data {
     atomic_uint refs;
     const unsigned char *map;
-    size_t bytes, mapped;
+    size_t bytes;
     uint32_t sections;
     char digest[2 * SHA256_DIGEST_LENGTH + 1];
 };
@@ -76,29 +75,14 @@ static bool check(struct text_data *d, const char *path, struct err *err)
     return true;
 }
 
-/* Pages of the large kind, where the system has them: nearly every word of a text is looked up somewhere in a few
- * megabytes, and what that costs is finding the page. */
-static bool room_for(struct text_data *d)
-{
-    size_t whole = (d->bytes + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE;
-    char *p =
-        mmap(NULL, whole + LARGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED)
-        return false;
-    size_t before = (LARGE_PAGE - (uintptr_t)p % LARGE_PAGE) % LARGE_PAGE;
-    if (before > 0)
-        munmap(p, before);
-    munmap(p + before + whole, LARGE_PAGE - before);
-    d->map = (unsigned char *)p + before;
-    d->mapped = whole;
-    (void)madvise(p + before, whole, MADV_HUGEPAGE);
-    return true;
-}
-
 /* A copy that only we can see: what was checked stays what is read, whatever becomes of the file. */
 static bool read_all(struct text_data *d, int fd)
 {
-    unsigned char *to = (unsigned char *)(uintptr_t)d->map;
+    unsigned char *to =
+        mmap(NULL, d->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (to == MAP_FAILED)
+        return false;
+    d->map = to;
     for (size_t n = 0; n < d->bytes;) {
         ssize_t got = read(fd, to + n, d->bytes - n);
         if (got < 0 && errno == EINTR)
@@ -109,7 +93,7 @@ static bool read_all(struct text_data *d, int fd)
         }
         n += (size_t)got;
     }
-    return mprotect(to, d->mapped, PROT_READ) == 0;
+    return mprotect(to, d->bytes, PROT_READ) == 0;
 }
 
 static bool read_file(struct text_data *d, const char *path, struct err *err)
@@ -124,7 +108,7 @@ static bool read_file(struct text_data *d, const char *path, struct err *err)
         return err_set(err, 0, "%s is no data file of llm-router", path);
     }
     d->bytes = (size_t)st.st_size;
-    bool ok = room_for(d) && read_all(d, fd);
+    bool ok = read_all(d, fd);
     int why = errno;
     close(fd);
     return ok || err_set(err, 0, "cannot read %s: %s", path, strerror(why));
@@ -155,7 +139,7 @@ void text_data_unref(struct text_data *d)
     if (d == NULL || atomic_fetch_sub_explicit(&d->refs, 1, memory_order_acq_rel) != 1)
         return;
     if (d->map != NULL)
-        munmap((void *)(uintptr_t)d->map, d->mapped);
+        munmap((void *)(uintptr_t)d->map, d->bytes);
     mem_free(d);
 }
 

@@ -1004,10 +1004,10 @@ static void a_full_queue_ends_the_call_and_not_the_server(void **state)
 /* Any allocation may fail: a call ends, or the server is down, and nothing is lost or told twice. */
 static void refused_memory_ends_no_more_than_it_must(void **state)
 {
-    static const char *const answers[] = {
-        DISCOVERED, TOOLS, "{}",
+    static const char asks[] =
         "{\"resultType\":\"input_required\",\"inputRequests\":{\"a\":{\"method\":\"elicitation/"
-        "create\",\"params\":{}}}}"};
+        "create\",\"params\":{}}}}";
+    static const char *const answers[] = {DISCOVERED, TOOLS, "{}", asks};
     struct fixture *f = *state;
 
     for (uint64_t nth = 1; nth < 140; nth++) {

@@ -171,7 +171,11 @@ static void start(struct mcp_server *s)
     struct mcp_hub *h = s->hub;
     struct err err = ERR_INIT;
     struct mcp_client_opts opts = {
-        .env = {h->env.loop, h->env.client, h->env.rng, h->env.log},
+        .env = {.loop = h->env.loop,
+                .client = h->env.client,
+                .rng = h->env.rng,
+                .log = h->env.log,
+                .auth = h->env.auth},
         .conf = s->run,
         .host = h->has_host ? &h->host : NULL,
         .known = s->known,

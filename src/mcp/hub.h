@@ -16,6 +16,7 @@
 #include "mcp/catalogue.h"
 
 struct mcp_hub;
+struct mcp_auth_host;
 
 /* A question that a server asks of us: sampling/createMessage, elicitation/create, roots/list. Answered exactly once,
  * from any thread. */
@@ -34,7 +35,8 @@ struct mcp_hub_env {
     struct http_client *client;
     struct rng *rng;
     struct log *log;
-    struct metrics *metrics; /* NULL = none */
+    struct metrics *metrics;          /* NULL = none */
+    const struct mcp_auth_host *auth; /* as in struct mcp_link_env; NULL = nobody */
 };
 struct mcp_hub *mcp_hub_new(const struct mcp_hub_env *env, const struct mcp_host *host,
                             struct err *err);

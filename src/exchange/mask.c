@@ -75,6 +75,9 @@ void mask_drop(struct exchange *x)
     if (m == NULL)
         return;
     x->mask = NULL;
+    if (pseudonyms_unknown(m->map) > 0)
+        metric_add(x->env->metrics, METRIC_PSEUDONYMS_UNKNOWN, 0,
+                   (int64_t)pseudonyms_unknown(m->map));
     pseudonyms_free(m->map);
     buf_fini(&m->sent);
     wipe(&m->text);

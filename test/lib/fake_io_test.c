@@ -478,12 +478,11 @@ static void on_child(void *arg, struct io_child *c)
 static void test_children_are_records(void **state)
 {
     struct side *side = *state;
-    struct io_child_opts opts = {(const char *const[]){"engine", "-m", "x", NULL},
-                                 (const char *const[]){"HOME=/tmp", NULL},
-                                 NULL,
-                                 on_line,
-                                 on_exit_told,
-                                 side};
+    struct io_child_opts opts = {.argv = (const char *const[]){"engine", "-m", "x", NULL},
+                                 .envp = (const char *const[]){"HOME=/tmp", NULL},
+                                 .on_line = on_line,
+                                 .on_exit = on_exit_told,
+                                 .arg = side};
     struct io_child *c = NULL, *seen = NULL;
     struct err err = ERR_INIT;
 

@@ -162,7 +162,10 @@ static bool add_parameters(struct build *b, uint32_t entry, strv schema)
     bool ok = true;
     if (!json_read(&doc, schema, &b->scratch, 0, &err))
         return !b->scratch.failed;
-    yyjson_obj_foreach(json_get(doc.root, "properties"), i, n, key, val)
+    yyjson_val *all = json_get(doc.root, "properties");
+    if (!yyjson_is_obj(all))
+        return true;
+    yyjson_obj_foreach(all, i, n, key, val)
     {
         ok = ok && add_words(b, entry, json_str(key), IN_MEMBER) &&
              add_words(b, entry, json_get_str(val, "description"), IN_ARGUMENT) &&

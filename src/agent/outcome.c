@@ -125,6 +125,8 @@ static void scan(struct making *m, yyjson_val *val, int depth)
     {
         scan(m, one, depth + 1);
     }
+    if (!yyjson_is_obj(val))
+        return;
     yyjson_obj_foreach(val, i, n, key, one)
     {
         scan(m, one, depth + 1);

@@ -321,9 +321,11 @@ static strv meant_property(struct mend *m, const struct view *v, yyjson_val *giv
     strv best = STRV_NONE;
     size_t least = 2;
     for (size_t p = 0; p < v->n; p++) {
-        yyjson_val *key, *val;
+        yyjson_val *all = json_get(v->parts[p].val, "properties"), *key, *val;
         size_t i, n;
-        yyjson_obj_foreach(json_get(v->parts[p].val, "properties"), i, n, key, val)
+        if (!yyjson_is_obj(all))
+            continue;
+        yyjson_obj_foreach(all, i, n, key, val)
         {
             strv one = json_str(key);
             size_t d = apart(one, name);

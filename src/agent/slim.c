@@ -38,18 +38,22 @@ static void put_text(struct walk *w, bool *first, const char *key, strv text)
     json_put_str(&w->out, text);
 }
 
+static const char *const known[] = {"string", "integer", "number", "boolean", "array", "object"};
+
+static size_t known_types(yyjson_val *type)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        n += type != NULL && view_type_holds(type, known[i]);
+    return n;
+}
+
 /* The word, or the list of words; with null only where the parameter must be given and may be null. */
 static void put_type(struct walk *w, bool *first, const struct view *v, bool required)
 {
-    static const char *const known[] = {"string",  "integer", "number",
-                                        "boolean", "array",   "object"};
     yyjson_val *type = view_get(v, "type");
     bool null = required && (v->nullable || view_type_holds(type, "null"));
-    size_t n = 0, put = 0;
-    if (type == NULL)
-        return;
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        n += view_type_holds(type, known[i]);
+    size_t n = known_types(type), put = 0;
     if (n == 0)
         return;
     json_put_key(&w->out, first, "type");
@@ -154,9 +158,11 @@ static void each_property(struct walk *w, const struct view *v, int depth, prope
 {
     size_t put = 0;
     for (size_t p = 0; p < v->n; p++) {
-        yyjson_val *key, *val;
+        yyjson_val *all = json_get(v->parts[p].val, "properties"), *key, *val;
         size_t i, n;
-        yyjson_obj_foreach(json_get(v->parts[p].val, "properties"), i, n, key, val)
+        if (!yyjson_is_obj(all))
+            continue;
+        yyjson_obj_foreach(all, i, n, key, val)
         {
             if (put >= PROPERTIES_MAX || ++w->steps > VIEW_STEPS_MAX)
                 return;
@@ -236,12 +242,13 @@ static void put_inside(struct walk *w, bool *first, const struct view *v, yyjson
     yyjson_val *type = view_get(v, "type");
     yyjson_val *items = view_get(v, "items"), *more = view_get(v, "additionalProperties");
     yyjson_val *own = json_get(note, "items");
-    if (view_get(v, "properties") != NULL && !view_type_holds(type, "array")) {
-        if (type == NULL) {
+    bool untyped = known_types(type) == 0;
+    if (view_get(v, "properties") != NULL && (untyped || view_type_holds(type, "object"))) {
+        if (untyped) {
             json_put_key(&w->out, first, "type");
             buf_put_cstr(&w->out, "\"object\"");
         }
-        put_object(w, v, depth);
+        put_object(w, v, depth); /* behind the type: its comma is right */
     } else if (view_type_holds(type, "array") && (yyjson_is_obj(items) || own != NULL)) {
         json_put_key(&w->out, first, "items");
         put_schema(w, items != NULL ? items : own, own, STRV(""), false, depth + 1);

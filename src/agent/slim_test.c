@@ -69,6 +69,9 @@ static void what_says_nothing_to_a_model_goes(void **state)
     check(P("{\"enum\":[\"x\",null,\"y\"]}"), WANT("{\"enum\":[\"x\",\"y\"]}"));
     check(P("{\"anyOf\":[{\"const\":\"x\"},{\"const\":\"y\"}]}"), WANT("{\"enum\":[\"x\",\"y\"]}"));
     check(P("true"), WANT("{}"));
+    check(P("{\"type\":\"objact\",\"properties\":{}}"),
+          WANT("{\"type\":\"object\",\"properties\":{}}"));
+    check(P("{\"type\":\"string\",\"properties\":{}}"), WANT("{\"type\":\"string\"}"));
 }
 
 static void a_required_parameter_that_may_be_null_keeps_it(void **state)

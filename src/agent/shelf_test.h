@@ -11,21 +11,6 @@
 
 #include "agent/menu.h"
 
-/* Weak: those of mcp/catalogue.c count where they are linked. */
-__attribute__((weak)) struct mcp_catalogue *mcp_catalogue_ref(struct mcp_catalogue *c)
-{
-    atomic_fetch_add(&c->refs, 1);
-    return c;
-}
-
-__attribute__((weak)) void mcp_catalogue_unref(struct mcp_catalogue *c)
-{
-    if (c == NULL || atomic_fetch_sub(&c->refs, 1) != 1)
-        return;
-    arena_fini(&c->arena);
-    mem_free(c);
-}
-
 struct shelf {
     struct arena arena;
     struct mcp_catalogue *catalogue;

@@ -603,7 +603,7 @@ static void identify(struct mcp_auth *a)
     } else if (own->client_credentials && own->client_id != NULL) {
         ask_for_token(a, STRV_NONE);
     } else if (!person) {
-        fail(a, "the server wants a login, and nobody is here: llm-router mcp login");
+        fail(a, "the server wants a login, and nobody is here to do it");
     } else if (a->server.authorization.ptr == NULL) {
         fail(a, "the authorization server has no page for a login");
     } else if (own->client_id != NULL) {

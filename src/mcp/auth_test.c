@@ -413,9 +413,8 @@ static void test_nobody_is_here(void **state)
     honest(&w);
     w.host.redirect = NULL;
     assert_true(try_run(&w));
-    assert_text(&w.told,
-                "failed 1 4 401 the server wants a login, and nobody is here: llm-router mcp "
-                "login\n");
+    assert_text(&w.told, "failed 1 4 401 the server wants a login, and nobody is here "
+                         "to do it\n");
     finish(&w);
 
     /* Somebody is, and does not come back; an answer with another state is not his. */

@@ -259,6 +259,7 @@ static void plain_fields(const struct load *l, struct mcp_server_conf *c)
 {
     c->era = (enum mcp_era)number_of(l, c->name, "era");
     c->disabled = number_of(l, c->name, "enabled") == 0;
+    c->bare_names = number_of(l, c->name, "prefix") == 0;
     c->argv = list_of(l, c->name, "command");
     c->cwd = text_of(l, c->name, "cwd");
     c->start_ms = number_of(l, c->name, "start");

@@ -227,37 +227,42 @@ static void put_instances(struct buf *b, const struct provider *p)
     buf_put_char(b, ']');
 }
 
-void admin_providers(void *ctx, struct http_request *req)
+void admin_put_providers(const struct exchange_env *env, struct arena *arena, struct buf *b)
 {
-    struct admin *a = ctx;
-    const struct snapshot *s = a->env->snapshot;
-    struct buf b;
-    buf_init(&b, PAGE_BYTES_MAX);
-    buf_put_char(&b, '[');
+    const struct snapshot *s = env->snapshot;
+    buf_put_char(b, '[');
     for (size_t i = 0; i < s->n_providers; i++) {
         const struct provider *p = &s->providers[i];
         struct provider_models *models = provider_models_any(p);
-        buf_put_cstr(&b, i > 0 ? ",{\"provider\":" : "{\"provider\":");
-        json_put_str(&b, strv_of(p->name));
-        buf_printf(&b, ",\"kind\":\"%s\",\"is_local\":%s,", provider_kind_name(p->kind),
+        buf_put_cstr(b, i > 0 ? ",{\"provider\":" : "{\"provider\":");
+        json_put_str(b, strv_of(p->name));
+        buf_printf(b, ",\"kind\":\"%s\",\"is_local\":%s,", provider_kind_name(p->kind),
                    p->zone == ZONE_LOCAL ? "true" : "false");
-        put_health(&b, healthiest(p));
-        const char *refused = refused_why(a->env, p);
+        put_health(b, healthiest(p));
+        const char *refused = refused_why(env, p);
         if (refused != NULL) {
-            buf_put_cstr(&b, ",\"refused\":");
-            json_put_str(&b, strv_of(refused));
+            buf_put_cstr(b, ",\"refused\":");
+            json_put_str(b, strv_of(refused));
         }
-        put_instances(&b, p);
-        buf_put_cstr(&b, ",\"models\":[");
-        put_models(&b, models);
-        buf_put_cstr(&b, "],\"missing_models\":[");
+        put_instances(b, p);
+        buf_put_cstr(b, ",\"models\":[");
+        put_models(b, models);
+        buf_put_cstr(b, "],\"missing_models\":[");
         if (models != NULL)
-            put_missing(&b, s, i, &req->arena);
-        buf_put_cstr(&b, "]}");
+            put_missing(b, s, i, arena);
+        buf_put_cstr(b, "]}");
         if (models != NULL)
             provider_models_unref(models);
     }
-    buf_put_char(&b, ']');
+    buf_put_char(b, ']');
+}
+
+void admin_providers(void *ctx, struct http_request *req)
+{
+    struct admin *a = ctx;
+    struct buf b;
+    buf_init(&b, PAGE_BYTES_MAX);
+    admin_put_providers(a->env, &req->arena, &b);
     reply(req, 200, "application/json", &b);
 }
 

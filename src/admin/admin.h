@@ -26,6 +26,8 @@ void admin_stats(void *ctx, struct http_request *req);
 void admin_available(void *ctx, struct http_request *req);
 void admin_models(void *ctx, struct http_request *req);
 
+/* Health of every provider, as a JSON array. */
+void admin_put_providers(const struct exchange_env *env, struct arena *arena, struct buf *b);
 /* Can anything be served now? reason (may be NULL) gets a constant text when not. */
 bool admin_ready(const struct exchange_env *env, const char **reason);
 

@@ -53,6 +53,11 @@ void api_error(struct http_request *req, enum llm_dialect door, int error, int s
     const struct dialect *d = dialect_get(door);
     struct buf body;
     strv id = api_state(req) != NULL ? api_state(req)->request_id : STRV_NONE;
+    if (api_is_mcp(req)) {
+        api_mcp_error(req, status != 0 ? status : row->status,
+                      message.len > 0 ? message : strv_of(row->text));
+        return;
+    }
     if (status == 0)
         status = door == LLM_ANTHROPIC ? row->anthropic_status : row->status;
     if (door == LLM_NATIVE && error == LLM_ERR_INVALID_REQUEST && field.len > 0)
@@ -217,6 +222,16 @@ static bool host_is_ours(const struct api *api, const struct http_request *req)
            listed(api->hosts, host) || listed(api->hosts, full);
 }
 
+/* A page that came from here itself: its origin is the very name that it calls, and that name is ours. */
+static bool is_own_page(strv origin, const struct http_request *req)
+{
+    strv host = http_request_header(req, "Host");
+    strv rest = strv_starts(origin, STRV("http://"))    ? strv_from(origin, 7)
+                : strv_starts(origin, STRV("https://")) ? strv_from(origin, 8)
+                                                        : STRV("");
+    return rest.len > 0 && strv_eq_nocase(rest, host);
+}
+
 static bool answer_preflight(struct http_request *req)
 {
     http_reply_header(req, "Access-Control-Allow-Methods", STRV("GET, POST, HEAD, OPTIONS"));
@@ -318,7 +333,7 @@ bool api_on_head(void *arg, struct http_request *req)
             "This Host is not served here; the option `hosts` lists the names that are.");
     strv origin = http_request_header(req, "Origin");
     if (origin.ptr != NULL) {
-        if (!listed(api->origins, origin))
+        if (!listed(api->origins, origin) && !is_own_page(origin, req))
             return turn_down(api, req, door, LLM_ERR_FORBIDDEN,
                              "Requests from this Origin are not answered; the option `origins` "
                              "lists those that are.");

@@ -7,7 +7,7 @@
  *   body     api_on_request: the route's handler
  *   reply    the exchange's sink over http_reply_*, with the X-LLM-* headers
  *
- * Every refusal is in the dialect of the route that was meant. A route is a row of app's table; which rows
+ * Every refusal is in the dialect of the route that was meant; on /mcp it is an error of JSON-RPC. A route is a row of app's table; which rows
  * exist is not known here.
  *
  * One struct api per worker; keys and settings are swapped by messages to the worker's loop.
@@ -18,6 +18,7 @@
 #include "base/base.h"
 #include "dialect/dialect.h"
 #include "exchange/exchange.h"
+#include "gateway/gateway.h"
 #include "http/http.h"
 #include "llm/llm.h"
 #include "policy/policy.h"
@@ -49,6 +50,7 @@ struct api {
     const char *const *hosts;   /* Host names besides addresses and localhost, NULL-terminated */
     bool allow_pull;            /* callers may have models downloaded */
     size_t relays;              /* calls of relay.c in progress */
+    struct gateway *gateway;    /* what /mcp is a face of */
 };
 
 /* For http_handlers; arg is the struct api. */
@@ -80,6 +82,8 @@ void api_usage(struct api *api, struct http_request *req,
  * NULL with err. */
 const struct provider *api_pull_provider(const struct snapshot *s, strv name, struct arena *arena,
                                          strv *model, struct err *err);
+void api_mcp(struct api *api, struct http_request *req, const struct api_route *route); /* /mcp */
+void api_mcp_stream(struct api *api, struct http_request *req, const struct api_route *route);
 /* What Ollama does to its own files: push, create, copy, delete, blobs. */
 void api_unserved(struct api *api, struct http_request *req, const struct api_route *route);
 void api_version(struct api *api, struct http_request *req,
@@ -115,6 +119,8 @@ struct api_model_list {
 };
 bool api_model_list(struct snapshot *s, struct arena *arena, struct api_model_list *out);
 void api_model_list_fini(struct api_model_list *list);
+/* The same as a JSON array: name, owner, and is_local where a provider lists it. */
+void api_put_models(struct snapshot *s, struct arena *arena, struct buf *b);
 
 /* The model that a request with this name in `model`, and the same hints, would be sent to first. */
 struct api_found {

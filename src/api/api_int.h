@@ -14,6 +14,7 @@ struct api_state {
     struct api_call *call;         /* while an exchange serves the request */
     struct api_relay *relay;       /* while a provider's own answer is passed on */
     struct api_question *question; /* while the ledger is asked */
+    struct api_mcp *mcp;           /* while the gateway serves the request */
 };
 
 /* For logs and accounts; NULL = no key was needed. */
@@ -27,5 +28,9 @@ static inline struct api_state *api_state(const struct http_request *req)
 {
     return req->user;
 }
+
+/* mcp.c: is it one for the gateway, and how it is refused. */
+bool api_is_mcp(const struct http_request *req);
+void api_mcp_error(struct http_request *req, int status, strv message);
 
 #endif

@@ -74,6 +74,29 @@ void api_model_list_fini(struct api_model_list *list)
             provider_models_unref(list->held[i]);
 }
 
+void api_put_models(struct snapshot *s, struct arena *arena, struct buf *b)
+{
+    struct api_model_list list;
+    if (!api_model_list(s, arena, &list))
+        b->failed = true;
+    buf_put_char(b, '[');
+    for (size_t i = 0; i < list.n; i++) {
+        const struct api_model *m = &list.items[i];
+        buf_put_cstr(b, i > 0 ? ",{\"name\":" : "{\"name\":");
+        json_put_str(b, strv_of(m->name));
+        buf_put_cstr(b, ",\"owner\":");
+        json_put_str(b, strv_of(m->owner));
+        if (m->p != NULL) /* a role may be answered by anybody */
+            buf_printf(b, ",\"is_local\":%s",
+                       m->p->zone == ZONE_LOCAL && (m->facts == NULL || !m->facts->remote)
+                           ? "true"
+                           : "false");
+        buf_put_char(b, '}');
+    }
+    buf_put_char(b, ']');
+    api_model_list_fini(&list);
+}
+
 /* ---- one name ---- */
 
 struct looking {

@@ -6,6 +6,7 @@
  * call goes through the running router, which decides by the key and records it, like any caller's.
  */
 #include "app/mcp.h"
+#include "app/mcp_bridge.h"
 
 #include <signal.h>
 #include <string.h>
@@ -368,6 +369,14 @@ int mcp_call_tool(struct cli *cli)
 
 /* ---- */
 
+static int mcp_serve(struct cli *cli)
+{
+    if (cli->flags[FLAG_STDIO] != NULL)
+        return mcp_bridge(cli);
+    term_error("over HTTP the running router serves it already, at /mcp; say --stdio for a bridge");
+    return command_usage_error(cli);
+}
+
 int command_mcp(struct cli *cli)
 {
     static const struct {
@@ -376,7 +385,7 @@ int command_mcp(struct cli *cli)
         int (*run)(struct cli *cli);
     } rows[] = {
         {"list", 1, 1, mcp_list},     {"tools", 1, 2, mcp_tools}, {"call", 3, 4, mcp_call_tool},
-        {"import", 2, 2, mcp_import}, {"check", 1, 1, mcp_check},
+        {"import", 2, 2, mcp_import}, {"check", 1, 1, mcp_check}, {"serve", 1, 1, mcp_serve},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (strcmp(cli->words[0], rows[i].word) == 0) {

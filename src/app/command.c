@@ -71,6 +71,7 @@ const struct flag_row flag_rows[FLAGS] = {
     [FLAG_FOR] = {0, "for", "QUESTION",
                   "What a model would be offered with this question: which tools, and how many "
                   "tokens."},
+    [FLAG_STDIO] = {0, "stdio", NULL, "Speaks on standard input and output."},
     [FLAG_HELP] = {'h', "help", NULL, "Prints this help."},
 };
 
@@ -185,7 +186,7 @@ const struct command commands[] = {
      SOURCE | F(JSON) | F(PUBLIC_KEY) | F(EXPECT) | F(SINCE) | F(UNTIL) | F(KEY_ID) |
          F(REQUEST_ID) | F(PROVIDER) | F(ZONE) | F(PRIVATE) | F(OUTCOME) | F(FOLLOW),
      1, 2, command_audit},
-    {"mcp", "list | tools [SERVER] | call SERVER TOOL [JSON] | check | import FILE",
+    {"mcp", "list | tools [SERVER] | call SERVER TOOL [JSON] | check | import FILE | serve --stdio",
      "servers of tools: what there is, what is wrong, one call",
      "list, tools and check visit the servers of mcp_servers themselves, as serve would start and "
      "reach them; no router need run. check tells everything that is wrong with a server or a "
@@ -197,8 +198,12 @@ const struct command commands[] = {
      "that it failed.\n\n"
      "import prints what a desktop application's or a bridge's JSON file (mcpServers) says as a "
      "section of llm-router.yaml, for you to read and to put there. No secret is copied: standard "
-     "error says which variables are to be set.",
-     SOURCE | F(JSON) | F(FOR) | F(URL), 1, 4, command_mcp},
+     "error says which variables are to be set.\n\n"
+     "serve --stdio is for programs that start their MCP servers themselves: it speaks the "
+     "protocol "
+     "on standard input and output, and passes every message to the running router's /mcp, with "
+     "$LLM_ROUTER_KEY. Only messages are written to standard output.",
+     SOURCE | F(JSON) | F(FOR) | F(STDIO) | F(URL), 1, 4, command_mcp},
     {"version", "", "print the version", "", F(JSON), 0, 0, command_version},
     {"help", "[COMMAND]", "print help", "", 0, 0, 1, command_help},
     {"manpage", "[NAME]", "print a manual page's source",

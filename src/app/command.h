@@ -41,6 +41,7 @@ enum flag {
     FLAG_FOLLOW,
     FLAG_AGENT,
     FLAG_FOR,
+    FLAG_STDIO,
 #define POLICY_RULE(id, name, kind, member, min, max, value, doc) FLAG_RULE_##id,
 #include "policy/key_rules.def"
 #undef POLICY_RULE

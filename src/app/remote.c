@@ -142,6 +142,22 @@ bool remote_send(struct remote *r, enum http_method method, const char *path,
     return r->call != NULL;
 }
 
+struct http_call *remote_begin(struct remote *r, enum http_method method, const char *path,
+                               const struct http_header *headers, size_t n_headers, strv body,
+                               const struct http_call_ops *ops, void *arg)
+{
+    struct http_call_spec spec = {
+        .upstream = &r->upstream,
+        .method = method,
+        .path = path,
+        .headers = headers,
+        .n_headers = n_headers,
+        .content_type = "application/json",
+        .body = body,
+    };
+    return http_call(r->client, &spec, ops, arg);
+}
+
 void remote_unreachable(const struct remote *r, enum io_end why)
 {
     if (why == IO_TLS)

@@ -31,6 +31,11 @@ void remote_header(struct remote *r, const char *name,
  * memory. */
 bool remote_send(struct remote *r, enum http_method method, const char *path,
                  const char *content_type, strv body, const struct http_call_ops *ops, void *arg);
+/* The same with headers of the call's own besides the key's, for several calls at a time; r->call is not touched. What
+ * is given must live until the call's head or end. NULL: no memory. */
+struct http_call *remote_begin(struct remote *r, enum http_method method, const char *path,
+                               const struct http_header *headers, size_t n_headers, strv body,
+                               const struct http_call_ops *ops, void *arg);
 /* Says why there was no connection. */
 void remote_unreachable(const struct remote *r, enum io_end why);
 /* Says with which words (may be empty) and status the router refused. */

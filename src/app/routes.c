@@ -186,6 +186,18 @@ const struct api_route app_routes[] = {
      .door = LLM_NATIVE,
      .read = admin_available,
      .doc = "whether anything can be served now"},
+    /* Model Context Protocol */
+    {.method = HTTP_POST,
+     .path = "/mcp",
+     .door = LLM_NATIVE,
+     .run = api_mcp,
+     .doc = "the router as an MCP server: its own tools and those of the configured servers, both "
+            "eras of the protocol"},
+    {.method = HTTP_GET,
+     .path = "/mcp",
+     .door = LLM_NATIVE,
+     .run = api_mcp_stream,
+     .doc = "what a session of an older MCP client is told of on its own"},
     /* operations */
     {.method = HTTP_GET,
      .path = "/healthz",

@@ -50,6 +50,7 @@ struct serve {
     struct policy_sticky *sticky;
     struct policy_limits *limits; /* of all workers */
     struct audit *audit;
+    struct gateway_hall *hall;
     struct store *store;
     struct ledger *ledger;
     int64_t store_version;
@@ -532,6 +533,10 @@ static bool start_workers(struct serve *s, struct err *err)
         w->env.ledger = s->ledger;
         w->env.audit = s->audit;
         w->agent.hub = s->tools.hub;
+        if (!worker_open_gateway(w, s->hall, err)) {
+            s->n_workers++;
+            return false;
+        }
         w->on_drained = on_drained;
         w->arg = s;
     }
@@ -580,6 +585,9 @@ static bool start(struct serve *s, struct err *err)
         return false;
     if (!tools_open(&s->tools, s->loop, s->client, &s->log, err))
         return false;
+    s->hall = gateway_hall_new(err);
+    if (s->hall == NULL)
+        return false;
     s->prober = provider_prober_new(s->loop, s->client, &s->log, s->config->probe_interval_ms);
     s->limits = policy_limits_new();
     if (s->prober == NULL || s->limits == NULL)
@@ -607,6 +615,7 @@ static void finish(struct serve *s)
         worker_fini(&s->workers[i]);
     ledger_free(s->ledger);
     mem_free(s->workers);
+    gateway_hall_free(s->hall);
     policy_limits_free(s->limits);
     tools_close(&s->tools);
     if (s->prober != NULL)

@@ -77,6 +77,35 @@ bool worker_init(struct worker *w, unsigned number, const struct config *c,
     return w->server != NULL;
 }
 
+static void put_models(void *arg, struct arena *arena, struct buf *out)
+{
+    const struct worker *w = arg;
+    buf_put_cstr(out, "{\"models\":");
+    api_put_models(w->env.snapshot, arena, out);
+    buf_put_char(out, '}');
+}
+
+static void put_providers(void *arg, struct arena *arena, struct buf *out)
+{
+    const struct worker *w = arg;
+    buf_put_cstr(out, "{\"providers\":");
+    admin_put_providers(&w->env, arena, out);
+    buf_put_char(out, '}');
+}
+
+bool worker_open_gateway(struct worker *w, struct gateway_hall *hall, struct err *err)
+{
+    struct gateway_env env = {.exchange = &w->env,
+                              .agent = &w->agent,
+                              .hall = hall,
+                              .models = put_models,
+                              .providers = put_providers,
+                              .arg = w};
+    w->gateway = gateway_new(&env);
+    w->api.gateway = w->gateway;
+    return w->gateway != NULL || err_oom(err);
+}
+
 bool worker_listen(struct worker *w, strv address, bool shared, const char **bound, struct err *err)
 {
     return http_server_listen(w->server, address, shared, bound, err);
@@ -199,6 +228,8 @@ static void drain(void *arg)
 {
     struct worker *w = arg;
     w->env.draining = true;
+    if (w->gateway != NULL)
+        gateway_drain(w->gateway);
     if (w->server != NULL)
         http_server_drain(w->server, on_drained, w);
 }
@@ -245,6 +276,7 @@ void worker_fini(struct worker *w)
     audit_leave(w->env.audit, w->loop);
     if (w->loop != NULL)
         io_loop_free(w->loop);
+    gateway_free(w->gateway); /* after the loop: letters between workers are for it */
     exchange_env_fini(&w->env);
     agent_index_unref(w->agent.index);
     snapshot_unref(w->env.snapshot);

@@ -26,6 +26,7 @@ struct worker {
     struct api api;
     struct admin admin;
     struct agent_env agent;
+    struct gateway *gateway;
     struct io_timer tick;
     pthread_t thread;
     bool running;
@@ -37,6 +38,8 @@ struct worker {
 /* Everything but the thread. */
 bool worker_init(struct worker *w, unsigned number, const struct config *c,
                  struct policy_keys *keys, enum log_level level, struct err *err);
+/* Then /mcp is served; after w->agent is set. */
+bool worker_open_gateway(struct worker *w, struct gateway_hall *hall, struct err *err);
 bool worker_listen(struct worker *w, strv address, bool shared, const char **bound,
                    struct err *err);
 bool worker_start(struct worker *w, struct err *err);

@@ -55,6 +55,9 @@ struct mcp_watch;
 struct mcp_watch *mcp_watch(struct mcp_hub *h, struct io_loop *loop, void (*fn)(void *arg),
                             void *arg);
 void mcp_unwatch(struct mcp_watch *w); /* on its loop; fn is not called after this */
+/* The same for updates of resources that a server was asked to tell of (a call of "resources/subscribe"). */
+struct mcp_watch *mcp_watch_updates(struct mcp_hub *h, struct io_loop *loop,
+                                    void (*fn)(void *arg, const char *server, strv uri), void *arg);
 
 enum mcp_end {
     MCP_OK,      /* result */

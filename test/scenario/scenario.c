@@ -94,6 +94,7 @@ static struct {
     char title[256];
     struct io_loop *loop;
     struct worker worker;
+    struct gateway_hall *hall;
     bool up;
     struct policy_keys *keys;
     struct policy_sticky *sticky;
@@ -329,8 +330,10 @@ static bool start_program(void)
     t.limits = policy_limits_new();
     t.audit_is = AUDIT_SUNK_YES;
     t.audit = audit_open_sink(take_record, NULL);
-    if (t.sticky == NULL || t.limits == NULL || t.audit == NULL || t.keys == NULL ||
-        !worker_init(&t.worker, 0, t.config, t.keys, LOG_INFO, &err) ||
+    t.hall = gateway_hall_new(&err);
+    if (t.hall == NULL || t.sticky == NULL || t.limits == NULL || t.audit == NULL ||
+        t.keys == NULL || !worker_init(&t.worker, 0, t.config, t.keys, LOG_INFO, &err) ||
+        !worker_open_gateway(&t.worker, t.hall, &err) ||
         !worker_listen(&t.worker, STRV("127.0.0.1:8484"), false, &bound, &err)) {
         if (!t.fault)
             die("worker:", err.text);
@@ -1055,6 +1058,7 @@ static void finish(void)
     if (loop != NULL)
         fake_run(loop);
     worker_fini(&t.worker);
+    gateway_hall_free(t.hall);
     if (t.keys != NULL)
         policy_keys_unref(t.keys);
     policy_sticky_free(t.sticky);

@@ -401,7 +401,8 @@ struct mcp_watch {
     atomic_uint refs;
     struct mcp_hub *hub;
     struct io_loop *loop;
-    void (*fn)(void *arg);
+    void (*fn)(void *arg); /* of the catalogue; NULL: it is one of updates */
+    void (*updated)(void *arg, const char *server, strv uri);
     void *arg;
     bool off, sent; /* under the hub's lock */
 };
@@ -435,7 +436,7 @@ bool mcp_hub_tell_watches(struct mcp_hub *h)
     {
         struct mcp_watch *w = list_entry(pos, struct mcp_watch, node);
 
-        if (w->sent)
+        if (w->sent || w->fn == NULL)
             continue;
         atomic_fetch_add(&w->refs, 1);
         w->sent = io_post(w->loop, run_watch, w);
@@ -446,8 +447,7 @@ bool mcp_hub_tell_watches(struct mcp_hub *h)
     return all;
 }
 
-struct mcp_watch *mcp_watch(struct mcp_hub *h, struct io_loop *loop, void (*fn)(void *arg),
-                            void *arg)
+static struct mcp_watch *watch_new(struct mcp_hub *h, struct io_loop *loop, void *arg)
 {
     struct mcp_watch *w = mem_zalloc(sizeof *w);
 
@@ -456,12 +456,81 @@ struct mcp_watch *mcp_watch(struct mcp_hub *h, struct io_loop *loop, void (*fn)(
     atomic_init(&w->refs, 1);
     w->hub = h;
     w->loop = loop;
-    w->fn = fn;
     w->arg = arg;
-    pthread_mutex_lock(&h->lock);
-    list_add_tail(&h->watches, &w->node);
-    pthread_mutex_unlock(&h->lock);
     return w;
+}
+
+static struct mcp_watch *watch_begin(struct mcp_watch *w)
+{
+    if (w == NULL)
+        return NULL;
+    pthread_mutex_lock(&w->hub->lock);
+    list_add_tail(&w->hub->watches, &w->node);
+    pthread_mutex_unlock(&w->hub->lock);
+    return w;
+}
+
+struct mcp_watch *mcp_watch(struct mcp_hub *h, struct io_loop *loop, void (*fn)(void *arg),
+                            void *arg)
+{
+    struct mcp_watch *w = watch_new(h, loop, arg);
+
+    if (w != NULL)
+        w->fn = fn;
+    return watch_begin(w);
+}
+
+struct mcp_watch *mcp_watch_updates(struct mcp_hub *h, struct io_loop *loop,
+                                    void (*fn)(void *arg, const char *server, strv uri), void *arg)
+{
+    struct mcp_watch *w = watch_new(h, loop, arg);
+
+    if (w != NULL)
+        w->updated = fn;
+    return watch_begin(w);
+}
+
+struct update { /* of a resource, on its way to a watcher's loop */
+    struct mcp_watch *w;
+    char server[32];
+    size_t len;
+    char uri[];
+};
+
+static void run_update(void *arg) /* the watcher's loop */
+{
+    struct update *u = arg;
+
+    if (!u->w->off) /* set on this thread only */
+        u->w->updated(u->w->arg, u->server, (strv){u->uri, u->len});
+    watch_unref(u->w);
+    mem_free(u);
+}
+
+/* Without memory one is not told: an update says no more than that a look may be worth while. */
+void mcp_hub_tell_update(struct mcp_hub *h, const char *server, strv uri)
+{
+    struct list *pos, *tmp;
+
+    pthread_mutex_lock(&h->lock);
+    list_for_each(pos, tmp, &h->watches)
+    {
+        struct mcp_watch *w = list_entry(pos, struct mcp_watch, node);
+        struct update *u = w->updated != NULL ? mem_zalloc(sizeof *u + uri.len) : NULL;
+
+        if (u == NULL)
+            continue;
+        u->w = w;
+        u->len = uri.len;
+        snprintf(u->server, sizeof u->server, "%s", server);
+        memcpy(u->uri, uri.ptr, uri.len);
+        atomic_fetch_add(&w->refs, 1);
+        if (io_post(w->loop, run_update, u))
+            continue;
+        atomic_fetch_sub(&w->refs, 1);
+        mem_free(u);
+    }
+    pthread_mutex_unlock(&h->lock);
 }
 
 void mcp_unwatch(struct mcp_watch *w)

@@ -354,8 +354,11 @@ static void take_notification(struct mcp_client *c, const struct mcp_message *m,
         mcp_lists_changed(c, 1u << MCP_RESOURCES | 1u << MCP_TEMPLATES);
     else if (strv_eq(m->method, STRV("notifications/prompts/list_changed")))
         mcp_lists_changed(c, 1u << MCP_PROMPTS);
-    else if (strv_eq(m->method, STRV("notifications/cancelled")) &&
-             json_raw_member(&m->json, m->params, "requestId", &id))
+    else if (strv_eq(m->method, STRV("notifications/resources/updated"))) {
+        if (c->ops->updated != NULL && json_get_str(m->params, "uri").len > 0)
+            c->ops->updated(c->arg, json_get_str(m->params, "uri"));
+    } else if (strv_eq(m->method, STRV("notifications/cancelled")) &&
+               json_raw_member(&m->json, m->params, "requestId", &id))
         mcp_question_withdrawn(c, id);
 }
 

@@ -58,6 +58,7 @@ struct mcp_client_opts {
 struct mcp_client_ops {
     void (*changed)(void *arg);
     void (*down)(void *arg, const char *why);
+    void (*updated)(void *arg, strv uri); /* a resource; NULL = nobody wants to know */
 };
 
 struct mcp_client;

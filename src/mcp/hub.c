@@ -24,9 +24,10 @@ _Static_assert(MCP_SERVERS_MAX <= LEDGER_SERVERS_MAX, "each server has a label")
 static void start(struct mcp_server *s);
 static void on_changed(void *arg);
 static void on_down(void *arg, const char *why);
+static void on_updated(void *arg, strv uri);
 static void publish(struct mcp_hub *h);
 
-static const struct mcp_client_ops client_ops = {on_changed, on_down};
+static const struct mcp_client_ops client_ops = {on_changed, on_down, on_updated};
 
 /* ---- rows that are held ---- */
 
@@ -224,6 +225,13 @@ static void on_down(void *arg, const char *why)
     snprintf(text, sizeof text, "%s", why);
     close_client(s);
     fell(s, text);
+}
+
+static void on_updated(void *arg, strv uri)
+{
+    struct mcp_server *s = arg;
+
+    mcp_hub_tell_update(s->hub, s->conf->name, uri);
 }
 
 struct mcp_server *mcp_hub_server(struct mcp_hub *h, const char *name)

@@ -70,5 +70,6 @@ void mcp_hub_news(struct mcp_hub *h); /* the catalogue is to be made anew */
 void mcp_hub_end_calls(struct mcp_server *s, const char *why);
 /* Under the lock. False: not all could be told. */
 bool mcp_hub_tell_watches(struct mcp_hub *h);
+void mcp_hub_tell_update(struct mcp_hub *h, const char *server, strv uri);
 
 #endif

@@ -325,12 +325,14 @@ static bool read_piece(struct scan *c, const struct text_view *view, bool fixed)
     struct privacy_piece *t = &c->s->piece;
     piece_begin(t, c->p, c->s, view);
     t->fixed = fixed;
-    if (!rules_scan(t))
+    if (!rules_scan(t, NULL))
         return false;
     numbers_scan(t);
     forms_scan(t);
     structure_scan(t);
     labels_scan(t);
+    if (!t->failed)
+        slips_scan(t);
     if (!fixed && !t->failed && c->p->words != NULL) /* a detector that is ready has them */
         privacy_words(t, c->how);
     if (!fixed && !t->failed)

@@ -104,6 +104,8 @@ static unsigned group_of(const struct words_scratch *s, const struct token *t)
         sort = 26;
     else if (t->flags & TOKEN_LOGIN)
         sort = 10;
+    else if ((t->flags & TOKEN_NEAR) && word > 0 && (first || last))
+        sort = 27; /* a rare name, or a slip in a word */
     else if (word == 0 && first >= 3)
         sort = 11;
     else if (word == 0 && last >= 3)
@@ -135,6 +137,8 @@ bool token_is_candidate(const struct words_scratch *s, size_t i)
     if (t->shape == SHAPE_NUMBER || t->shape == SHAPE_OTHER)
         return (t->flags & TOKEN_ROSTER) != 0;
     if (t->flags & (TOKEN_ROSTER | TOKEN_ROSTER_WORD | TOKEN_LOGIN | TOKEN_JOINED | TOKEN_SPACED))
+        return true;
+    if ((t->flags & TOKEN_NEAR) && (info_first(t->info) > 0 || info_last(t->info) > 0))
         return true;
     bool ending = t->gap == GAP_DOT && t->shape == SHAPE_LOWER && t->letters <= 4;
     if (ending && info_first(t->info) < 3 && info_last(t->info) < 3)
@@ -171,6 +175,8 @@ bool token_is_candidate(const struct words_scratch *s, size_t i)
 
 /* ---- features ---- */
 
+enum { REACH_TWICE = 7 }; /* words */
+
 struct sink {
     uint64_t values[FEATURES];
     unsigned n;
@@ -195,6 +201,19 @@ struct around {
     const struct token *self, *p1, *p2, *n1, *n2;
     unsigned group;
 };
+
+/* Rose rose early; be frank with Frank: one of them is somebody. */
+static bool is_twice(const struct words_scratch *s, size_t i)
+{
+    const struct token *t = &s->tokens[i];
+    size_t from = i > REACH_TWICE ? i - REACH_TWICE : 0;
+    if (info_word(t->info) == 0 || (info_first(t->info) < 3 && info_last(t->info) < 4))
+        return false;
+    for (size_t k = from; k < s->n && k <= i + REACH_TWICE; k++)
+        if (k != i && s->tokens[k].hash == t->hash)
+            return true;
+    return false;
+}
 
 static const struct token nobody = {.cat = CAT_NONE, .gap = GAP_START};
 
@@ -263,7 +282,7 @@ static void emit_place(struct sink *to, const struct words_scratch *s, const str
 {
     const struct token *t = a->self;
     unsigned count = s->n < 3 ? 0 : s->n < 6 ? 1 : s->n < 12 ? 2 : s->n < 40 ? 3 : 4;
-    bool last = i + 1 == s->n || a->n1->gap == GAP_LINE;
+    bool last = a->n1 == &nobody || a->n1->gap == GAP_LINE;
     bool line = t->gap == GAP_START || t->gap == GAP_LINE;
     bool listed = (is_namelike(a->p1) && t->gap != GAP_SPACE) ||
                   (is_namelike(a->n1) && a->n1->gap != GAP_SPACE) ||
@@ -272,7 +291,8 @@ static void emit_place(struct sink *to, const struct words_scratch *s, const str
     bool pair = (is_namelike(a->p1) && t->gap == GAP_SPACE) ||
                 (is_namelike(a->n1) && a->n1->gap == GAP_SPACE);
     emit(to, (uint64_t)a->group << 8 | count << 2 | (unsigned)last << 1 | (unsigned)line);
-    emit(to, (uint64_t)a->group << 8 | (uint64_t)s->pronoun << 4 | count);
+    emit(to, (uint64_t)a->group << 8 | (uint64_t)is_twice(s, i) << 5 | (uint64_t)s->pronoun << 4 |
+                 count);
     emit(to, (uint64_t)a->group << 8 | (unsigned)listed << 1 | (unsigned)pair);
     emit(to, (uint64_t)((t->flags & TOKEN_POSSESSIVE) != 0) << 16 | (uint64_t)a->n1->cat << 8 | 1);
 }
@@ -284,14 +304,15 @@ void token_features(const struct words_scratch *s, const struct text_view *v, si
     const struct token *t = &s->tokens[i];
     to.n = 0;
     struct around a = {.self = t, .p1 = &nobody, .p2 = &nobody, .n1 = &nobody, .n2 = &nobody};
-    if (i >= 1)
+    /* what stands before the beginning of a text, or behind its end, is none of its neighbours */
+    if (i >= 1 && t->gap != GAP_START) {
         a.p1 = t - 1;
-    if (i >= 2)
-        a.p2 = t - 2;
-    if (i + 1 < s->n)
+        a.p2 = i >= 2 && a.p1->gap != GAP_START ? t - 2 : a.p2;
+    }
+    if (i + 1 < s->n && t[1].gap != GAP_START) {
         a.n1 = t + 1;
-    if (i + 2 < s->n)
-        a.n2 = t + 2;
+        a.n2 = i + 2 < s->n && t[2].gap != GAP_START ? t + 2 : a.n2;
+    }
     a.group = group_of(s, t);
     emit_self(&to, s, v, &a);
     emit_letters(&to, v, &a);

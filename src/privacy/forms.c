@@ -210,6 +210,16 @@ static void photo(struct privacy_piece *t, const struct privacy_hit *h)
         piece_find(t, PRIVACY_PHOTO, RULE_PHOTO_FILE, 1000, true, start, h->end);
 }
 
+/* IMG_2231, PXL_20250311_104455: also without the file's ending. */
+static void camera(struct privacy_piece *t, const struct privacy_hit *h)
+{
+    size_t end = h->end;
+    while (is_digit(at(t, end)) || (at(t, end) == '_' && is_digit(at(t, end + 1))))
+        end++;
+    if (at(t, h->end - 1) == '_' && end - h->end >= 4 && !is_letter(at(t, end)))
+        piece_find(t, PRIVACY_PHOTO, RULE_PHOTO_FILE, 1000, true, h->start, end);
+}
+
 /* ---- ages ---- */
 
 /* The number right before the place, blanks and hyphens left out; its begin, or place. */
@@ -516,6 +526,9 @@ void forms_scan(struct privacy_piece *t)
             break;
         case FORM_PHOTO:
             photo(t, &hit);
+            break;
+        case FORM_CAMERA:
+            camera(t, &hit);
             break;
         case FORM_AGE:
             age(t, &hit);

@@ -204,9 +204,21 @@ static bool allowed(const struct privacy_piece *t, const struct privacy_hit *hit
     return true;
 }
 
+/* ICD-10 is a list of diseases, an ICD is in somebody's chest. */
+static bool is_code_system(const struct privacy_piece *t, const struct privacy_hit *hit)
+{
+    size_t i = hit->end + (at(t, hit->end) == ' ' || at(t, hit->end) == '-'), end = i;
+    while (is_digit(at(t, end)))
+        end++;
+    return hit->what == PHRASE_DEVICE_THING && hit->end - hit->start == 3 && end > i &&
+           end - i <= 2 && (at(t, end) == ' ' || at(t, end) == '-');
+}
+
 static bool behind(struct privacy_piece *t, const struct privacy_hit *hit, enum privacy_label label,
                    unsigned reach)
 {
+    if (is_code_system(t, hit))
+        return true;
     size_t limit = hit->end + (reach == 2 ? 56 : 20), max = reach == 2 ? 5 : 1;
     for (size_t i = token_at(t, hit->end); i < t->n_tokens && t->tokens[i].start < limit; i++) {
         struct value v = value_of(t, i, hit->end, label_rows[label].joined);

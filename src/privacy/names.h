@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * names - what words.h is made of; only names.c, model.c, roster.c and the tool that trains the model include it.
+ * names - what words.h is made of; only words.c, model.c, roster.c and the tool that trains the model include it.
  */
 #ifndef PRIVACY_NAMES_H
 #define PRIVACY_NAMES_H
@@ -85,6 +85,18 @@ unsigned word_info(const struct word_table *t,
                    uint64_t hash); /* text_hash() of the bare folded word */
 bool word_is_phrase(const struct word_table *t, uint64_t hash);
 
+/* ---- near.c ---- */
+
+/* The section "near"; its form is in tools/data/make_names. */
+struct near_table {
+    const unsigned char *offsets, *entries, *targets;
+    uint32_t n_words, n_targets;
+};
+bool near_open(struct near_table *t, strv section, struct err *err);
+/* Hashes of the common word and of the name that `n` folded letters are when one slip is undone; 0 = none. */
+bool near_find(const struct near_table *t, const char *letters, size_t n, uint64_t *word,
+               uint64_t *name);
+
 enum token_shape {
     SHAPE_LOWER,
     SHAPE_TITLE,
@@ -119,10 +131,11 @@ enum token_flag {
     TOKEN_ROSTER = 1 << 4,
     TOKEN_ROSTER_WORD = 1 << 5, /* of the roster, and a common word: a slot decides */
     TOKEN_LOGIN = 1 << 6,       /* made of a name: jsmith4, smithj */
-    TOKEN_SPACED = 1 << 7,      /* was s p a c e d */
+    TOKEN_SPACED = 1 << 7,      /* was s p a c e d, or had digits for letters, and is a name */
     TOKEN_LABEL = 1 << 8,       /* value of a label or a column for names */
     TOKEN_HONOR = 1 << 9,       /* after Dr, Mrs, nurse ... */
     TOKEN_JOINED = 1 << 10,     /* first name and surname without a blank */
+    TOKEN_NEAR = 1 << 11,       /* no word, but nearly one: what is known is known of that one */
 };
 
 struct token {
@@ -183,6 +196,7 @@ struct words {
     uint64_t serial; /* no other of this process has it */
     struct text_data *data;
     struct word_table table;
+    struct near_table near;
     struct model model;
     struct roster *roster; /* NULL: none */
 };

@@ -11,7 +11,7 @@
 #include <malloc.h>
 #endif
 
-enum { PHRASES_MAX = 2048, PATTERNS_MAX = 256 };
+enum { PHRASES_MAX = 2048, PATTERNS_MAX = 256, LABEL_WORDS_MAX = 1024 };
 
 struct phrase {
     uint16_t row;
@@ -22,6 +22,8 @@ struct rules {
     hs_database_t *phrases, *patterns; /* patterns: NULL = none */
     struct phrase table[PHRASES_MAX];
     unsigned n;
+    strv label_words[LABEL_WORDS_MAX];
+    size_t n_label_words;
 };
 const struct rules_row rules_rows[PHRASES] = {
 #define PHRASES(id, act, what, reach, phrases, doc) {ACT_##act, what, reach, phrases},
@@ -123,6 +125,7 @@ struct rules *rules_new(const char *const *patterns, struct err *err)
         rules_free(r);
         return NULL;
     }
+    r->n_label_words = slips_words(r->label_words, LABEL_WORDS_MAX);
     give_back();
     return r;
 }
@@ -199,6 +202,28 @@ static size_t space_out(char *to, uint32_t *map, const char *from, size_t n)
     return k;
 }
 
+/* The same, with some words read as others: a letter of them stands where that of the text stands, or the last one. */
+static size_t space_out_slips(char *to, uint32_t *map, const char *from, size_t n,
+                              const struct slips *slips)
+{
+    size_t k = 0, at = 0;
+    for (size_t i = 0; i <= slips->n; i++) {
+        const struct slip *slip = i < slips->n ? &slips->of[i] : NULL;
+        size_t end = slip != NULL ? slip->start : n;
+        size_t more = space_out(to + k, map + k, from + at, end - at);
+        for (size_t j = 0; j < more; j++)
+            map[k + j] += (uint32_t)at;
+        k += more;
+        for (size_t j = 0; slip != NULL && j < slip->word.len; j++) {
+            uint32_t place = slip->start + (uint32_t)j;
+            to[k] = slip->word.ptr[j];
+            map[k++] = place < slip->end && j + 1 < slip->word.len ? place : slip->end - 1;
+        }
+        at = slip != NULL ? slip->end : n;
+    }
+    return k;
+}
+
 /* Room for the blanked copy and its map. */
 static bool ready_spaced(struct privacy_scratch *s, size_t n)
 {
@@ -233,20 +258,30 @@ static bool ready_scratch(struct privacy_scratch *s, const struct privacy *p)
     return ok;
 }
 
-bool rules_scan(struct privacy_piece *t)
+const strv *rules_label_words(const struct rules *r, size_t *n)
+{
+    *n = r->n_label_words;
+    return r->label_words;
+}
+
+bool rules_scan(struct privacy_piece *t, const struct slips *slips)
 {
     const struct privacy *p = t->p;
     struct privacy_scratch *s = t->scratch;
     size_t n = t->view->n;
-    if (!ready_scratch(s, p) || !ready_spaced(s, n))
+    if (!ready_scratch(s, p) || !ready_spaced(s, n + SLIPS_MAX)) /* a slip may lack a letter */
         return false;
-    size_t spaced = space_out(s->spaced, s->spaced_map, t->view->folded, n);
+    t->n_hits = 0;
+    size_t spaced = slips == NULL
+                        ? space_out(s->spaced, s->spaced_map, t->view->folded, n)
+                        : space_out_slips(s->spaced, s->spaced_map, t->view->folded, n, slips);
     struct context c = {t, p->rules, s->spaced, s->spaced_map, spaced};
     if (hs_scan(p->rules->phrases, s->spaced, (unsigned)spaced, 0, s->hs, on_phrase, &c) !=
         HS_SUCCESS)
         return false;
-    if (p->rules->patterns != NULL && hs_scan(p->rules->patterns, t->view->plain, (unsigned)n, 0,
-                                              s->hs, on_pattern, &c) != HS_SUCCESS)
+    if (slips == NULL && p->rules->patterns != NULL &&
+        hs_scan(p->rules->patterns, t->view->plain, (unsigned)n, 0, s->hs, on_pattern, &c) !=
+            HS_SUCCESS)
         return false;
     return !t->failed;
 }

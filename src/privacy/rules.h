@@ -10,6 +10,7 @@
  *   numbers_scan   numbers by their own form: tokens and groups of the piece, then checks (numbers.c)
  *   forms_scan     addresses, ages, streets ... around their signs (forms.c)
  *   labels_scan    numbers and dates by what is said about them (labels.c)
+ *   slips_scan     the same once more where a label is typed wrongly (slips.c)
  *   structure_scan records and tables; runs before labels_scan, which reads its values (structure.c)
  *   house_scan     house rules; after the token pass (house.c)
  */
@@ -25,6 +26,7 @@ enum rules_form {
     FORM_EMAIL_WORDS,
     FORM_URL,
     FORM_PHOTO,
+    FORM_CAMERA,
     FORM_AGE,
     FORM_AGE_WORDS,
     FORM_AGE_SEX,
@@ -54,14 +56,28 @@ extern const struct rules_row rules_rows[PHRASES];
 /* NULL with err: no memory, or an own pattern that is none. */
 struct rules *rules_new(const char *const *patterns, struct err *err);
 void rules_free(struct rules *r);
-/* False: no memory, or the scan failed. */
-bool rules_scan(struct privacy_piece *t);
+/* Words of the view that are read as others, in order of place. */
+enum { SLIPS_MAX = 16 };
+struct slip {
+    uint32_t start, end;
+    strv word;
+};
+struct slips {
+    struct slip of[SLIPS_MAX];
+    size_t n;
+};
+
+/* The hits anew; `slips` may be NULL. False: no memory, or the scan failed. */
+bool rules_scan(struct privacy_piece *t, const struct slips *slips);
+const strv *rules_label_words(const struct rules *r, size_t *n);
 void rules_scratch_free(struct privacy_scratch *s);
 
 void numbers_scan(struct privacy_piece *t);
 void forms_scan(struct privacy_piece *t);
 void structure_scan(struct privacy_piece *t);
 void labels_scan(struct privacy_piece *t);
+void slips_scan(struct privacy_piece *t);
+size_t slips_words(strv *out, size_t max);
 void house_scan(struct privacy_piece *t);
 
 unsigned privacy_rule_kind(unsigned rule);

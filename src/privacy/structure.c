@@ -90,7 +90,7 @@ static void hl7(struct privacy_piece *t, const struct privacy_hit *h)
         bool line = at(t, i) == '\n' || i >= t->view->n;
         if (at(t, i) != '|' && !line)
             continue;
-        full += has_word(t, from, i);
+        full += number > 1 && has_word(t, from, i); /* the first is only counted up */
         hl7_field(t, segment, number++, from, i);
         from = i + 1;
         if (line)

@@ -127,6 +127,31 @@ static unsigned saw(char c)
     }
 }
 
+/* {"note": "...: what stands there is a text of its own, the member's name says nothing about its first word. */
+static bool is_value_of_anything(const struct cutter *c, const struct token *before)
+{
+    static const char *const members[] = {
+        "note",  "notes",   "prompt",      "text",    "query", "question", "content", "body",
+        "input", "message", "description", "comment", "title", "summary",  "msg",     NULL};
+    strv name = {c->v->folded + before->start, before->end - before->start};
+    for (size_t i = 0; members[i] != NULL; i++)
+        if (strv_eq_cstr(name, members[i]))
+            return true;
+    return false;
+}
+
+/* ,"note": the name of a member has nothing to do with what stands before it. */
+static bool is_member(const struct cutter *c, size_t start)
+{
+    const char *p = c->v->plain;
+    size_t i = start;
+    if (p[start - 1] != '"')
+        return false;
+    while (i < c->v->n && i < start + 32 && p[i] != '"' && p[i] != ' ' && p[i] != '\n')
+        i++;
+    return i + 1 < c->v->n && p[i] == '"' && p[i + 1] == ':';
+}
+
 static uint8_t gap_of(const struct cutter *c, size_t start)
 {
     const char *p = c->v->plain;
@@ -140,6 +165,9 @@ static uint8_t gap_of(const struct cutter *c, size_t start)
     const struct token *before = &c->s->tokens[c->s->n - 1];
     bool abbreviated = before->shape == SHAPE_SINGLE || info_class(before->info) == CLASS_HONOR ||
                        (before->letters == 2 && info_class(before->info) == CLASS_NONE);
+    if ((seen & SAW_QUOTE) &&
+        ((seen & SAW_COLON) != 0 ? is_value_of_anything(c, before) : is_member(c, start)))
+        return GAP_START;
     if ((seen & SAW_DOT) && (seen & SAW_BLANK))
         seen |= abbreviated ? 0 : SAW_STOP;
     static const struct {
@@ -330,6 +358,9 @@ static void look_up_digits(const struct words *w, struct token *t, char *letters
         t->shape = SHAPE_MIXED;
         t->info = (uint16_t)info;
         t->hash = text_hash(letters, n);
+        if (digits > 0 && info_word(info) == 0 && info_class(info) == CLASS_NONE &&
+            (info_first(info) >= 3 || info_last(info) >= 3))
+            t->flags |= TOKEN_SPACED;
     } else if (digits == 0 && bare >= 4) {
         t->flags |= made_of_name(w, letters, bare);
         if (w->roster != NULL && roster_word(w->roster, letters, bare, 0xffff) != 0)
@@ -337,6 +368,35 @@ static void look_up_digits(const struct words *w, struct token *t, char *letters
     }
     if (w->roster != NULL && roster_number(w->roster, text_hash(letters, n)))
         t->flags |= TOKEN_ROSTER;
+}
+
+/* A slip of the hand in a common word or name: seen as that one from here on. What is near a word and near a name is
+ * both. A name that is rare stays one, and is the word, too. */
+static void look_up_near(const struct words *w, struct token *t, const char *letters, size_t n)
+{
+    enum { FIRST_LAST = 0x3f, BEGINS_PHRASE = 1 << 15 };
+    uint64_t word, name;
+    if (!near_find(&w->near, letters, n, &word, &name) || (word == 0 && t->info != 0))
+        return;
+    unsigned info = word != 0 ? word_info(&w->table, word) : 0;
+    unsigned known = name != 0 ? word_info(&w->table, name) : 0;
+    bool as_name = word == 0 || (info_begins_phrase(known) && info_class(info) == CLASS_NONE);
+    if (word == 0)
+        info = known;
+    else if (t->info != 0)
+        info = (info & ~(unsigned)FIRST_LAST) | (t->info & FIRST_LAST);
+    else if ((info & FIRST_LAST) == 0)
+        info |= known & (FIRST_LAST | BEGINS_PHRASE);
+    t->info = (uint16_t)info;
+    t->hash = as_name ? name : word;
+    t->flags |= TOKEN_NEAR;
+}
+
+/* Nobody's usual name, and no word. */
+static bool is_rare(unsigned info)
+{
+    return info_first(info) <= 2 && info_last(info) <= 2 && info_word(info) == 0 &&
+           info_class(info) == CLASS_NONE && !info_spanish(info);
 }
 
 static void look_up_letters(const struct cutter *c, struct token *t, const char *letters, size_t n)
@@ -351,13 +411,20 @@ static void look_up_letters(const struct cutter *c, struct token *t, const char 
             roster_initials(w->roster, letters, n))
             t->flags |= TOKEN_ROSTER_WORD;
     }
-    if (is_name(t->info) || info_word(t->info) > 0 || info_class(t->info) != CLASS_NONE ||
-        info_spanish(t->info) || n < 5)
+    if (!is_rare(t->info) || n < 4 || (t->flags & TOKEN_ROSTER))
         return;
+    if (is_name(t->info)) {
+        look_up_near(w, t, letters, n);
+        return;
+    }
     bool spanish = false;
     t->flags |= made_of_name(w, letters, n);
-    if (!(t->flags & TOKEN_JOINED) && is_derived(w, letters, n, &spanish))
+    if (t->flags & TOKEN_JOINED)
+        return;
+    if (n >= 5 && is_derived(w, letters, n, &spanish))
         t->info |= (uint16_t)(spanish ? 1 << 9 : 1 << 6);
+    else
+        look_up_near(w, t, letters, n);
 }
 
 static struct usual_word *usual_at(struct words_scratch *s, uint64_t hash)

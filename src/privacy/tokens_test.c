@@ -31,6 +31,7 @@ static int set_up(void **state)
     return p->words.data != NULL &&
                    word_table_open(&p->words.table, text_data_section(p->words.data, "words"),
                                    &err) &&
+                   near_open(&p->words.near, text_data_section(p->words.data, "near"), &err) &&
                    model_open(&p->words.model, text_data_section(p->words.data, "model"), &err)
                ? 0
                : -1;
@@ -135,6 +136,34 @@ static void odd_writing_is_undone(void **state)
     assert_true(t[3].flags & TOKEN_JOINED);
 }
 
+/* Letters changed over, left out, twice, the key beside it. */
+static void slips_of_the_hand_are_undone(void **state)
+{
+    struct place *p = *state;
+    static const char *const texts[] = {"the paitent", "the ptient", "the patientt", "the pstient"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        const struct token *t = cut(p, texts[i]);
+        assert_true(t[1].flags & TOKEN_NEAR);
+        assert_int_equal(t[1].hash, text_hash("patient", 7));
+        assert_int_equal(info_class(t[1].info), CLASS_ROLE);
+    }
+    const struct token *t = cut(p, "ask Micheeal, Virgiina Apgar, michael, zqxvwkj, hrs");
+    assert_true((t[1].flags & TOKEN_NEAR) && info_first(t[1].info) >= 5);
+    assert_true((t[2].flags & TOKEN_PHRASE) && (t[3].flags & TOKEN_PHRASE));
+    for (size_t i = 4; i < 7; i++)
+        assert_false(t[i].flags & TOKEN_NEAR);
+}
+
+static void texts_in_json_are_texts(void **state)
+{
+    struct place *p = *state;
+    const struct token *t = cut(p, "{\"note\":\"Rose left\",\"v\":2,\"owner\":\"Rose\"}");
+    assert_string_equal(p->joined, "note|rose|left|v|2|owner|rose");
+    assert_int_equal(t[1].gap, GAP_START);
+    assert_int_equal(t[3].gap, GAP_START);
+    assert_int_equal(t[6].gap, GAP_COLON);
+}
+
 static void context_is_marked(void **state)
 {
     struct place *p = *state;
@@ -191,19 +220,28 @@ static void sections_that_lie_are_refused(void **state)
          model = text_data_section(p->words.data, "model");
     struct word_table table;
     struct model weights;
+    struct near_table slips;
+    strv near = text_data_section(p->words.data, "near");
     for (size_t less = 1; less < 100; less++) {
         struct err err = ERR_INIT;
         assert_false(word_table_open(&table, (strv){words.ptr, words.len - less}, &err));
         assert_false(model_open(&weights, (strv){model.ptr, model.len - less}, &err));
+        assert_false(near_open(&slips, (strv){near.ptr, near.len - less}, &err));
         assert_true(err.set);
     }
     struct err err = ERR_INIT;
     assert_false(word_table_open(&table, STRV_NONE, &err));
     assert_false(model_open(&weights, STRV_NONE, &err));
+    assert_false(near_open(&slips, STRV_NONE, &err));
     char *broken = malloc(words.len);
     memcpy(broken, words.ptr, words.len);
     memset(broken + 16 + 400, 0xff, 4); /* a bucket beyond the entries */
     assert_false(word_table_open(&table, (strv){broken, words.len}, &err));
+    free(broken);
+    broken = malloc(near.len);
+    memcpy(broken, near.ptr, near.len);
+    memset(broken + 20 + 400, 0xff, 4);
+    assert_false(near_open(&slips, (strv){broken, near.len}, &err));
     free(broken);
 }
 
@@ -226,6 +264,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(classes_are_those_of_the_word_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(words_are_cut_where_they_end, set_up, tear_down),
         cmocka_unit_test_setup_teardown(odd_writing_is_undone, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(slips_of_the_hand_are_undone, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(texts_in_json_are_texts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(context_is_marked, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_way_of_writing_is_seen, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_candidate_has_all_features, set_up, tear_down),

@@ -16,6 +16,7 @@ struct words *words_new(struct text_data *data, const char *roster, struct err *
     w->serial = atomic_fetch_add(&serials, 1) + 1;
     w->data = text_data_ref(data);
     bool ok = word_table_open(&w->table, text_data_section(data, "words"), err) &&
+              near_open(&w->near, text_data_section(data, "near"), err) &&
               model_open(&w->model, text_data_section(data, "model"), err);
     if (ok && roster != NULL) {
         w->roster = roster_open(roster, &w->table, err);
@@ -46,6 +47,13 @@ bool words_stale(const struct words *w)
     return w->roster != NULL && roster_stale(w->roster);
 }
 
+bool words_know(const struct words *w, strv letters)
+{
+    unsigned info = word_info(&w->table, text_hash(letters.ptr, letters.len));
+    return info_word(info) > 0 || info_class(info) != CLASS_NONE || info_first(info) > 3 ||
+           info_last(info) > 3;
+}
+
 void words_scratch_free(struct words_scratch *s)
 {
     if (s == NULL)
@@ -65,10 +73,11 @@ static int threshold_of(const struct words *w, unsigned how)
     return w->roster != NULL ? w->model.threshold_roster : w->model.threshold;
 }
 
-/* A word of the roster that is also a usual word, and two names in one, are names a good deal sooner than others. */
+/* A word of the roster that is also a usual word, two names in one, and a name that is written to be overlooked, are
+ * names a good deal sooner than others. */
 static int lenience(const struct words *w, const struct token *t)
 {
-    return t->flags & (TOKEN_ROSTER_WORD | TOKEN_JOINED) ? w->model.scale / 2 : 0;
+    return t->flags & (TOKEN_ROSTER_WORD | TOKEN_JOINED | TOKEN_SPACED) ? w->model.scale / 2 : 0;
 }
 
 /* A name of several words is one finding. */
@@ -78,43 +87,72 @@ static bool continues(const struct token *t)
            t->gap == GAP_UNDERSCORE;
 }
 
+/* A run of words that are names. */
+struct run {
+    size_t first, last; /* tokens; last == SIZE_MAX: none */
+    unsigned rule, weight;
+};
+
+static bool is_title(const struct words_scratch *s, size_t i)
+{
+    const struct token *k = &s->tokens[i], *next = k + 1;
+    bool joined = next->gap == GAP_SPACE || next->gap == GAP_DOT;
+    return joined && (info_class(k->info) == CLASS_HONOR || k->shape == SHAPE_SINGLE) &&
+           !(k->flags & TOKEN_POSSESSIVE);
+}
+
+/* The title and initials before a name belong to it; a name of the roster is replaced without them. */
+static void find_run(struct privacy_piece *t, const struct words_scratch *s, const struct run *r,
+                     size_t after)
+{
+    size_t first = r->first;
+    if (r->last == SIZE_MAX)
+        return;
+    while (r->rule == RULE_NAME_MODEL && first > after && r->first - first < 3 &&
+           is_title(s, first - 1))
+        first--;
+    piece_find(t, PRIVACY_NAME, r->rule, r->weight, r->rule == RULE_NAME_ROSTER,
+               s->tokens[first].start, s->tokens[r->last].end);
+}
+
+/* Weight of a word over the threshold, 0 = it is no name. */
+static unsigned weight_of(struct privacy_piece *t, const struct words *w,
+                          const struct words_scratch *s, size_t i, int threshold)
+{
+    const struct token *k = &s->tokens[i];
+    uint32_t features[FEATURES];
+    if (!token_is_candidate(s, i))
+        return 0;
+    if (k->flags & TOKEN_ROSTER)
+        return 2 * ENOUGH;
+    token_features(s, t->view, i, features);
+    int over = model_score(&w->model, features) + lenience(w, k) - threshold;
+    return over < 0 ? 0 : ENOUGH + (unsigned)over * ENOUGH / (unsigned)w->model.scale;
+}
+
 static void judge(struct privacy_piece *t, const struct words *w, const struct words_scratch *s,
                   unsigned how)
 {
     int threshold = threshold_of(w, how);
-    size_t start = 0, end = 0, last = SIZE_MAX;
-    unsigned rule = 0, weight = 0;
+    struct run run = {.last = SIZE_MAX};
+    size_t after = 0; /* the first word behind the run before */
     for (size_t i = 0; i < s->n; i++) {
         const struct token *k = &s->tokens[i];
-        if (!token_is_candidate(s, i))
-            continue;
-        uint32_t features[FEATURES];
+        unsigned weight = weight_of(t, w, s, i, threshold);
         bool known = (k->flags & TOKEN_ROSTER) != 0;
-        int over = 0;
-        if (!known) {
-            token_features(s, t->view, i, features);
-            over = model_score(&w->model, features) + lenience(w, k) - threshold;
-        }
-        if (over < 0)
+        if (weight == 0)
             continue;
-        unsigned sure =
-            known ? 2 * ENOUGH : ENOUGH + (unsigned)over * ENOUGH / (unsigned)w->model.scale;
-        if (last != SIZE_MAX && last + 1 == i && continues(k)) {
-            end = k->end;
-            weight = sure > weight ? sure : weight;
-            rule = known ? RULE_NAME_ROSTER : rule;
+        if (run.last != SIZE_MAX && run.last + 1 == i && continues(k)) {
+            run.weight = weight > run.weight ? weight : run.weight;
+            run.rule = known ? RULE_NAME_ROSTER : run.rule;
         } else {
-            if (last != SIZE_MAX)
-                piece_find(t, PRIVACY_NAME, rule, weight, rule == RULE_NAME_ROSTER, start, end);
-            start = k->start;
-            end = k->end;
-            weight = sure;
-            rule = known ? RULE_NAME_ROSTER : RULE_NAME_MODEL;
+            find_run(t, s, &run, after);
+            after = run.last != SIZE_MAX ? run.last + 1 : 0;
+            run = (struct run){i, i, known ? RULE_NAME_ROSTER : RULE_NAME_MODEL, weight};
         }
-        last = i;
+        run.last = i;
     }
-    if (last != SIZE_MAX)
-        piece_find(t, PRIVACY_NAME, rule, weight, rule == RULE_NAME_ROSTER, start, end);
+    find_run(t, s, &run, after);
 }
 
 /* ---- language ---- */

@@ -18,6 +18,9 @@ void words_free(struct words *w);
 size_t words_roster_size(const struct words *w); /* people; 0 = none */
 bool words_stale(const struct words *w);         /* the roster's file is another one now */
 
+/* Is it a word, or a name that people have? Of folded letters. */
+bool words_know(const struct words *w, strv letters);
+
 void words_scratch_free(struct words_scratch *s); /* NULL is fine */
 
 /* Adds what it finds to the piece; makes t->scratch->words when it is first needed. `how`: enum privacy_how. No memory:

@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """evaluate - does the detector with the committed data still reach its floors on the development set?
 
-The weights were trained with this set, so these are no figures of quality: docs/privacy.md has those, by
-cross-validation. This test tells that rules, tables and weights still fit together.
+The weights were trained with this set, so these are no figures of quality. This test tells that rules, tables and
+weights still fit together. With --folds each prompt, and all that is made of it here, is judged by weights that have
+seen neither it nor anything made of it: tools/data/train_names --folds-to DIR writes them, tools/data/pack makes a data
+file K.data of each. Those are the figures of docs/privacy.md; then nothing fails.
 
-usage: test/privacy/evaluate.py MEASURE DATA [--report]
+usage: test/privacy/evaluate.py MEASURE DATA [--report] [--verbose] [--folds DIR]
 """
 import argparse
 import collections
@@ -15,10 +17,12 @@ import random
 import re
 import subprocess
 import sys
+import unicodedata
 
 import ways
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+SETS = ("phi-dev.jsonl", "phi-own.jsonl")
 FOLDER = os.path.join(HERE, "..", "data", "privacy")
 FLOORS = {"recall": 0.97, "recall with roster": 0.985, "false alarms": 0.08, "false alarms with roster": 0.08,
           "unchanged": 0.97}
@@ -28,6 +32,38 @@ LOOKALIKE = str.maketrans("aeopcxiAEOPCXHKMTB", "аеорсхіАЕОРСХНК�
 def jsonl(name):
     with open(os.path.join(FOLDER, name), encoding="utf-8") as f:
         return [json.loads(line) for line in f if line.strip()]
+
+
+class Detector:
+    """What the detector says of texts; of prompts of the set, by the weights that may judge them."""
+
+    def __init__(self, args):
+        self.measure, self.data, self.folds, self.parts = args.measure, args.data, None, {}
+        if args.folds:
+            with open(os.path.join(args.folds, "folds.json"), encoding="utf-8") as f:
+                told = json.load(f)
+            self.folds, self.parts, self.folder = told["fold"], told["parts"], args.folds
+
+    def say(self, rows, roster=None, house=False):
+        if self.folds is None:
+            return verdicts(self.measure, self.data, rows, roster, house)
+        out = {}
+        for k in range(1 + max(self.folds.values())):
+            mine = [r for r in rows if self.folds[r[0]] == k or any(p[2] == k for p in self.parts.get(r[0], []))]
+            for i, v in verdicts(self.measure, f"{self.folder}/{k}.data", mine, roster, house).items():
+                if i in self.parts:
+                    v = self.of_parts(i, v, k)
+                    v["contains_phi"] |= i in out and out[i]["contains_phi"]
+                    v["entities"] += out[i]["entities"] if i in out else []
+                out[i] = v
+        return out
+
+    def of_parts(self, i, v, k):
+        """A composed prompt: the names that these weights may find."""
+        v["entities"] = [e for e in v["entities"] if e["rule"] != "name.model" or any(
+            a <= e["start"] < b and fold == k for a, b, fold in self.parts[i])]
+        v["contains_phi"] = any(e["weight"] >= 1000 for e in v["entities"])
+        return v
 
 
 def verdicts(measure, data, rows, roster=None, house=False, requests=False):
@@ -43,13 +79,23 @@ def title(text):
     return re.sub(r"[^\W\d_]+(?:'[^\W\d_]+)?", lambda m: m.group()[0].upper() + m.group()[1:].lower(), text)
 
 
-def typing(text):
-    """Two neighbours inside one longer word of lower case change places."""
-    found = [m for m in re.finditer(r"[a-z]{6,}", text)]
-    if not found:
-        return text
-    at = random.Random(text).choice(found).start() + 2
-    return text[:at] + text[at + 1] + text[at] + text[at + 2:]
+def typing(least, how):
+    """One slip inside a longer word of letters of one case."""
+    def change(text):
+        found = list(re.finditer("[a-z]{%d,}" % least, text))
+        rng = random.Random(text)
+        if not found:
+            return text
+        word = rng.choice(found)
+        at = rng.randrange(word.start() + 1, word.end() - 2)
+        return text[:at] + how(text[at], text[at + 1], rng) + text[at + 2:]
+    return change
+
+
+def beside(c, rng):
+    rows = "qwertyuiop", "asdfghjkl", "zxcvbnm"
+    row = next(r for r in rows if c in r)
+    return rng.choice(row[max(0, row.index(c) - 1):row.index(c)] + row[row.index(c) + 1:row.index(c) + 2])
 
 
 def wrapped(text):
@@ -73,7 +119,15 @@ CHANGES = {
     "lower case": str.lower,
     "upper case": str.upper,
     "title case": title,
-    "typing": typing,
+    "letters changed over": typing(6, lambda a, b, rng: b + a),
+    "the same, also in short words": typing(4, lambda a, b, rng: b + a),
+    "a letter left out": typing(5, lambda a, b, rng: a),
+    "a letter twice": typing(5, lambda a, b, rng: a + a + b),
+    "the key beside it": typing(6, lambda a, b, rng: beside(a, rng) + b),
+    "no blank after a colon": lambda t: re.sub(r"([:,]) ", r"\1", t),
+    "O and l for digits": lambda t: re.sub(r"(?<=\d)[01](?=\d)", lambda m: "Ol"[int(m.group())], t),
+    "no marks": lambda t: "".join(c for c in unicodedata.normalize("NFKD", t) if not unicodedata.combining(c)),
+    "no stop at the end": lambda t: t.rstrip(".?!"),
     "wrapped": wrapped,
     "wide blanks": lambda t: t.replace(" ", "  "),
     "no-break blanks": lambda t: t.replace(" ", "\u00a0"),
@@ -95,12 +149,12 @@ def shares(rows, said):
     return hit / len(private), alarm / len(clean)
 
 
-def unchanged(args, rows, base):
+def unchanged(detector, args, rows, base):
     """Of each change: the share of prompts with the same verdict."""
     out = {}
     rows = [r for r in rows if r["source"].startswith("hand:") and not r["source"].startswith("hand:gray")]
     for name, change in CHANGES.items():
-        said = verdicts(args.measure, args.data, [(r["id"], change(r["text"])) for r in rows])
+        said = detector.say([(r["id"], change(r["text"])) for r in rows])
         same = [r for r in rows if said[r["id"]]["contains_phi"] == base[r["id"]]["contains_phi"]]
         out[name] = len(same) / len(rows)
         if args.report:
@@ -143,26 +197,12 @@ def main():
     ap.add_argument("data")
     ap.add_argument("--report", action="store_true")
     ap.add_argument("--verbose", action="store_true")
+    ap.add_argument("--folds")
     args = ap.parse_args()
-    rows = jsonl("phi-dev.jsonl")
-    texts = [(r["id"], r["text"]) for r in rows]
-    base = verdicts(args.measure, args.data, texts)
-    got = {}
-    got["recall"], got["false alarms"] = shares(rows, base)
-    known = verdicts(args.measure, args.data, texts, os.path.join(FOLDER, "roster-dev.txt"))
-    got["recall with roster"], got["false alarms with roster"] = shares(rows, known)
-    if args.verbose:
-        for r in rows:
-            if r["contains_phi"] != base[r["id"]]["contains_phi"] and not r["source"].startswith("hand:gray"):
-                print("#", r["id"], r["source"], r["contains_phi"], known[r["id"]]["contains_phi"], repr(r["text"][:100]),
-                      [(e["type"], e["rule"]) for e in base[r["id"]]["entities"]][:4])
-    same = unchanged(args, rows, base)
-    got["unchanged"] = sum(same.values()) / len(same)
+    detector = Detector(args)
     failed = 0
-    for name, floor in FLOORS.items():
-        good = got[name] <= floor if name.startswith("false") else got[name] >= floor
-        failed += not good
-        print(f"{'ok' if good else 'not ok'} {name}: {got[name]:.4f}, and {floor} is wanted")
+    for name in SETS:
+        failed += one_set(detector, args, name)
     wrong = probes(args)
     failed += bool(wrong["must"])
     print(f"{'not ok' if wrong['must'] else 'ok'} probes that must be right: wrong are {wrong['must']}; "
@@ -172,7 +212,31 @@ def main():
     failed += not good
     print(f"{'ok' if good else 'not ok'} what is found is found in every way to send it, but for {len(lost)} of {n}: "
           f"{lost[:20]}")
-    sys.exit(failed > 0)
+    sys.exit(failed > 0 and not args.folds)
+
+
+def one_set(detector, args, name):
+    rows = jsonl(name)
+    print("#", name)
+    texts = [(r["id"], r["text"]) for r in rows]
+    base = detector.say(texts)
+    got = {}
+    got["recall"], got["false alarms"] = shares(rows, base)
+    known = detector.say(texts, os.path.join(FOLDER, "roster-dev.txt"))
+    got["recall with roster"], got["false alarms with roster"] = shares(rows, known)
+    if args.verbose:
+        for r in rows:
+            if r["contains_phi"] != base[r["id"]]["contains_phi"] and not r["source"].startswith("hand:gray"):
+                print("#", r["id"], r["source"], r["contains_phi"], known[r["id"]]["contains_phi"], repr(r["text"][:100]),
+                      [(e["type"], e["rule"]) for e in base[r["id"]]["entities"]][:4])
+    same = unchanged(detector, args, rows, base)
+    got["unchanged"] = sum(same.values()) / len(same)
+    failed = 0
+    for name, floor in FLOORS.items():
+        good = got[name] <= floor if name.startswith("false") else got[name] >= floor
+        failed += not good
+        print(f"{'ok' if good else 'not ok'} {name}: {got[name]:.4f}, and {floor} is wanted")
+    return failed
 
 
 if __name__ == "__main__":

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * slips - labels with a slip of the hand in them: "pasport no C1234567", "recrod 481516".
+ *
+ * Only where a number stands that nothing explains are the words near it looked at; only those that no table knows are
+ * compared with the words of the labels. If one of them is a label after all, phrases and labels are read once more,
+ * with the word in its place.
+ */
+#include "privacy/rules.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "privacy/words.h"
+
+enum { WORD_MIN = 5, WORD_MAX = 16, BACK = 44, AHEAD = 24 };
+
+static int cmp_word(const void *a, const void *b)
+{
+    const strv *x = a, *y = b;
+    size_t n = x->len < y->len ? x->len : y->len;
+    int c = memcmp(x->ptr, y->ptr, n);
+    return c != 0 ? c : (x->len > y->len) - (x->len < y->len);
+}
+
+/* Longer words of the phrases that are labels, each once. */
+size_t slips_words(strv *out, size_t max)
+{
+    size_t n = 0, kept = 0;
+    for (unsigned row = 0; row < PHRASES; row++) {
+        strv rest = strv_of(rules_rows[row].phrases), phrase, word;
+        if (rules_rows[row].act != ACT_LABEL)
+            continue;
+        while (strv_cut(&rest, ';', &phrase))
+            while (strv_cut(&phrase, ' ', &word))
+                if (word.len >= WORD_MIN && word.len < WORD_MAX && n < max)
+                    out[n++] = word;
+    }
+    qsort(out, n, sizeof *out, cmp_word);
+    for (size_t i = 0; i < n; i++)
+        if (kept == 0 || !strv_eq(out[kept - 1], out[i]))
+            out[kept++] = out[i];
+    return kept;
+}
+
+/* One letter too many, too few, another one, or two changed over. */
+static bool one_slip(strv a, strv b)
+{
+    size_t i = 0, end_a = a.len, end_b = b.len;
+    while (i < end_a && i < end_b && a.ptr[i] == b.ptr[i])
+        i++;
+    while (end_a > i && end_b > i && a.ptr[end_a - 1] == b.ptr[end_b - 1])
+        end_a--, end_b--;
+    size_t left_a = end_a - i, left_b = end_b - i;
+    if (left_a <= 1 && left_b <= 1)
+        return true;
+    return left_a == 2 && left_b == 2 && a.ptr[i] == b.ptr[i + 1] && a.ptr[i + 1] == b.ptr[i];
+}
+
+static bool label_word(const struct rules *r, strv typed, strv *word)
+{
+    size_t n;
+    const strv *words = rules_label_words(r, &n);
+    for (size_t i = 0; i < n; i++)
+        if (words[i].len + 1 >= typed.len && words[i].len <= typed.len + 1 &&
+            one_slip(typed, words[i])) {
+            *word = words[i];
+            return true;
+        }
+    return false;
+}
+
+static void look_at(struct privacy_piece *t, size_t start, size_t end, struct slips *out)
+{
+    strv typed = {t->view->folded + start, end - start}, word;
+    if (typed.len < WORD_MIN || typed.len > WORD_MAX || out->n == SLIPS_MAX ||
+        words_know(t->p->words, typed) || !label_word(t->p->rules, typed, &word))
+        return;
+    out->of[out->n++] = (struct slip){(uint32_t)start, (uint32_t)end, word};
+}
+
+/* Words of letters in [from, to), each of them once: *seen is where the last look ended. */
+static void look_around(struct privacy_piece *t, size_t from, size_t to, size_t *seen,
+                        struct slips *out)
+{
+    size_t i = from > *seen ? from : *seen;
+    while (i < to) {
+        size_t start = i;
+        while (i < t->view->n && is_letter(at(t, i)))
+            i++;
+        bool whole = start == 0 || !is_word(at(t, start - 1));
+        if (whole && !is_digit(at(t, i)))
+            look_at(t, start, i, out);
+        i += i == start;
+    }
+    *seen = i > *seen ? i : *seen;
+}
+
+static bool explained(const struct privacy_piece *t, const struct privacy_token *k)
+{
+    for (size_t i = 0; i < t->n_found; i++)
+        if (t->found[i].start < k->end && t->found[i].end > k->start && t->found[i].weight >= 1000)
+            return true;
+    return false;
+}
+
+void slips_scan(struct privacy_piece *t)
+{
+    struct slips slips = {.n = 0};
+    size_t seen = 0;
+    for (size_t i = 0; i < t->n_tokens; i++) {
+        const struct privacy_token *k = &t->tokens[i];
+        if (k->digits < 4 || explained(t, k))
+            continue;
+        size_t from = k->start > BACK ? k->start - BACK : 0, to = k->end + AHEAD;
+        while (from > 0 && from < k->start && is_letter(at(t, from - 1)))
+            from++; /* not from inside a word */
+        look_around(t, from, to < t->view->n ? to : t->view->n, &seen, &slips);
+    }
+    if (slips.n == 0)
+        return;
+    if (rules_scan(t, &slips))
+        labels_scan(t);
+    else
+        t->failed = true;
+}

@@ -403,6 +403,8 @@ static bool add_tools(struct making *mk)
     }
     arena_fini(&scratch);
     arena_fini(&overlay);
+    mk->scratch = NULL;
+    mk->overlay = (struct json){0};
     return ok;
 }
 

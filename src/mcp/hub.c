@@ -181,22 +181,21 @@ static void start(struct mcp_server *s)
         .host = h->has_host ? &h->host : NULL,
         .known = s->known,
     };
+    struct mcp_closing *closing = mem_zalloc(sizeof *closing);
 
-    s->to_close = mem_zalloc(sizeof *s->to_close);
-    if (s->to_close != NULL)
+    if (closing != NULL)
         s->client = mcp_client_new(&opts, &client_ops, s, &err);
     else
         err_oom(&err);
     if (s->client == NULL) {
-        mem_free(s->to_close);
-        s->to_close = NULL;
+        mem_free(closing);
         LOG(h->env.log, LOG_WARN, "mcp", LOG_C(SERVER, s->conf->name), LOG_C(STATE, "not started"),
             LOG_C(REASON, err.text));
         fell(s, err.text);
         return;
     }
-    s->to_close->hub = h;
-    s->to_close->pin = pin_ref(s->run_pin);
+    *closing = (struct mcp_closing){h, pin_ref(s->run_pin)};
+    s->to_close = closing;
 }
 
 static void on_changed(void *arg)

@@ -54,8 +54,11 @@ static void release(struct mcp_question *q)
 
 static void post(struct mcp_question *q)
 {
-    /* A second try, because the first may have met a short moment of need. */
-    if (!io_post(q->loop, deliver, q) && !io_post(q->loop, deliver, q))
+    bool sent = io_post(q->loop, deliver, q);
+
+    if (!sent) /* once more: it may have been a short moment of need */
+        sent = io_post(q->loop, deliver, q);
+    if (!sent)
         atomic_store(&q->lost, true);
 }
 

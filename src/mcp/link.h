@@ -46,7 +46,8 @@ struct mcp_link_ops {
     /* A message came, whole. `about`: the tag of the request on whose answer stream it stands; 0 = on no one's.
      * The text is valid during the call. status: of HTTP, 0 = none. */
     void (*message)(void *arg, strv text, uint64_t about, int status);
-    /* The request will have no answer. `body`: what stood in the HTTP answer, cut; valid during the call. */
+    /* The request will have no answer. `body`: what stood in the HTTP answer, cut; valid during the call. Tag 0 with
+     * SESSION: no request; the stream of mcp_link_listen() found the session gone, and has ended. */
     void (*failed)(void *arg, uint64_t tag, enum mcp_fault fault, int status, strv body);
     /* The way itself has ended: the child process is gone. Every open request has failed before. */
     void (*closed)(void *arg, enum mcp_fault fault, const char *why);

@@ -87,7 +87,8 @@ static bool remember(struct gateway_call *c)
     snprintf(s->session, sizeof s->session, STRV_FMT, STRV_ARG(c->session));
     snprintf(s->server, sizeof s->server, "%s", c->subscribed_at);
     s->len = uri.len;
-    memcpy(s->uri, uri.ptr, uri.len);
+    if (uri.len > 0)
+        memcpy(s->uri, uri.ptr, uri.len);
     pthread_mutex_lock(&h->lock);
     (void)count(h, c->session, uri, &same);
     if (!same) {

@@ -8,6 +8,7 @@
  *   outcome.h    what a tool answered, made fit for a model: shortened, marked, never without a word
  *   call.h       one tool call, whoever asks for it: policy, approval, gate, hub, audit
  *   approvals.h  calls that wait for a person
+ *   sampling.h   a server asks a model by us
  *   loop.h       ask the model, run what it calls, ask again: one answer for the caller
  */
 #ifndef AGENT_AGENT_H
@@ -20,5 +21,6 @@
 #include "agent/note.h"
 #include "agent/outcome.h"
 #include "agent/repair.h"
+#include "agent/sampling.h"
 
 #endif

@@ -6,6 +6,9 @@
  *   wait --approve/deny (another person, /router/approvals, llm-router approvals)--> decided
  *        --approval_ms--> expired
  *
+ * Decisions come from other threads (/router/approvals) or other processes (the command line writes into the store, which
+ * is looked at again and again).
+ *
  * An approval is for exactly these arguments (their digest) of exactly this tool (its digest): if the server changes
  * the tool's description or schema meanwhile, it counts for nothing.
  */
@@ -14,6 +17,7 @@
 
 #include "io/io.h"
 #include "mcp/mcp.h"
+#include "store/store.h"
 
 struct agent_desk;
 
@@ -34,8 +38,24 @@ struct agent_petition {
     char decided_by[64]; /* id of the key, or "terminal" */
 };
 
+struct agent_desk_env {
+    struct io_loop *loop; /* the main thread's */
+    struct store *store;  /* of the same thread; NULL: nothing outlives the process */
+    struct log *log;
+};
+/* Takes up what the store holds. NULL: no memory. */
+struct agent_desk *agent_desk_new(const struct agent_desk_env *env);
+/* Main thread, when nobody can wait any more: after the workers' end. What was decided last is written. NULL is fine. */
+void agent_desk_free(struct agent_desk *d);
+/* {"approvals":[...]}: what waits, and what was decided lately. Any thread. */
+void agent_desk_json(struct agent_desk *d, struct buf *out);
+/* APPROVED or DENIED. remember: for the session, where that may be. False with err: nothing waits under this id, or it
+ * may not be remembered. Any thread. */
+bool agent_desk_decide(struct agent_desk *d, strv id, enum agent_decision decision, bool remember,
+                       const char *by, struct err *err);
+
 struct agent_wait;
-/* Asks; done(arg, decision, by) on `loop` when it is decided. A decision for the same tool and arguments that has
+/* Any thread, which is that of `loop`. Asks; done(arg, decision, by) on `loop` when it is decided. A decision for the same tool and arguments that has
  * not been used yet counts at once; so does one for the session unless the tool is ASK_ALWAYS. NULL: no memory. */
 struct agent_wait *agent_ask(struct agent_desk *d, struct io_loop *loop,
                              const struct agent_petition *p,

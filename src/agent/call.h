@@ -10,6 +10,7 @@
 #ifndef AGENT_CALL_H
 #define AGENT_CALL_H
 
+#include "agent/approvals.h"
 #include "agent/outcome.h"
 #include "agent/repair.h"
 #include "exchange/exchange.h"
@@ -46,6 +47,7 @@ struct agent_request {
     const struct exchange_caller *caller;
     strv session;
     bool is_private; /* the conversation so far: nothing of it goes to a server of zone cloud */
+    bool ask;        /* the caller wants a person to be asked, also for what would run by itself */
     bool approved;   /* the caller's interface has asked its person already (command line) */
     struct agent_outcome_opts outcome;
     const struct agent_guest *guest; /* NULL = a model's call; its functions get the call's arg */

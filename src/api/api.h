@@ -24,6 +24,7 @@
 #include "policy/policy.h"
 #include "provider/provider.h"
 
+struct agent_env;
 struct api;
 struct api_route {
     enum http_method method;
@@ -51,6 +52,7 @@ struct api {
     bool allow_pull;            /* callers may have models downloaded */
     size_t relays;              /* calls of relay.c in progress */
     struct gateway *gateway;    /* what /mcp is a face of */
+    struct agent_env *agent;    /* tools of MCP servers; NULL = there are none */
 };
 
 /* For http_handlers; arg is the struct api. */
@@ -76,6 +78,10 @@ void api_show(struct api *api, struct http_request *req,
 void api_ps(struct api *api, struct http_request *req, const struct api_route *route); /* /api/ps */
 void api_pull(struct api *api, struct http_request *req,
               const struct api_route *route); /* /api/pull */
+void api_approvals(struct api *api, struct http_request *req,
+                   const struct api_route *route); /* GET /router/approvals */
+void api_decide(struct api *api, struct http_request *req,
+                const struct api_route *route); /* POST /router/approvals/{id} */
 void api_usage(struct api *api, struct http_request *req,
                const struct api_route *route); /* /router/usage */
 /* Who is asked to download the model, and its name there: "provider/model", else the first Ollama of zone local.

@@ -4,6 +4,7 @@
  *
  * The call lives in the request's arena, which goes when the reply is over; so does the exchange.
  */
+#include "agent/agent.h"
 #include "api/api_int.h"
 
 #define REQUEST_BLOCK ((size_t)4096)
@@ -17,7 +18,8 @@ struct api_call {
     struct arena request; /* what the body was decoded into; goes when the exchange is committed */
     struct llm_request r;
     struct exchange_caller caller;
-    struct exchange *x; /* NULL once it is over */
+    struct exchange *x;      /* NULL once it is over */
+    struct agent_loop *loop; /* in its place, where tools of MCP servers are used */
     bool over;
     int64_t estimate; /* LLM_OP_COUNT: tokens, should nobody be able to count them */
 };
@@ -134,6 +136,16 @@ static void put_route_headers(struct http_request *req, const struct exchange *x
         http_reply_header(req, "X-LLM-Dropped", losses);
 }
 
+static void put_counts(struct api_call *c)
+{
+    unsigned rounds, calls;
+    if (c->loop == NULL)
+        return;
+    agent_counts(c->loop, &rounds, &calls);
+    http_reply_header(c->req, "X-LLM-Rounds", number(&c->req->arena, rounds));
+    http_reply_header(c->req, "X-LLM-Tool-Calls", number(&c->req->arena, calls));
+}
+
 static void sink_begin(void *arg, struct exchange *x, int status, const char *content_type,
                        int64_t length)
 {
@@ -141,6 +153,7 @@ static void sink_begin(void *arg, struct exchange *x, int status, const char *co
     put_route_headers(c->req, x);
     put_limits(c, x);
     put_recalled(c->req, x);
+    put_counts(c);
     if (exchange_private(x)) {
         http_reply_header(c->req, "Cache-Control", STRV("no-store"));
         http_reply_header(c->req, "X-Contains-PHI", STRV("true")); /* the scheduler's own name */
@@ -161,6 +174,7 @@ static void sink_over(struct api_call *c)
 {
     c->over = true;
     c->x = NULL;
+    c->loop = NULL;
     arena_fini(&c->request);
 }
 
@@ -200,8 +214,11 @@ static void sink_fail(void *arg, struct exchange *x, int error, int status, strv
                       strv field, uint64_t retry_after_s)
 {
     struct api_call *c = arg;
-    put_route_headers(c->req, x);
-    put_limits(c, x);
+    if (x != NULL) {
+        put_route_headers(c->req, x);
+        put_limits(c, x);
+        put_counts(c);
+    }
     if (is_uncounted(c, error))
         reply_estimate(c);
     else
@@ -229,6 +246,8 @@ static void on_gone(struct http_request *req)
     struct api_call *c = api_state(req)->call;
     if (c->x != NULL)
         exchange_caller_gone(c->x);
+    if (c->loop != NULL)
+        agent_caller_gone(c->loop);
     sink_over(c);
 }
 
@@ -237,6 +256,8 @@ static void on_drain(struct http_request *req)
     struct api_call *c = api_state(req)->call;
     if (c->x != NULL)
         exchange_proceed(c->x);
+    if (c->loop != NULL)
+        agent_proceed(c->loop);
 }
 
 static void on_committed(void *arg)
@@ -262,6 +283,27 @@ static bool wants(const struct http_request *req, const char *word)
     return false;
 }
 
+/* Refuses tools of servers where there are none. */
+static bool check_tools(const struct api *api, const struct llm_request *r, struct err *err)
+{
+    return r->n_mcp == 0 || api->agent != NULL ||
+           err_field(err, LLM_ERR_UNSUPPORTED, "tools", "tools: no tool servers are configured");
+}
+
+/* What the request came for. False: no memory, and nobody was told. */
+static bool begin(struct api_call *c)
+{
+    struct agent_env *agent = c->api->agent;
+    if (agent != NULL && agent_wanted(agent, &c->r, c->caller.holder)) {
+        struct agent_loop *l = agent_start(agent, &c->req->arena, &c->r, &c->caller, &sink, c);
+        c->loop = c->over ? NULL : l;
+        return l != NULL;
+    }
+    struct exchange *x = exchange_start(c->api->env, &c->req->arena, &c->r, &c->caller, &sink, c);
+    c->x = c->over ? NULL : x;
+    return x != NULL;
+}
+
 void api_generate(struct api *api, struct http_request *req, const struct api_route *route)
 {
     struct err err = ERR_INIT;
@@ -275,7 +317,7 @@ void api_generate(struct api *api, struct http_request *req, const struct api_ro
     const struct dialect *d = dialect_get(route->door);
     arena_init(&c->request, REQUEST_BLOCK, REQUEST_BASE + REQUEST_PER_BYTE * req->body.len);
     if (!d->decode_request(req->body, route->op, &c->request, &c->r, &err) ||
-        !api_hints(&c->r, req, &err)) {
+        !api_hints(&c->r, req, &err) || !check_tools(api, &c->r, &err)) {
         api_refuse(api, req, route->door, &err);
         arena_fini(&c->request);
         return;
@@ -301,10 +343,8 @@ void api_generate(struct api *api, struct http_request *req, const struct api_ro
     api_state(req)->call = c;
     req->on_gone = on_gone;
     req->on_drain = on_drain;
-    struct exchange *x = exchange_start(api->env, &req->arena, &c->r, &c->caller, &sink, c);
-    if (x == NULL) {
+    if (!begin(c)) {
         api_error(req, route->door, LLM_ERR_INTERNAL, 0, STRV_NONE, STRV_NONE, 0);
         sink_over(c);
-    } else if (!c->over)
-        c->x = x;
+    }
 }

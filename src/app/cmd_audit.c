@@ -250,23 +250,31 @@ static bool member_fits(const struct view *v, enum flag flag, yyjson_val *record
     return false;
 }
 
+/* Of an exchange or a tool, so that somebody caused it. */
+static bool is_call(strv type)
+{
+    return strv_eq_cstr(type, "exchange") || strv_eq_cstr(type, "intent") ||
+           strv_eq_cstr(type, "tool") || strv_eq_cstr(type, "tool-intent");
+}
+
 static bool fits(const struct view *v, yyjson_val *r)
 {
     strv time = json_get_str(r, "time"), type = json_get_str(r, "type");
     if (time.len < strlen(v->until))
         return false;
-    bool exchange = strv_eq_cstr(type, "exchange") || strv_eq_cstr(type, "intent");
     if ((v->since[0] != '\0' && strv_cmp(time, strv_of(v->since)) < 0) ||
         (v->until[0] != '\0' &&
          strv_cmp((strv){time.ptr, strlen(v->until)}, strv_of(v->until)) > 0))
         return false;
-    if (!exchange)
+    if (!is_call(type))
         return !v->narrow &&
                (v->json || (!strv_eq_cstr(type, "open") && !strv_eq_cstr(type, "checkpoint")));
     return flag_fits(v, FLAG_KEY_ID, json_get_str(r, "key")) &&
            flag_fits(v, FLAG_REQUEST_ID, json_get_str(r, "request")) &&
            flag_fits(v, FLAG_OUTCOME, json_get_str(r, "outcome")) &&
-           member_fits(v, FLAG_PROVIDER, r, "provider") && member_fits(v, FLAG_ZONE, r, "zone") &&
+           (member_fits(v, FLAG_PROVIDER, r, "provider") ||
+            flag_fits(v, FLAG_PROVIDER, json_get_str(r, "server"))) &&
+           member_fits(v, FLAG_ZONE, r, "zone") &&
            (v->cli->flags[FLAG_PRIVATE] == NULL || yyjson_is_true(json_get(r, "private")));
 }
 
@@ -303,17 +311,18 @@ static void put_row(struct view *v, yyjson_val *r)
     strv time = json_get_str(r, "time"), type = json_get_str(r, "type");
     buf_printf(b, "%9lld  ", (long long)json_get_int(r, "seq", 0));
     cell(b, (strv){time.ptr, time.len > 23 ? 23 : time.len}, 23);
-    cell(b, type, 8);
-    if (!strv_eq_cstr(type, "exchange") && !strv_eq_cstr(type, "intent")) {
+    cell(b, type, 11);
+    if (!is_call(type)) {
         put_event(b, r);
         buf_put_char(b, '\n');
         return;
     }
     cell(b, json_get_str(r, "request"), 36);
     cell(b, json_get_str(r, "key"), 14);
-    cell(b, json_get_str(r, "provider"), 12);
-    cell(b, json_get_str(r, "model"), 20);
-    cell(b, json_get_str(r, "task"), 15);
+    bool tool = json_get(r, "server") != NULL;
+    cell(b, json_get_str(r, tool ? "server" : "provider"), 12);
+    cell(b, json_get_str(r, tool ? "tool" : "model"), 20);
+    cell(b, json_get_str(r, tool ? "approval" : "task"), 15);
     cell(b, yyjson_is_true(json_get(r, "private")) ? STRV("private") : STRV("plain"), 7);
     cell(b, strv_eq_cstr(type, "intent") ? json_get_str(r, "address") : json_get_str(r, "outcome"),
          1);

@@ -72,6 +72,8 @@ const struct flag_row flag_rows[FLAGS] = {
                   "What a model would be offered with this question: which tools, and how many "
                   "tokens."},
     [FLAG_STDIO] = {0, "stdio", NULL, "Speaks on standard input and output."},
+    [FLAG_REMEMBER] = {0, "remember", NULL,
+                       "The approval holds for this tool until the session is over."},
     [FLAG_HELP] = {'h', "help", NULL, "Prints this help."},
 };
 
@@ -160,6 +162,12 @@ const struct command commands[] = {
      "them it may do whatever the configuration allows, but not read what is told of other "
      "callers. The value none takes a rule away.",
      SOURCE | F(JSON) | RULES, 1, 2, command_keys},
+    {"approvals", "[list] | approve ID | deny ID",
+     "decide about calls of tools that wait for a person",
+     "list shows each call that waits, with all of its arguments. A decision is for exactly these "
+     "arguments of exactly this tool, and a running router takes it over within a moment. The "
+     "same over HTTP: GET and POST /router/approvals, with a key that has the right admin.",
+     SOURCE | F(JSON) | F(REMEMBER), 0, 2, command_approvals},
     {"usage", "", "cost and savings by day, class, model, key or provider",
      "Reads the ledger's file, beside a router that writes it or without one. What was asked "
      "within "

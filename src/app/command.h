@@ -42,6 +42,7 @@ enum flag {
     FLAG_AGENT,
     FLAG_FOR,
     FLAG_STDIO,
+    FLAG_REMEMBER,
 #define POLICY_RULE(id, name, kind, member, min, max, value, doc) FLAG_RULE_##id,
 #include "policy/key_rules.def"
 #undef POLICY_RULE
@@ -105,6 +106,7 @@ int command_models(struct cli *cli);
 int command_pull(struct cli *cli);
 int command_explain(struct cli *cli);
 int command_keys(struct cli *cli);
+int command_approvals(struct cli *cli);
 int command_usage(struct cli *cli);
 int command_audit(struct cli *cli);
 int command_mcp(struct cli *cli);

@@ -43,6 +43,8 @@ struct serve {
     struct log log;
     struct provider_prober *prober;
     struct tools tools;
+    struct agent_desk *desk; /* calls of tools that wait for a person */
+    struct store *kept;      /* the same file as `store`, which is not opened before there is one */
     struct engine *engines;
     struct worker *workers;
     unsigned n_workers, n_drained;
@@ -133,6 +135,19 @@ static bool open_store(struct serve *s, struct err *err)
                        strerror(errno)); /* no keys were ever made */
     s->store = store_open(path, false, err);
     return s->store != NULL;
+}
+
+/* The file is made with the first call that waits. */
+static bool open_desk(struct serve *s, struct err *err)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/llm-router.db", s->config->state_dir);
+    s->kept = store_open(path, false, err);
+    if (s->kept == NULL)
+        return false;
+    const struct agent_desk_env env = {s->loop, s->kept, &s->log};
+    s->desk = agent_desk_new(&env);
+    return s->desk != NULL || err_oom(err);
 }
 
 /* ---- the ledger ---- */
@@ -533,6 +548,8 @@ static bool start_workers(struct serve *s, struct err *err)
         w->env.ledger = s->ledger;
         w->env.audit = s->audit;
         w->agent.hub = s->tools.hub;
+        w->agent.desk = s->desk;
+        (void)agent_host_add(s->tools.host, &w->agent); /* too many: the others are asked */
         if (!worker_open_gateway(w, s->hall, err)) {
             s->n_workers++;
             return false;
@@ -585,6 +602,8 @@ static bool start(struct serve *s, struct err *err)
         return false;
     if (!tools_open(&s->tools, s->loop, s->client, &s->log, err))
         return false;
+    if (!open_desk(s, err))
+        return false;
     s->hall = gateway_hall_new(err);
     if (s->hall == NULL)
         return false;
@@ -613,6 +632,8 @@ static void finish(struct serve *s)
         ledger_stop(s->ledger);
     for (unsigned i = 0; i < s->n_workers; i++)
         worker_fini(&s->workers[i]);
+    agent_desk_free(s->desk);
+    store_close(s->kept);
     ledger_free(s->ledger);
     mem_free(s->workers);
     gateway_hall_free(s->hall);

@@ -22,14 +22,16 @@ static void on_change(void *arg)
 bool tools_open(struct tools *t, struct io_loop *loop, struct http_client *client, struct log *log,
                 struct err *err)
 {
-    static const struct mcp_host nobody = {0};
     t->loop = loop;
     t->log = log;
     if (!rng_seed_system(&t->rng))
         return err_set(err, LLM_ERR_INTERNAL, "the system gives no random numbers");
     const struct mcp_hub_env env = {
         .loop = loop, .client = client, .rng = &t->rng, .log = log, .metrics = metrics_process()};
-    t->hub = mcp_hub_new(&env, &nobody, err);
+    t->host = agent_host_new();
+    if (t->host == NULL)
+        return err_oom(err);
+    t->hub = mcp_hub_new(&env, agent_host_of(t->host), err);
     if (t->hub == NULL)
         return false;
     t->watch = mcp_watch(t->hub, loop, on_change, t);
@@ -77,5 +79,6 @@ void tools_close(struct tools *t)
         mcp_unwatch(t->watch);
     if (t->hub != NULL)
         mcp_hub_free(t->hub);
+    agent_host_free(t->host);
     agent_index_unref(t->index);
 }

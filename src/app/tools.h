@@ -12,6 +12,7 @@ struct tools {
     struct io_loop *loop;
     struct log *log;
     struct rng rng;
+    struct agent_host *host; /* whom servers ask; its workers are added as they are made */
     struct mcp_hub *hub;
     struct mcp_watch *watch;
     struct agent_index *index;

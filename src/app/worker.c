@@ -66,6 +66,7 @@ bool worker_init(struct worker *w, unsigned number, const struct config *c,
         .routes = app_routes,
         .n_routes = app_n_routes,
         .keys = policy_keys_ref(keys),
+        .agent = &w->agent,
     };
     w->exposed = config_open_address(c) != NULL;
     use_config(w, c);

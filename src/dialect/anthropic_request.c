@@ -206,6 +206,13 @@ static bool read_tool(struct reading *rd, yyjson_val *v, size_t at, struct names
         return invalid(rd, field, "type: Input should be a valid string");
     if (name.len > 0)
         names->of[names->n++] = name;
+    /* Beside mcp_servers it is the vendor that calls them. */
+    if (type != NULL && strv_eq_cstr(json_str(type), "mcp_toolset") &&
+        dialect_is_nothing(json_get(rd->r->body.root, "mcp_servers"))) {
+        strv server = json_get_str(v, "mcp_server_name");
+        return server.len > 0 ? dialect_add_mcp(rd, server) != NULL
+                              : invalid(rd, field, "mcp_server_name: Field required");
+    }
     if (type != NULL && !strv_eq_cstr(json_str(type), "custom")) {
         rd->r->needs |= LLM_NEED_ANTHROPIC; /* web_search_..., bash_...: it has no schema */
         return true;

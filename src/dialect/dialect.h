@@ -127,7 +127,8 @@ struct dialect_out {
     uint64_t output_bytes;     /* of text, for an estimate when the upstream counts nothing */
     int64_t sequence;          /* Responses: sequence_number */
     size_t echo_len, open_at, part_at, text_at; /* Responses: places in `kept` */
-    bool as_summary;                            /* Responses: reasoning is told as a summary */
+    bool alive;      /* Ollama, which has no comments: a PING is told as a piece of nothing */
+    bool as_summary; /* Responses: reasoning is told as a summary */
     char fixed[224]; /* the part that all pieces of a stream have in common, if it fits */
     size_t fixed_len;
     struct buf kept;  /* what must wait or be told again; bounded and freed by the owner */

@@ -248,10 +248,15 @@ static bool encode_event(struct dialect_out *st, const struct llm_event *ev, str
         break;
     case LLM_EV_END:
         return put_end(st, out) && !out->failed;
+    case LLM_EV_PING: /* a blank line breaks some readers */
+        if (st->alive) {
+            put_line_head(st, STRV(""), STRV_NONE, out);
+            PUT(out, ",\"done\":false}\n");
+        }
+        break;
     case LLM_EV_SIGNATURE:
     case LLM_EV_VECTOR: /* embeddings are no stream */
     case LLM_EV_START:  /* the first line comes with the first text */
-    case LLM_EV_PING:   /* a blank line breaks some readers */
     case LLM_EV_ERROR:  /* stream_error() writes it, with the router's code and text */
         break;
     }

@@ -38,6 +38,10 @@ bool dialect_read_tool_choice(struct reading *rd, yyjson_val *choice);
  * {"name","description","parameters","strict"}. `field` is its name in errors: "tools[0].function". */
 bool dialect_read_tools_room(struct reading *rd, yyjson_val *list, const char *field);
 bool dialect_read_tool(struct reading *rd, yyjson_val *function, const char *field);
+/* {"type":"mcp","server_label","allowed_tools","require_approval"}: tools of a configured server, put into r->mcp. */
+bool dialect_read_mcp(struct reading *rd, yyjson_val *entry, const char *field);
+/* The same by name alone, all its tools. */
+struct llm_mcp *dialect_add_mcp(struct reading *rd, strv server);
 /* CHOOSE_ONE of what is offered. */
 bool dialect_choose_tool(struct reading *rd, strv name, const char *field);
 /* A call in the history, {"id","type","function":{"name","arguments"}}; id and arguments may be missing. */

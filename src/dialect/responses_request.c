@@ -335,12 +335,13 @@ static bool read_tools(struct reading *rd, yyjson_val *root)
     yyjson_arr_foreach(list, i, max, one)
     {
         char field[64];
+        strv type = json_get_str(one, "type");
         snprintf(field, sizeof field, "tools[%zu].type", i);
-        if (yyjson_is_obj(one) && !strv_eq_cstr(json_get_str(one, "type"), "function"))
-            return unsupported(rd, field,
-                               "only the type \"function\" is supported, nothing is run here");
+        if (yyjson_is_obj(one) && !strv_eq_cstr(type, "function") && !strv_eq_cstr(type, "mcp"))
+            return unsupported(rd, field, "only the types \"function\" and \"mcp\" are supported");
         snprintf(field, sizeof field, "tools[%zu]", i);
-        if (!dialect_read_tool(rd, one, field))
+        if (strv_eq_cstr(type, "mcp") ? !dialect_read_mcp(rd, one, field)
+                                      : !dialect_read_tool(rd, one, field))
             return false;
     }
     if (rd->r->n_tools > 0)

@@ -67,6 +67,82 @@ bool dialect_read_tools_room(struct reading *rd, yyjson_val *list, const char *f
     return rd->r->tools != NULL ? true : err_oom(rd->err);
 }
 
+/* ---- tools that are run here ---- */
+
+#define MCP_MAX     32  /* entries of one request */
+#define ALLOWED_MAX 256 /* names in one of them */
+
+struct llm_mcp *dialect_add_mcp(struct reading *rd, strv server)
+{
+    if (rd->r->mcp == NULL)
+        rd->r->mcp = ARENA_ARRAY(rd->arena, struct llm_mcp, MCP_MAX);
+    if (rd->r->mcp == NULL) {
+        err_oom(rd->err);
+        return NULL;
+    }
+    if (rd->r->n_mcp == MCP_MAX) {
+        invalid(rd, "tools", "has more than 32 entries of the type \"mcp\"");
+        return NULL;
+    }
+    struct llm_mcp *one = &rd->r->mcp[rd->r->n_mcp++];
+    *one = (struct llm_mcp){.server = server};
+    rd->r->needs |= LLM_NEED_TOOLS;
+    return one;
+}
+
+static bool read_names(struct reading *rd, struct llm_mcp *to, yyjson_val *list, const char *field)
+{
+    size_t i, max;
+    yyjson_val *one;
+    if (!yyjson_is_arr(list) || yyjson_arr_size(list) > ALLOWED_MAX)
+        return named(rd, field, ".allowed_tools", "must be an array of at most 256 names");
+    to->narrowed = true;
+    to->allowed = ARENA_ARRAY(rd->arena, strv, yyjson_arr_size(list) + 1);
+    if (to->allowed == NULL)
+        return err_oom(rd->err);
+    yyjson_arr_foreach(list, i, max, one)
+    {
+        if (!yyjson_is_str(one))
+            return named(rd, field, ".allowed_tools", "must be an array of names");
+        to->allowed[to->n_allowed++] = json_str(one);
+    }
+    return true;
+}
+
+/* A list of names, or {"tool_names":[...],"read_only":true}. */
+static bool read_allowed(struct reading *rd, struct llm_mcp *to, yyjson_val *v, const char *field)
+{
+    if (v == NULL)
+        return true;
+    if (!yyjson_is_obj(v))
+        return read_names(rd, to, v, field);
+    yyjson_val *names = json_get(v, "tool_names");
+    to->read_only = yyjson_is_true(json_get(v, "read_only"));
+    return names == NULL || read_names(rd, to, names, field);
+}
+
+bool dialect_read_mcp(struct reading *rd, yyjson_val *entry, const char *field)
+{
+    strv label = json_get_str(entry, "server_label");
+    yyjson_val *approval = json_get(entry, "require_approval");
+    if (!dialect_is_nothing(json_get(entry, "server_url")) ||
+        !dialect_is_nothing(json_get(entry, "connector_id"))) {
+        char inner[96];
+        snprintf(inner, sizeof inner, "%s.server_url", field);
+        return unsupported(rd, inner, "tool servers come from the configuration, by their name");
+    }
+    if (label.len == 0)
+        return named(rd, field, ".server_label", "must name a server of the configuration");
+    struct llm_mcp *to = dialect_add_mcp(rd, label);
+    if (to == NULL || !read_allowed(rd, to, json_get(entry, "allowed_tools"), field))
+        return false;
+    if (approval != NULL && !yyjson_is_str(approval) && !yyjson_is_obj(approval))
+        return named(rd, field, ".require_approval", "must be always, never or an object");
+    /* It only makes things stricter: "never" is the operator's to say. */
+    to->ask = strv_eq_cstr(json_str(approval), "always") || json_get(approval, "always") != NULL;
+    return true;
+}
+
 bool dialect_read_tools(struct reading *rd, yyjson_val *list)
 {
     size_t i, max;
@@ -79,6 +155,12 @@ bool dialect_read_tools(struct reading *rd, yyjson_val *list)
     {
         char field[64];
         strv type = json_get_str(one, "type");
+        snprintf(field, sizeof field, "tools[%zu]", i);
+        if (strv_eq_cstr(type, "mcp")) {
+            if (!dialect_read_mcp(rd, one, field))
+                return false;
+            continue;
+        }
         snprintf(field, sizeof field, "tools[%zu].type", i);
         if (yyjson_is_obj(one) && type.ptr != NULL && !strv_eq_cstr(type, "function"))
             return strv_eq_cstr(type, "custom")
@@ -153,7 +235,7 @@ static bool choose_by_word(struct reading *rd, strv word, const char *field)
         rd->r->choose = LLM_CHOOSE_ANY;
     else
         return invalid(rd, field, "must be none, auto, required or an object");
-    if (rd->r->choose == LLM_CHOOSE_ANY && rd->r->n_tools == 0)
+    if (rd->r->choose == LLM_CHOOSE_ANY && rd->r->n_tools + rd->r->n_mcp == 0)
         return invalid(rd, field, "needs tools to choose from");
     return true;
 }

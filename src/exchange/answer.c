@@ -137,7 +137,7 @@ static bool settle_call(struct exchange *x, bool cut)
     x->bad_call = x->bad_call || (bad && !cut);
     bool ok = !c->mended.failed && !c->raw.failed;
     if (bad)
-        check_pass(x); /* what the model wrote there is no JSON, and that is told as it is */
+        x->check.on = false; /* what the model wrote there is no JSON, and that is told as it is */
     ok = ok && (bad ? deliver_raw(x) : deliver_args(x, strv_from(buf_view(&c->mended), c->sent)));
     return ok && relay_deliver(x, &end);
 }

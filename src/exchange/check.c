@@ -3,9 +3,9 @@
  * check - every stream that is written here is read again, by the rules of its dialect. In debug builds, which
  * is what the tests run; a release has none of it.
  *
- * Bytes of an upstream that only pass are its own affair: a stream that holds any is not judged.
+ * Bytes of an upstream that only pass are its own affair: a stream that holds any is not judged (`on` is cleared).
  */
-#include "exchange/exchange_int.h"
+#include "exchange/outlet.h"
 
 #ifdef LLM_CHECK_STREAMS
 #include <stdio.h>
@@ -13,52 +13,48 @@
 
 static bool on_frame(void *arg, const struct http_frame *frame)
 {
-    struct exchange *x = arg;
+    struct outlet_check *c = arg;
     struct arena scratch;
     arena_init(&scratch, 4096, (size_t)1 << 30);
-    bool ok = dialect_check_frame(&x->check, frame->name, frame->data, &scratch);
+    bool ok = dialect_check_frame(&c->check, frame->name, frame->data, &scratch);
     if (scratch.failed) /* refused memory breaks no rule */
-        x->checked = false;
+        c->on = false;
     arena_fini(&scratch);
     return ok;
 }
 
-static void must(const struct exchange *x, bool ok)
+static void must(const struct outlet_check *c, bool ok)
 {
-    if (ok || !x->checked || x->check.broken == NULL)
+    if (ok || !c->on || c->check.broken == NULL)
         return;
-    fprintf(stderr, "a %s stream is broken: %s\n", llm_dialect_name(x->door->id), x->check.broken);
+    fprintf(stderr, "a %s stream is broken: %s\n", llm_dialect_name(c->door->id), c->check.broken);
     abort();
 }
 
-void check_begin(struct exchange *x)
+void outlet_check_begin(struct outlet_check *c, const struct dialect *door, enum llm_op op)
 {
-    x->checked = x->sink->event == NULL;
-    dialect_check_init(&x->check, x->door->id, x->r->op);
-    http_framer_init(&x->checker, x->door->framing == DIALECT_SSE ? HTTP_SSE : HTTP_NDJSON,
+    c->on = true;
+    c->door = door;
+    dialect_check_init(&c->check, door->id, op);
+    http_framer_init(&c->framer, door->framing == DIALECT_SSE ? HTTP_SSE : HTTP_NDJSON,
                      (size_t)1 << 30);
 }
 
-void check_pass(struct exchange *x)
+void outlet_check_bytes(struct outlet_check *c, strv bytes)
 {
-    x->checked = false;
+    if (c->on)
+        must(c, http_framer_feed(&c->framer, bytes.ptr, bytes.len, on_frame, c));
 }
 
-void check_bytes(struct exchange *x, strv bytes)
+void outlet_check_end(struct outlet_check *c, bool complete)
 {
-    if (x->checked && x->r->stream)
-        must(x, http_framer_feed(&x->checker, bytes.ptr, bytes.len, on_frame, x));
+    if (c->on)
+        must(c, dialect_check_end(&c->check, complete));
+    c->on = false;
 }
 
-void check_end(struct exchange *x, bool complete)
+void outlet_check_fini(struct outlet_check *c)
 {
-    if (x->checked && x->r->stream && x->committed)
-        must(x, dialect_check_end(&x->check, complete));
-    x->checked = false;
-}
-
-void check_fini(struct exchange *x)
-{
-    http_framer_fini(&x->checker);
+    http_framer_fini(&c->framer);
 }
 #endif

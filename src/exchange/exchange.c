@@ -258,7 +258,7 @@ static enum step admit(struct exchange *x)
 {
     struct err err = ERR_INIT;
     uint64_t wait_ms = 0;
-    if (x->env->draining)
+    if (x->env->draining && !x->caller->goes_on)
         refuse(x, LLM_ERR_DRAINING, 0, STRV_NONE, STRV_NONE, 1000);
     else if (x->env->active > x->snapshot->exchanges_max)
         refuse(x, LLM_ERR_OVERLOADED, 0, STRV_NONE, STRV_NONE, 1000);
@@ -582,7 +582,8 @@ static void act_on_complete(struct exchange *x)
     if (x->slot)
         end_attempt(x, OUTCOME_OK);
     x->over = true;
-    check_end(x, true);
+    if (x->committed)
+        outlet_check_end(&x->check, true);
     x->sink->end(x->sink_arg);
     recall_keep(x);
     exchange_go(x, EX_CLOSE);
@@ -746,6 +747,11 @@ const char *exchange_findings(const struct exchange *x)
 size_t exchange_attempts(const struct exchange *x)
 {
     return x->calls;
+}
+
+strv exchange_route(const struct exchange *x)
+{
+    return x->out.route_json;
 }
 
 int exchange_error(const struct exchange *x)

@@ -28,6 +28,7 @@
 #include "base/base.h"
 #include "dialect/dialect.h"
 #include "exchange/cache.h"
+#include "exchange/outlet.h"
 #include "http/http.h"
 #include "io/io.h"
 #include "ledger/ledger.h"
@@ -120,7 +121,9 @@ struct exchange_caller {
     strv address;                    /* the caller's, with its port */
     bool no_cache;                   /* an answer that is kept is not wanted */
     bool no_store;                   /* nor shall this one be kept */
-    int64_t received_us;             /* when the request's head was complete */
+    bool
+        goes_on; /* it is part of something that began before, and is answered while draining, too */
+    int64_t received_us; /* when the request's head was complete */
     int64_t bytes_in;
     void (*committed)(
         void *arg); /* r->arena and the body's bytes are not needed any more; may be NULL */
@@ -146,6 +149,8 @@ const char *exchange_reason(const struct exchange *x); /* NULL = none */
 bool exchange_private(const struct exchange *x);
 const char *exchange_findings(const struct exchange *x); /* "mrn=1 name=2"; "" = none */
 size_t exchange_attempts(const struct exchange *x);
+strv exchange_route(
+    const struct exchange *x); /* native door: metadata.route, once it has answered */
 int exchange_error(const struct exchange *x); /* what the caller was told: enum llm_error */
 uint32_t exchange_losses(const struct exchange *x);
 /* Could the answer come from the cache, and did it? */

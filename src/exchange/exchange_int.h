@@ -12,6 +12,7 @@
 #define EXCHANGE_EXCHANGE_INT_H
 
 #include "exchange/exchange.h"
+#include "exchange/outlet.h"
 
 enum state {
     EX_ADMIT,   /* may it start at all */
@@ -172,11 +173,7 @@ struct exchange {
     int64_t last_us;       /* last sign of life from the upstream */
     int64_t last_out_us;
     int64_t bytes_out;
-#ifdef LLM_CHECK_STREAMS
-    struct dialect_check check; /* check.c */
-    struct http_framer checker;
-    bool checked;
-#endif
+    struct outlet_check check;
     struct bill { /* account.c */
         struct ledger_hold hold;
         bool open;     /* an attempt is under way whose cost is not settled */
@@ -293,21 +290,6 @@ void answer_fini(struct exchange *x);
 /* An event on its way to relay_deliver(), mended. False: no memory, or too much. */
 bool answer_take(struct exchange *x, const struct llm_event *ev);
 enum llm_finish answer_finish(const struct exchange *x, int choice, enum llm_finish told);
-
-/* check.c */
-#ifdef LLM_CHECK_STREAMS
-void check_begin(struct exchange *x);
-void check_pass(struct exchange *x); /* not all of the stream is ours */
-void check_bytes(struct exchange *x, strv bytes);
-void check_end(struct exchange *x, bool complete);
-void check_fini(struct exchange *x);
-#else
-#define check_begin(x)         ((void)(x))
-#define check_pass(x)          ((void)(x))
-#define check_bytes(x, bytes)  ((void)(x))
-#define check_end(x, complete) ((void)(x))
-#define check_fini(x)          ((void)(x))
-#endif
 
 /* form.c */
 /* Looks at the whole text. BAD: x->upstream_message says why. FENCED: x->unfenced is what was inside. */

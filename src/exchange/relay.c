@@ -56,32 +56,20 @@ void relay_fini(struct exchange *x)
     buf_fini(&x->out.kept);
     buf_fini(&x->formed);
     answer_fini(x);
-    check_fini(x);
+    outlet_check_fini(&x->check);
 }
 
 /* ---- output ---- */
 
 static void begin_out(struct exchange *x)
 {
-    char *id = arena_zalloc(x->arena, 64);
-    x->out = (struct dialect_out){
-        .op = x->r->op,
-        .base64 = x->r->base64,
-        .r = x->r,
-        .model = x->model,
-        .provider = strv_of(x->p->name),
-        .created_us = io_wall_us(x->env->loop),
-        .include_usage = x->r->include_usage,
-        .input_estimate = llm_request_estimate_tokens(x->r),
-    };
-    buf_init(&x->out.kept, x->p->limits.reply_bytes_max);
-    check_begin(x);
-    if (id == NULL) {
+    if (!outlet_begin(&x->out, x->r, x->p->limits.reply_bytes_max, x->env->rng, x->arena,
+                      io_wall_us(x->env->loop)))
         exchange_verdict(x, OUTCOME_NO_MEMORY);
-    } else if (x->door->make_id != NULL) {
-        x->door->make_id(x->env->rng, id);
-        x->out.id = strv_of(id);
-    }
+    x->out.model = x->model;
+    x->out.provider = strv_of(x->p->name);
+    if (x->r->stream && x->sink->event == NULL)
+        outlet_check_begin(&x->check, x->door, x->r->op);
 }
 
 static void send_events(struct exchange *x, strv packed)
@@ -104,7 +92,7 @@ static void send_out(struct exchange *x, strv bytes)
         send_events(x, bytes);
         return;
     }
-    check_bytes(x, bytes);
+    outlet_check_bytes(&x->check, bytes);
     x->sink->body(x->sink_arg, bytes.ptr, bytes.len);
     x->bytes_out += (int64_t)bytes.len;
 }
@@ -197,13 +185,7 @@ bool relay_deliver(struct exchange *x, const struct llm_event *ev)
         account_describe(x);
     }
     struct buf *b = out_buf(x);
-    size_t before = buf_len(b);
-    if (x->sink->event != NULL)
-        return llm_event_pack(b, ev);
-    bool ok = x->door->encode_event(&x->out, ev, b);
-    if (!ok && !b->failed) /* half an event is none; what stands before it still goes out */
-        buf_rewind(b, before);
-    return ok;
+    return x->sink->event != NULL ? llm_event_pack(b, ev) : outlet_event(&x->out, x->door, ev, b);
 }
 
 /* Text that must have a form is collected, whoever writes it to the caller. */
@@ -405,7 +387,7 @@ static void pass_frame(struct exchange *x, const struct http_frame *frame)
     recall_kept(x);
     if (unasked)
         return;
-    check_pass(x);
+    x->check.on = false;
     if (!x->committed)
         buf_put_strv(&x->hold, frame->raw);
     else
@@ -793,10 +775,11 @@ void relay_fail_inband(struct exchange *x, int error)
         x->door->stream_error(&x->out, error, strv_of(row->text), x->caller->request_id,
                               &x->env->encoded);
         if (x->env->encoded.failed) /* no memory to say so: the transfer that is cut tells it */
-            check_pass(x);
+            x->check.on = false;
         flush(x);
     }
-    check_end(x, false);
+    if (x->committed)
+        outlet_check_end(&x->check, false);
     x->sink->abort(x->sink_arg);
 }
 

@@ -512,17 +512,11 @@ static bool enqueue(struct audit *a, struct audit_ticket *t)
     return ok;
 }
 
-struct audit_ticket *audit_intend(struct audit *a, struct io_loop *loop,
-                                  const struct audit_intent *in, void (*done)(void *arg, bool ok),
-                                  void *arg)
+/* Frees the buffer. */
+static struct audit_ticket *intend(struct audit *a, struct io_loop *loop, struct buf *body,
+                                   void (*done)(void *arg, bool ok), void *arg)
 {
-    char session[17];
-    struct buf b;
-    if (!audit_ready(a, NULL, 0))
-        return NULL;
-    buf_init(&b, BODY_MAX);
-    audit_put_intent(&b, io_wall_us(loop), in, session_digest(a, in->session, session));
-    struct audit_ticket *t = ticket_new(&b);
+    struct audit_ticket *t = ticket_new(body);
     if (t == NULL)
         return NULL;
     t->intent = true;
@@ -533,6 +527,32 @@ struct audit_ticket *audit_intend(struct audit *a, struct io_loop *loop,
         return t;
     mem_free(t);
     return NULL;
+}
+
+struct audit_ticket *audit_intend(struct audit *a, struct io_loop *loop,
+                                  const struct audit_intent *in, void (*done)(void *arg, bool ok),
+                                  void *arg)
+{
+    char session[17];
+    struct buf b;
+    if (!audit_ready(a, NULL, 0))
+        return NULL;
+    buf_init(&b, BODY_MAX);
+    audit_put_intent(&b, io_wall_us(loop), in, session_digest(a, in->session, session));
+    return intend(a, loop, &b, done, arg);
+}
+
+struct audit_ticket *audit_intend_tool(struct audit *a, struct io_loop *loop,
+                                       const struct audit_tool *tool,
+                                       void (*done)(void *arg, bool ok), void *arg)
+{
+    char session[17];
+    struct buf b;
+    if (!audit_ready(a, NULL, 0))
+        return NULL;
+    buf_init(&b, BODY_MAX);
+    audit_put_tool(&b, io_wall_us(loop), tool, session_digest(a, tool->session, session), false);
+    return intend(a, loop, &b, done, arg);
 }
 
 void audit_forget(struct audit_ticket *t)
@@ -559,16 +579,10 @@ void audit_leave(struct audit *a, struct io_loop *loop)
     pthread_mutex_unlock(&a->lock);
 }
 
-void audit_note(struct audit *a, const struct ledger_row *row, const struct audit_facts *facts,
-                int64_t wall_us)
+/* Frees the buffer. */
+static void note(struct audit *a, struct buf *body)
 {
-    char session[17];
-    struct buf b;
-    if (a == NULL)
-        return;
-    buf_init(&b, BODY_MAX);
-    audit_put_exchange(&b, wall_us, row, facts, session_digest(a, facts->session, session));
-    struct audit_ticket *t = ticket_new(&b);
+    struct audit_ticket *t = ticket_new(body);
     if (t != NULL && a->sink != NULL)
         to_sink(a, t);
     else if (t != NULL && enqueue(a, t))
@@ -579,4 +593,27 @@ void audit_note(struct audit *a, const struct ledger_row *row, const struct audi
         pthread_mutex_unlock(&a->lock);
     }
     mem_free(t);
+}
+
+void audit_note(struct audit *a, const struct ledger_row *row, const struct audit_facts *facts,
+                int64_t wall_us)
+{
+    char session[17];
+    struct buf b;
+    if (a == NULL)
+        return;
+    buf_init(&b, BODY_MAX);
+    audit_put_exchange(&b, wall_us, row, facts, session_digest(a, facts->session, session));
+    note(a, &b);
+}
+
+void audit_note_tool(struct audit *a, const struct audit_tool *tool, int64_t wall_us)
+{
+    char session[17];
+    struct buf b;
+    if (a == NULL)
+        return;
+    buf_init(&b, BODY_MAX);
+    audit_put_tool(&b, wall_us, tool, session_digest(a, tool->session, session), true);
+    note(a, &b);
 }

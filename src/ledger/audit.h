@@ -71,12 +71,36 @@ struct audit_intent {
     uint8_t sha256[32];
 };
 
+/* A call of a tool of an MCP server: before it is made, where it leaves the premises, and when it is over. Names as in
+ * the configuration and in the server's list; never arguments or results. */
+struct audit_tool {
+    strv request_id;
+    const char *key; /* id of the API key */
+    strv session;    /* becomes a keyed digest */
+    bool is_private;
+    const char *server, *zone;
+    strv tool;
+    uint8_t arguments[32]; /* SHA-256 of what was sent, or of what the model wrote if nothing was */
+    uint64_t arguments_bytes;
+    const char *approval; /* "auto", "approved", "denied", ... */
+    const char *by;       /* who decided; NULL = nobody */
+    /* when it is over */
+    const char *end;          /* "ok", "refused", "gone", "late", ... */
+    const char *data_quality; /* "suspect"; NULL = nothing was noticed */
+    uint64_t bytes;           /* of the result */
+    int64_t us;
+};
+
 struct audit_ticket;
 /* Queues the record; done(arg, ok) is called on `loop` when it is durable, or could not be made so. NULL: refused
  * now (not ready, queue full, no memory), and done is not called. */
 struct audit_ticket *audit_intend(struct audit *a, struct io_loop *loop,
                                   const struct audit_intent *intent,
                                   void (*done)(void *arg, bool ok), void *arg);
+/* The same for a tool whose server is not on the premises. */
+struct audit_ticket *audit_intend_tool(struct audit *a, struct io_loop *loop,
+                                       const struct audit_tool *tool,
+                                       void (*done)(void *arg, bool ok), void *arg);
 /* done will not be called any more; the record is written all the same. On the loop's thread. */
 void audit_forget(struct audit_ticket *t);
 /* The loop is about to go: nothing is posted to it from here on. Every ticket of it must be over or forgotten. */
@@ -92,6 +116,8 @@ struct audit_facts {
 /* An exchange is over. Never waits; what finds no room is counted, and the count is recorded. */
 void audit_note(struct audit *a, const struct ledger_row *row, const struct audit_facts *facts,
                 int64_t wall_us);
+/* A call of a tool is over, or was not made. The same. */
+void audit_note_tool(struct audit *a, const struct audit_tool *tool, int64_t wall_us);
 
 /* ---- reading ---- */
 

@@ -73,6 +73,10 @@ void audit_put_intent(struct buf *b, int64_t wall_us, const struct audit_intent 
 void audit_put_exchange(struct buf *b, int64_t wall_us, const struct ledger_row *row,
                         const struct audit_facts *facts, const char *session);
 
+/* over: with how it ended. */
+void audit_put_tool(struct buf *b, int64_t wall_us, const struct audit_tool *tool,
+                    const char *session, bool over);
+
 /* ---- audit_read.c ---- */
 
 struct audit_files { /* numbers of the files that are there, ascending */

@@ -85,6 +85,31 @@ void audit_put_intent(struct buf *b, int64_t wall_us, const struct audit_intent 
     buf_put_char(b, '"');
 }
 
+void audit_put_tool(struct buf *b, int64_t wall_us, const struct audit_tool *tool,
+                    const char *session, bool over)
+{
+    audit_put_begin(b, wall_us, over ? "tool" : "tool-intent");
+    put_text(b, "request", tool->request_id);
+    put_word(b, "key", tool->key);
+    put_word(b, "session", session);
+    put_bool(b, "private", tool->is_private);
+    put_word(b, "server", tool->server);
+    put_word(b, "zone", tool->zone);
+    put_text(b, "tool", tool->tool);
+    put_number(b, "arguments_bytes", (int64_t)tool->arguments_bytes);
+    buf_put_cstr(b, ",\"arguments_sha256\":\"");
+    audit_put_hex(b, tool->arguments, AUDIT_HASH);
+    buf_put_char(b, '"');
+    put_word(b, "approval", tool->approval);
+    put_word(b, "by", tool->by);
+    if (!over)
+        return;
+    put_word(b, "data_quality", tool->data_quality);
+    put_number(b, "bytes", (int64_t)tool->bytes);
+    put_number(b, "us", tool->us);
+    put_word(b, "outcome", tool->end);
+}
+
 static void put_attempts(struct buf *b, const struct ledger_row *row)
 {
     buf_put_cstr(b, ",\"attempts\":[");

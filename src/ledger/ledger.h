@@ -63,6 +63,9 @@ void metrics_name_outcome(unsigned index, const char *name);
 unsigned metrics_server(const char *name);
 /* Prometheus text format 0.0.4. */
 bool metrics_print(struct buf *out);
+/* Kinds of agent/repair.h, in its order. */
+#define LEDGER_REPAIRS 9
+extern const char *const ledger_repair_names[LEDGER_REPAIRS];
 
 /* ---- the row ---- */
 

@@ -52,7 +52,8 @@ enum labels {
     TASK,
     PERIOD,
     SERVER,
-    SERVER_END
+    SERVER_END,
+    REPAIR
 };
 enum {
     SIZE_NONE = 1,
@@ -66,7 +67,11 @@ enum {
     SIZE_PERIOD = LEDGER_SCOPES,
     SIZE_SERVER = LEDGER_SERVERS_MAX,
     SIZE_SERVER_END = LEDGER_SERVERS_MAX * LEDGER_SERVER_ENDS,
+    SIZE_REPAIR = LEDGER_REPAIRS,
 };
+
+const char *const ledger_repair_names[LEDGER_REPAIRS] = {
+    "syntax", "number", "boolean", "null", "enum", "nested", "list", "member", "dropped"};
 
 struct cells { /* only its offsets are used */
 #define METRIC(id, kind, labels, name, help) int64_t id[CELLS_##kind * SIZE_##labels];
@@ -312,6 +317,7 @@ static bool is_known(size_t id, unsigned label)
     case DOOR:
     case LOSS:
     case PERIOD:
+    case REPAIR:
         break;
     }
     return true;
@@ -390,6 +396,9 @@ static void put_labels(struct buf *out, size_t id, unsigned label)
         break;
     case PERIOD:
         put_label(out, "period", ledger_scope_name((enum ledger_scope)label));
+        break;
+    case REPAIR:
+        put_label(out, "kind", ledger_repair_names[label]);
         break;
     }
 }

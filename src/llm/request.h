@@ -71,6 +71,16 @@ struct llm_tool {
     bool strict;
 };
 
+/* Tools of an MCP server that the operator has configured, asked for by name in the request. */
+struct llm_mcp {
+    strv server;
+    strv *allowed; /* names or patterns of its tools */
+    size_t n_allowed;
+    bool narrowed;  /* only those allowed, even if there are none */
+    bool read_only; /* only those that only read */
+    bool ask;       /* a person is to be asked, also for what would run by itself */
+};
+
 enum llm_tool_choice { LLM_CHOOSE_AUTO, LLM_CHOOSE_NONE, LLM_CHOOSE_ANY, LLM_CHOOSE_ONE };
 
 enum llm_format { LLM_FORMAT_TEXT, LLM_FORMAT_JSON, LLM_FORMAT_SCHEMA };
@@ -160,6 +170,8 @@ struct llm_request {
     /* tools */
     struct llm_tool *tools; /* those that may be called: the caller's narrowing is done already */
     size_t n_tools;
+    struct llm_mcp *mcp; /* are not among `tools`: agent/ puts them there */
+    size_t n_mcp;
     enum llm_tool_choice choose;
     strv choose_name; /* CHOOSE_ONE */
     bool one_call;    /* at most one call in the answer */

@@ -282,7 +282,7 @@ void policy_rule_show(const struct policy_rules *rules, enum policy_rule rule, s
             buf_put(out, text, timefmt_rfc3339(text, *number, 0));
         break;
     case KIND_MODELS:
-        buf_put_cstr(out, rules->models);
+        buf_put_cstr(out, member);
         break;
     }
 }
@@ -358,4 +358,20 @@ bool policy_rules_model(const struct policy_rules *rules, strv name)
         if (strv_glob(pattern, name))
             return true;
     return false;
+}
+
+bool policy_rules_tool(const struct policy_rules *rules, strv name)
+{
+    strv list = strv_of(rules->tools), pattern;
+    bool listed = true, only = false, fits = false;
+    while (listed && list.len > 0 && strv_cut(&list, ',', &pattern)) {
+        bool not = strv_starts(pattern, STRV("!"));
+        if (not )
+            listed = !strv_glob(strv_from(pattern, 1), name);
+        else {
+            only = true;
+            fits = fits || strv_glob(pattern, name);
+        }
+    }
+    return listed && (!only || fits);
 }

@@ -97,9 +97,21 @@ static void rules_are_read_and_shown(void **state)
 
 static struct policy_rules all_rules(void)
 {
-    static const char *const texts[POLICY_RULES] = {
-        "hybrid", "claude-*,fast", "openai,responses", "60", "100k", "4", "2.5", "40", "yes", "yes",
-        "yes",    "yes",           "2027-01-31"};
+    static const char *const texts[POLICY_RULES] = {"hybrid",
+                                                    "claude-*,fast",
+                                                    "openai,responses",
+                                                    "60",
+                                                    "100k",
+                                                    "4",
+                                                    "2.5",
+                                                    "40",
+                                                    "yes",
+                                                    "yes",
+                                                    "yes",
+                                                    "yes",
+                                                    "yes",
+                                                    "s/*,!s/x",
+                                                    "2027-01-31"};
     struct policy_rules rules = {.mode = LLM_MODE_UNSET};
     struct err err = ERR_INIT;
     for (unsigned i = 0; i < POLICY_RULES; i++)
@@ -151,6 +163,7 @@ static void json_has_types(void **state)
         ",\"mode\":\"hybrid\",\"models\":[\"claude-*\",\"fast\"],\"doors\":[\"openai\","
         "\"responses\"],\"rpm\":60,\"tpm\":100000,\"concurrent\":4,\"budget_day\":2.5,"
         "\"budget_month\":40,\"private\":true,\"pseudonyms\":true,\"cache\":true,\"admin\":true,"
+        "\"agent\":true,\"tools\":[\"s/*\",\"!s/x\"],"
         "\"expires\":\"2027-02-01T00:00:00Z\"");
     buf_fini(&out);
 }
@@ -201,6 +214,29 @@ static void models_are_patterns(void **state)
     }
 }
 
+static void tools_are_patterns_and_some_take_away(void **state)
+{
+    static const struct {
+        const char *tools, *name;
+        bool may;
+    } cases[] = {
+        {"", "scheduler/get_status", true},
+        {"scheduler/*", "scheduler/get_status", true},
+        {"scheduler/get_*", "scheduler/restore", false},
+        {"!scheduler/restore_*", "scheduler/get", true},
+        {"!scheduler/restore_*", "scheduler/restore_backup", false},
+        {"scheduler/*,!*/rag_*", "scheduler/rag_search", false},
+        {"scheduler/*,!*/rag_*", "scheduler/get", true},
+        {"scheduler/*,!*/rag_*", "other/get", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct policy_rules rules = {.mode = LLM_MODE_UNSET};
+        snprintf(rules.tools, sizeof rules.tools, "%s", cases[i].tools);
+        assert_int_equal(policy_rules_tool(&rules, strv_of(cases[i].name)), cases[i].may);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -210,6 +246,7 @@ int main(void)
         cmocka_unit_test(json_has_types),
         cmocka_unit_test(refused_memory_is_told),
         cmocka_unit_test(models_are_patterns),
+        cmocka_unit_test(tools_are_patterns_and_some_take_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

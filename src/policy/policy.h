@@ -37,6 +37,7 @@ struct policy_rules {
     bool force_private; /* every request counts as private */
     bool pseudonyms;    /* a private request may go out under pseudonyms */
     bool cache;         /* answers may be kept and given again */
+    bool agent;         /* conversations get tools of MCP servers unasked */
     bool admin;         /* may read what is told of everybody: metrics, statistics, usage, audit */
     uint32_t doors;     /* 1 << enum llm_dialect; 0 = all */
     int64_t requests_min, tokens_min;             /* per minute; 0 = no limit, as below */
@@ -44,6 +45,8 @@ struct policy_rules {
     int64_t budget_day_micro, budget_month_micro; /* millionths of a dollar, UTC days and months */
     int64_t expires_us;                           /* wall time; 0 = never */
     char models[POLICY_MODELS_MAX];               /* patterns, commas between; "" = every model */
+    char tools
+        [POLICY_MODELS_MAX]; /* the same of server/tool, !pattern = not these; "" = every tool */
 };
 
 struct policy_key {
@@ -94,6 +97,8 @@ void policy_rules_json(const struct policy_rules *rules, struct buf *out);
 /* May the holder of the key ask for this name, or be answered by it? True for the name of a model, role or alias,
  * or "provider/model", that one of the patterns fits, and for every name if there are none. */
 bool policy_rules_model(const struct policy_rules *rules, strv name);
+/* May he see and call "server/tool"? */
+bool policy_rules_tool(const struct policy_rules *rules, strv name);
 
 /* ---- route ---- */
 

@@ -2,7 +2,7 @@
 /*
  * store - what must survive the process: one SQLite file in the state directory.
  *
- * Holds API keys as digests. A table of migrations brings an older file up to date; a table of statements is
+ * Holds API keys as digests, and calls of tools that wait for a person. A table of migrations brings an older file up to date; a table of statements is
  * the only SQL. WAL mode, so the command line can add a key while the router serves. Blocking: used by the
  * command line and the main thread, never by a worker's loop.
  */
@@ -39,5 +39,26 @@ bool store_key_edit(struct store *s, const char *id, const char *rules, struct e
 /* Oldest first; stops when fn returns false. */
 bool store_key_each(struct store *s, bool (*fn)(void *arg, const struct store_key *key), void *arg,
                     struct err *err);
+
+/* A call of a tool that waits, or waited, for a person. Its arguments are kept only while it waits. */
+struct store_approval {
+    char id[32], server[32], tool[129], key[32], decided_by[64];
+    char session[256];
+    const char *arguments; /* valid during the call that gets or gives them */
+    uint8_t arguments_digest[32], tool_digest[32];
+    int effect, decision; /* agent/'s numbers; decision 0 = it waits */
+    bool always, remember, used;
+    int64_t asked_us, until_us, decided_us;
+};
+/* As it is now: a new one, or in place of the one with that id. Makes the file if there is none yet. */
+bool store_approval_put(struct store *s, const struct store_approval *a, struct err *err);
+/* False with err if there is none, or it is decided already. */
+bool store_approval_decide(struct store *s, const char *id, int decision, bool remember,
+                           const char *by, int64_t now_us, struct err *err);
+/* Oldest first; stops when fn returns false. */
+bool store_approval_each(struct store *s, bool (*fn)(void *arg, const struct store_approval *a),
+                         void *arg, struct err *err);
+/* Forgets those asked for before. */
+bool store_approval_purge(struct store *s, int64_t before_us, struct err *err);
 
 #endif

@@ -320,7 +320,7 @@ static void what_is_no_store_is_refused(void **state)
     assert_int_equal(sqlite3_open(p->path, &db), SQLITE_OK);
     assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 99", NULL, NULL, NULL), SQLITE_OK);
     sqlite3_close(db);
-    refused(p->path, false, "was written by a newer version (99, this one knows 2)");
+    refused(p->path, false, "was written by a newer version (99, this one knows 3)");
 }
 
 static void damage_in_the_middle_is_told(void **state)

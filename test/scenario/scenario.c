@@ -30,6 +30,8 @@
  *   provider NAME bytes TEXT             a chunk of just that
  *   provider NAME raw TEXT               bytes outside of any chunk
  *   provider NAME last|eof|reset
+ *   provider NAME answers TEXT           OpenAI's: a text, whole or streamed as it was asked for
+ *   provider NAME wants TOOL {ARGS} ; TOOL {ARGS} ; "TEXT"     the same: calls, and a text before them
  *   provider NAME giant N                the beginning of an SSE event, of N bytes, in chunks
  *   provider NAME big N                  a good OpenAI event with N bytes of text
  *   provider NAME wide N                 a line {"status":"xxx"} with N bytes of text
@@ -42,6 +44,14 @@
  *   reload PATH=VALUE ...                as SIGHUP does, with these options changed
  *   key SECRET RULE=VALUE ...            as `keys add` and `keys edit` do: there is such a key, with these rules
  *                                        alone; its id is k_SECRET
+ *   tool SERVER/NAME is RULE=VALUE ...   declares a tool: effect, data, approval, zone, schema; before the first request
+ *   tool SERVER/NAME expect TEXT         the next call of it has come, with TEXT in its params; it is answered now
+ *   tool SERVER/NAME says TEXT | result JSON | refuses TEXT | gone TEXT | late TEXT    the answer
+ *   tool SERVER/NAME calls N | cancelled     so far; the one in hand was
+ *   question METHOD PARAMS               a server asks us: sampling/createMessage, ...
+ *   question has TEXT | waits            what it was told
+ *   approvals N                          calls that wait for a person
+ *   approve|deny [session]               the oldest of them
  *   drain                                as SIGTERM does
  *   stop                                 as a second SIGTERM does
  *
@@ -63,6 +73,7 @@
 #include <unistd.h>
 
 #include "app/worker.h"
+#include "fake_hub.h"
 #include "fake_io.h"
 
 #define PEERS_MAX  64
@@ -99,6 +110,11 @@ static struct {
     struct policy_keys *keys;
     struct policy_sticky *sticky;
     struct policy_limits *limits;
+    struct agent_env agent;
+    struct agent_host *host;
+    struct mcp_question *question;
+    struct mcp_conf mcp;
+    struct fake_call *called;
     struct audit *audit;
     enum audit_sunk audit_is;
     size_t audit_records;
@@ -683,6 +699,87 @@ static void say_wide(struct provider_side *p, size_t n)
     free(text);
 }
 
+/* Into a JSON string; no memory that could be refused. */
+static void put_escaped(char *out, size_t size, const char *text, size_t n)
+{
+    size_t at = strlen(out);
+    for (size_t i = 0; i < n && at + 3 < size; i++) {
+        if (text[i] == '"' || text[i] == '\\')
+            out[at++] = '\\';
+        out[at++] = text[i];
+    }
+    out[at] = '\0';
+}
+
+struct wanted {
+    char text[1024], calls[8192]; /* inside of a string; members of tool_calls */
+    size_t n;
+};
+
+static void read_wanted(struct wanted *w, const char *spec)
+{
+    while (*spec != '\0') {
+        const char *end = strstr(spec, " ; ");
+        size_t n = end != NULL ? (size_t)(end - spec) : strlen(spec);
+        const char *args = memchr(spec, ' ', n);
+        if (spec[0] == '"') {
+            put_escaped(w->text, sizeof w->text, spec + 1, n - 2);
+        } else {
+            size_t name = args != NULL ? (size_t)(args - spec) : n, at = strlen(w->calls);
+            snprintf(w->calls + at, sizeof w->calls - at,
+                     "%s{\"index\":%zu,\"id\":\"call_%zu\",\"type\":\"function\",\"function\":{"
+                     "\"name\":\"%.*s\",\"arguments\":\"",
+                     w->n > 0 ? "," : "", w->n, w->n, (int)name, spec);
+            if (args != NULL)
+                put_escaped(w->calls, sizeof w->calls, args + 1, n - name - 1);
+            at = strlen(w->calls);
+            snprintf(w->calls + at, sizeof w->calls - at, "\"}}");
+            w->n++;
+        }
+        spec += n + (end != NULL ? 3 : 0);
+    }
+}
+
+#define OF_OPENAI(object)                                                                          \
+    "{\"id\":\"u1\",\"object\":\"" object "\",\"created\":1,\"model\":\"m1\",\"choices\":["
+#define USED "\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":2,\"total_tokens\":12}}"
+
+static void say_openai(struct provider_side *p, const struct wanted *w)
+{
+    static char out[16384];
+    bool stream = strstr(p->body, "\"stream\":true") != NULL;
+    const char *finish = w->n > 0 ? "tool_calls" : "stop";
+    say_head(p, "200", stream ? "sse" : "json", "Transfer-Encoding: chunked");
+    if (stream)
+        snprintf(out, sizeof out,
+                 "data: " OF_OPENAI(
+                     "chat.completion.chunk") "{\"index\":0,\"delta\":{\"role\":"
+                                              "\"assistant\",\"content\":\"%s\"},\"finish_reason\":"
+                                              "null}]}\n\n"
+                                              "data: " OF_OPENAI(
+                                                  "chat.completion.chunk") "{\"index\":0,\"delta\":"
+                                                                           "{%s%s%s},"
+                                                                           "\"finish_reason\":\"%"
+                                                                           "s\"}]}\n\ndata:"
+                                                                           " " OF_OPENAI(
+                                                                               "chat.completion."
+                                                                               "chunk") "]," USED
+                                                                                        "\n\ndata: "
+                                                                                        "[DONE]"
+                                                                                        "\n\n",
+                 w->text, w->n > 0 ? "\"tool_calls\":[" : "", w->calls, w->n > 0 ? "]" : "",
+                 finish);
+    else
+        snprintf(
+            out, sizeof out,
+            OF_OPENAI(
+                "chat.completion") "{\"index\":0,\"message\":{\"role\":\"assistant\","
+                                   "\"content\":\"%s\"%s%s%s},\"finish_reason\":\"%s\"}]," USED,
+            w->text, w->n > 0 ? ",\"tool_calls\":[" : "", w->calls, w->n > 0 ? "]" : "", finish);
+    say_chunk(p, out, strlen(out));
+    say_chunk(p, "", 0);
+}
+
 static void take_models(const struct provider_side *side, const char *list)
 {
     struct err err = ERR_INIT;
@@ -776,6 +873,15 @@ static void do_provider(char *rest)
                                                     : "");
         say_chunk(p, chunk, n);
         free(chunk);
+    } else if (strcmp(what, "answers") == 0) {
+        struct wanted w = {.n = 0};
+        char *text = tail(&rest);
+        put_escaped(w.text, sizeof w.text, text, strlen(text));
+        say_openai(p, &w);
+    } else if (strcmp(what, "wants") == 0) {
+        struct wanted w = {.n = 0};
+        read_wanted(&w, tail(&rest));
+        say_openai(p, &w);
     } else if (strcmp(what, "raw") == 0) {
         fake_peer_send_cstr(p->now, unescape(tail(&rest)));
     } else if (strcmp(what, "last") == 0) {
@@ -906,6 +1012,152 @@ static void do_audit(char *rest)
     }
 }
 
+/* ---- tools ---- */
+
+/* Whenever one more is declared. */
+static void use_tools(void)
+{
+    const struct agent_desk_env desk = {t.loop, NULL, &t.worker.log};
+    agent_index_unref(t.agent.index);
+    t.mcp = t.config->mcp;
+    t.mcp.n_servers = 1;
+    t.agent.exchange = &t.worker.env;
+    t.agent.hub = fake_hub();
+    t.agent.conf = &t.mcp;
+    t.agent.index = fake_hub_index();
+    if (t.agent.desk == NULL)
+        t.agent.desk = agent_desk_new(&desk);
+    if (t.host == NULL && (t.host = agent_host_new()) != NULL)
+        (void)agent_host_add(t.host, &t.agent);
+    t.worker.api.agent = &t.agent;
+}
+
+static void answer_tool(enum mcp_end end, strv result, strv text)
+{
+    if (t.called == NULL) {
+        fail("no call is in hand");
+        return;
+    }
+    struct fake_call *c = t.called;
+    t.called = NULL;
+    fake_call_answer(c, &(struct mcp_answer){.end = end,
+                                             .result = result,
+                                             .text = text,
+                                             .data = STRV(""),
+                                             .code = end == MCP_REFUSED ? -32000 : 0});
+    settle();
+}
+
+static void say_tool(const char *text)
+{
+    struct buf b;
+    char result[8192];
+    buf_init(&b, sizeof result);
+    json_put_str(&b, strv_of(text));
+    snprintf(result, sizeof result, "{\"content\":[{\"type\":\"text\",\"text\":%.*s}]}",
+             (int)buf_len(&b), buf_view(&b).ptr);
+    buf_fini(&b);
+    answer_tool(MCP_OK, strv_of(result), STRV(""));
+}
+
+static void expect_tool(const char *name, const char *text)
+{
+    t.called = fake_hub_next(name);
+    if (t.called == NULL)
+        fail("tool %s expected a call and there is none", name);
+    else if (strstr(fake_call_params(t.called), text) == NULL)
+        fail("tool %s: expected %s in its params: %s", name, text, fake_call_params(t.called));
+}
+
+static void do_tool(char *rest)
+{
+    char *name = need(&rest, "a tool's name"), *verb = need(&rest, "what of the tool");
+    char *arg = unescape(tail(&rest));
+    if (strcmp(verb, "is") == 0) {
+        if (!fake_hub_tool(name, arg))
+            die("wrong tool:", name);
+        use_tools();
+    } else if (strcmp(verb, "expect") == 0)
+        expect_tool(name, arg);
+    else if (strcmp(verb, "says") == 0)
+        say_tool(arg);
+    else if (strcmp(verb, "result") == 0)
+        answer_tool(MCP_OK, strv_of(arg), STRV(""));
+    else if (strcmp(verb, "refuses") == 0)
+        answer_tool(MCP_REFUSED, STRV(""), strv_of(arg));
+    else if (strcmp(verb, "gone") == 0)
+        answer_tool(MCP_GONE, STRV(""), strv_of(arg));
+    else if (strcmp(verb, "late") == 0)
+        answer_tool(MCP_LATE, STRV(""), strv_of(arg));
+    else if (strcmp(verb, "calls") == 0) {
+        if (fake_hub_calls(name) != strtoul(arg, NULL, 10))
+            fail("tool %s: expected %s calls, there were %zu", name, arg, fake_hub_calls(name));
+    } else if (strcmp(verb, "cancelled") == 0) {
+        if (t.called == NULL || !fake_call_cancelled(t.called))
+            fail("tool %s: its call was not cancelled", name);
+        t.called = NULL;
+    } else
+        die("unknown word of a tool:", verb);
+}
+
+static void do_question(char *rest)
+{
+    char *what = need(&rest, "a method"), *arg = tail(&rest);
+    const char *said = t.question != NULL ? fake_question_answer(t.question) : NULL;
+    if (strcmp(what, "waits") == 0) {
+        if (said != NULL)
+            fail("the question was answered: %s", said);
+    } else if (strcmp(what, "has") == 0) {
+        if (said == NULL || strstr(said, arg) == NULL)
+            fail("expected in the answer: %s, got: %s", arg, said != NULL ? said : "nothing");
+    } else if (t.host != NULL) {
+        const struct mcp_host *host = agent_host_of(t.host);
+        t.question = fake_hub_question();
+        host->ask(host->arg, t.question, "sched", strv_of(what), strv_of(arg));
+        settle();
+    }
+}
+
+/* Of the oldest call that waits; how many there are. */
+static size_t pending(char id[32])
+{
+    struct buf b;
+    size_t n = 0;
+    static const char mark[] = "{\"id\":\"", wait[] = "\",\"decision\":\"pending\"";
+    buf_init(&b, 1 << 20);
+    if (t.agent.desk != NULL)
+        agent_desk_json(t.agent.desk, &b);
+    buf_put_char(&b, '\0');
+    for (const char *at = b.failed ? "" : buf_view(&b).ptr; (at = strstr(at, mark)) != NULL; at++) {
+        const char *begin = at + sizeof mark - 1, *end = strchr(begin, '"');
+        if (end == NULL || strncmp(end, wait, sizeof wait - 1) != 0)
+            continue;
+        if (n++ == 0)
+            snprintf(id, 32, "%.*s", (int)(end - begin), begin);
+    }
+    buf_fini(&b);
+    return n;
+}
+
+static void do_decide(bool yes, char *rest)
+{
+    struct err err = ERR_INIT;
+    char id[32] = "", *how = word(&rest);
+    if (pending(id) == 0)
+        fail("no call waits for an approval");
+    else if (!agent_desk_decide(t.agent.desk, strv_of(id), yes ? AGENT_APPROVED : AGENT_DENIED,
+                                how != NULL, "k_boss", &err))
+        fail("%s", err.text);
+    settle();
+}
+
+static void do_approvals(char *rest)
+{
+    char id[32], *n = need(&rest, "a number");
+    if (pending(id) != strtoul(n, NULL, 10))
+        fail("expected %s calls that wait, there are %zu", n, pending(id));
+}
+
 static void do_line(char *line)
 {
     char *rest = line;
@@ -927,6 +1179,14 @@ static void do_line(char *line)
         do_ledger(rest);
     else if (strcmp(verb, "audit") == 0)
         do_audit(rest);
+    else if (strcmp(verb, "tool") == 0)
+        do_tool(rest);
+    else if (strcmp(verb, "question") == 0)
+        do_question(rest);
+    else if (strcmp(verb, "approvals") == 0)
+        do_approvals(rest);
+    else if (strcmp(verb, "approve") == 0 || strcmp(verb, "deny") == 0)
+        do_decide(verb[0] == 'a', rest);
     else if (strcmp(verb, "cut") == 0) {
         t.cut = strtoul(need(&rest, "bytes"), NULL, 10);
         fake_cut(t.loop, t.cut);
@@ -973,6 +1233,7 @@ static void begin(const struct script *s, bool fault)
 {
     const char *file = t.file, *dir = t.dir;
     memset(&t, 0, sizeof t);
+    fake_hub_begin();
     t.file = file;
     t.dir = dir;
     t.fault = fault || judging;
@@ -1057,6 +1318,9 @@ static void finish(void)
     t.worker.server = NULL;
     if (loop != NULL)
         fake_run(loop);
+    agent_host_free(t.host);
+    agent_desk_free(t.agent.desk);
+    agent_index_unref(t.agent.index);
     worker_fini(&t.worker);
     gateway_hall_free(t.hall);
     if (t.keys != NULL)

@@ -282,8 +282,8 @@ struct config *load_within(const struct config_source *source, const strv *text,
     bool ok = take_sources(&l, text) && fill_defaults(&l);
     if (ok) {
         apply(&l);
-        ok = providers_build(&l) && names_build(&l) && privacy_build(&l) && money_build(&l) &&
-             servers_build(&l) && cache_build(&l);
+        ok = providers_build(&l) && servers_build(&l) && names_build(&l) && privacy_build(&l) &&
+             money_build(&l) && cache_build(&l);
     }
     if (ok)
         return &w->config;

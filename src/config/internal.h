@@ -224,7 +224,8 @@ bool privacy_build(
 /* privacy.c: drops the detector that is kept for the next load. */
 void privacy_forget(void);
 bool money_build(struct load *l);
-bool servers_build(struct load *l); /* MCP; after the providers, whose networks count here too */
+bool servers_build(
+    struct load *l); /* MCP; after the providers, whose networks count, before names */
 
 /* Is it the first that is said of an MCP server? So servers keep the order of the file. */
 bool server_is_first(const struct whole *w, const struct setting *s);

@@ -114,6 +114,25 @@ static bool make_up_roles(struct load *l)
     return true;
 }
 
+/* A name of mcp.agents that leads nowhere else: the role for tools if there is one, else the default role. */
+static bool make_up_agents(struct load *l)
+{
+    const struct whole *w = l->whole;
+    const struct setting *agents = setting_get(w, "mcp.agents", NULL);
+    const char *to =
+        setting_get(w, "roles.*", "tools") != NULL ? "tools" : w->snapshot.policy.default_role;
+    struct origin at = {.from = FROM_MADE_UP, .text = "default: what mcp.agents names"};
+    for (size_t i = 0; w->config.mcp.n_servers > 0 && i < agents->value.n_items; i++) {
+        const char *name = agents->value.items[i];
+        strv item = strv_of(to);
+        if (strpbrk(name, "*/") == NULL && setting_get(w, "roles.*", name) == NULL &&
+            setting_get(w, "aliases.*", name) == NULL && strcmp(name, "auto") != 0 &&
+            !setting_put(l, option_row("aliases.*"), name, &item, 1, &at))
+            return false;
+    }
+    return true;
+}
+
 static bool check_default_provider(struct load *l)
 {
     const struct setting *s = setting_get(l->whole, "default_provider", NULL);
@@ -212,7 +231,7 @@ bool names_build(struct load *l)
 {
     struct policy_conf *p = &l->whole->snapshot.policy;
     build_threshold(l, p);
-    return check_default_provider(l) && make_up_roles(l) &&
+    return check_default_provider(l) && make_up_roles(l) && make_up_agents(l) &&
            build_lists(l, "roles.*", &p->roles, &p->n_roles) &&
            build_lists(l, "routes.*", &p->routes, &p->n_routes) &&
            build_lists(l, "aliases.*", &p->aliases, &p->n_aliases);

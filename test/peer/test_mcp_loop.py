@@ -47,15 +47,21 @@ def config(scheduler, engine, **more):
             **more}
 
 
-def has_tools(router):
-    reply = router.command("mcp", "list", "--json")
-    return reply.returncode == 0 and any(s["state"] == "ready" for s in json.loads(reply.stdout)["servers"])
+def wait_tools(router):
+    """Until the tools of the server are there."""
+    def there():
+        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
+        reply = router.ask("POST", "/mcp", body, {"Content-Type": "application/json", "MCP-Protocol-Version": "2025-11-25",
+                                                  "Accept": "application/json, text/event-stream"})
+        return reply.status == 200 and "scheduler__validate_schedule_tool" in reply.text
+    wait_for(there, "the server's tools are there")
+    return router
 
 
 @pytest.fixture(scope="module")
 def router(scheduler, engine):
     one = Router(config(scheduler, engine), env={"SCHEDULER_KEY": KEY})
-    one.wait_up()
+    wait_tools(one.wait_up())
     yield one
     one.stop()
 
@@ -64,7 +70,7 @@ def test_ask_agent(router, scheduler):
     """The whole of it, as a coordinator types it."""
     before = len(scheduler.calls())
     done = router.command("ask", "--agent", "--url", router.url, QUESTION)
-    assert (done.returncode, done.stdout.strip()) == (0, ANSWER), (done, router.log_text()[-3000:])
+    assert (done.returncode, done.stdout.strip()) == (0, ANSWER), (done.stderr, router.log_text()[-3000:])
     calls = scheduler.calls()[before:]
     assert calls == [{"tool": "validate_schedule_tool",
                       "arguments": {"start_date": "2026-11-30", "end_date": "2026-12-06"}}]
@@ -111,7 +117,7 @@ def test_the_server_goes_and_comes_back(engine):
     port = one.port
     router = Router(config(one, engine), env={"SCHEDULER_KEY": KEY})
     try:
-        router.wait_up()
+        wait_tools(router.wait_up())
         assert understand("openai", False, router.chat("openai", "agent", False, prompt=QUESTION)).text == ANSWER
         one.stop()
         reply = router.chat("openai", "agent", False, prompt=QUESTION)     # its tool says that it is down; the model goes on

@@ -96,8 +96,10 @@ static void put_providers(void *arg, struct arena *arena, struct buf *out)
 
 bool worker_open_gateway(struct worker *w, struct gateway_hall *hall, struct err *err)
 {
+    static const struct gateway_calls calls = {agent_may, agent_call, agent_call_cancel};
     struct gateway_env env = {.exchange = &w->env,
                               .agent = &w->agent,
+                              .calls = &calls,
                               .hall = hall,
                               .models = put_models,
                               .providers = put_providers,

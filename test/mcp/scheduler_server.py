@@ -128,6 +128,7 @@ def main():
 
     app = Guarded(server.http_app(path="/mcp", stateless_http=True), os.environ.get("MCP_API_KEY", ""))
     listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", int(os.environ.get("PORT", "0"))))
     print(listener.getsockname()[1], flush=True)
     uvicorn.Server(uvicorn.Config(app, log_level="error")).run(sockets=[listener])

@@ -111,7 +111,7 @@ def test_many_loops(router, standin, pytestconfig):
     server = SlowServer()
     upstream = standin()
     try:
-        r = router({**config(upstream, server), "max_exchanges": 4 * n, "log": {"level": "warn"}})
+        r = router({**config(upstream, server), "max_exchanges": 4 * n})
         warm = Loops(r, 2, min(n, 50))
         warm.run()
         assert not warm.wrong, warm.wrong[:3]
@@ -155,7 +155,7 @@ def test_the_tool_server_is_killed_under_them(router, standin):
                 self.wrong.append((door, stream, data[:400]))
 
     try:
-        r = router({**config(upstream, server), "log": {"level": "warn"}})
+        r = router(config(upstream, server))
         loops = Killed(r, 6, 40)
         loops.run()
         assert not loops.wrong, (len(loops.wrong), loops.stayed, loops.wrong[:3])

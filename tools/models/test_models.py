@@ -121,7 +121,8 @@ def vocabulary(model, tokens, kinds, merges, bos, eos, template):
 
 
 def write_scripted(path, name, script):
-    dim, feed, context = 512, 32, 4096          # one embedding row per token, hence dim tokens
+    dim, feed = 512, 32                         # one embedding row per token, hence dim tokens
+    context = 32768 if isinstance(script, tuple) else 4096      # tools are long when each byte is a token
     control = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     marks = ["<think>", "</think>", "<tool_call>", "</tool_call>"]
     letters = gguf.byte_alphabet()

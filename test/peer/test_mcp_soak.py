@@ -43,7 +43,7 @@ def level(router):
 
 
 def config(standin, server):
-    return {"providers": {"o": {"kind": "openai", "url": standin.url + "/v1", "models": ["demo"]}},
+    return {"providers": {"o": {"kind": "openai", "url": standin.url + "/v1", "models": ["demo", "demo+call=1"]}},
             "aliases": {"agent": ["o/demo+call=1"]},
             "mcp_servers": {"slow": {"url": "http://127.0.0.1:%d/mcp" % server.port,
                                      "rules": ["wait=read,none,auto", "*=read,none,off"]}}}

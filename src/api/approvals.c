@@ -62,8 +62,8 @@ static bool read_decision(struct http_request *req, enum agent_decision *decisio
 void api_decide(struct api *api, struct http_request *req, const struct api_route *route)
 {
     struct err err = ERR_INIT;
-    enum agent_decision decision;
-    bool remember;
+    enum agent_decision decision = AGENT_DENIED;
+    bool remember = false;
     strv id;
     const char *by = api_key_id(req) != NULL ? api_key_id(req) : "no key";
     if (desk_of(api) == NULL) {

@@ -64,7 +64,7 @@ class Loops:
             door, stream = self.random.choice(CALLERS), self.random.random() < 0.5
             try:
                 reader, writer = await asyncio.open_connection("127.0.0.1", self.router.port)
-                writer.write(request_bytes("POST", path_of(door, stream), body_of(door, "agent", stream),
+                writer.write(request_bytes("POST", path_of(door, stream), body_of(door, "agent", stream, prompt="Please wait for some milliseconds"),
                                            {"Connection": "close"}))
                 if self.random.random() < 0.7:
                     await self.stay(door, stream, reader)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """An MCP server that takes its time: legacy era, stateless Streamable HTTP, answers as JSON, many calls at once.
 
-Tools: `wait {"ms": n}` answers after n milliseconds (default: MS of the environment), `fail` with isError, `hang` never.
+Tools: `wait {"ms": n}` answers after n milliseconds (default and most: MS of the environment), `fail` with isError, `hang` never.
 Prints its port as the first line. GET /test/stats: {"calls": made, "open": waiting now, "left": given up by their caller}.
 """
 import asyncio
@@ -35,7 +35,7 @@ async def answer(message):
             await asyncio.Event().wait()
         if params["name"] == "fail":
             return {"content": [{"type": "text", "text": "it failed"}], "isError": True}
-        await asyncio.sleep((params.get("arguments") or {}).get("ms", MS) / 1000)
+        await asyncio.sleep(min((params.get("arguments") or {}).get("ms", MS), MS) / 1000)
         return {"content": [{"type": "text", "text": "done"}]}
     except asyncio.CancelledError:
         stats["left"] += 1

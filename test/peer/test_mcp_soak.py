@@ -35,6 +35,13 @@ class SlowServer:
     close = kill = stop
 
 
+def wait_tools(router):
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
+    heads = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+    wait_for(lambda: "slow__wait" in router.ask("POST", "/mcp", body, heads).text, "the server's tools are there")
+    return router
+
+
 def level(router):
     pid = router.process.pid
     with open("/proc/%d/statm" % pid) as f:
@@ -111,7 +118,7 @@ def test_many_loops(router, standin, pytestconfig):
     server = SlowServer()
     upstream = standin()
     try:
-        r = router({**config(upstream, server), "max_exchanges": 4 * n})
+        r = wait_tools(router({**config(upstream, server), "max_exchanges": 4 * n}))
         warm = Loops(r, 2, min(n, 50))
         warm.run()
         assert not warm.wrong, warm.wrong[:3]
@@ -155,7 +162,7 @@ def test_the_tool_server_is_killed_under_them(router, standin):
                 self.wrong.append((door, stream, data[:400]))
 
     try:
-        r = router(config(upstream, server))
+        r = wait_tools(router(config(upstream, server)))
         loops = Killed(r, 6, 40)
         loops.run()
         assert not loops.wrong, (len(loops.wrong), loops.stayed, loops.wrong[:3])

@@ -9,6 +9,16 @@
 
 #include "app/mcp.h"
 
+/* What is in the buffer, as a text. */
+static char *text_of(const struct buf *b)
+{
+    char *text = calloc(1, buf_len(b) + 1);
+    assert_non_null(text);
+    if (buf_len(b) > 0)
+        memcpy(text, buf_view(b).ptr, buf_len(b));
+    return text;
+}
+
 static char *import(const char *json, char **notes, struct err *err)
 {
     struct buf out, said;
@@ -16,8 +26,8 @@ static char *import(const char *json, char **notes, struct err *err)
     buf_init(&said, 1 << 20);
     *err = ERR_INIT;
     bool ok = mcp_import_text(strv_of(json), &out, &said, err);
-    char *text = ok ? strndup(buf_view(&out).ptr, buf_len(&out)) : NULL;
-    *notes = strndup(buf_len(&said) > 0 ? buf_view(&said).ptr : "", buf_len(&said));
+    char *text = ok ? text_of(&out) : NULL;
+    *notes = text_of(&said);
     buf_fini(&out);
     buf_fini(&said);
     return text;

@@ -78,7 +78,8 @@ static void serve(void *arg, struct fake_peer *peer)
         buf_printf(&w->asked, "  %.*s\n", (int)(got.ptr + len - body), body);
     if (memmem(got.ptr, len, "Authorization: ", 15) != NULL) {
         const char *at = memmem(got.ptr, len, "Authorization: ", 15);
-        buf_printf(&w->asked, "  %.*s\n", (int)strcspn(at, "\r"), at);
+        const char *end = memchr(at, '\r', (size_t)(got.ptr + len - at));
+        buf_printf(&w->asked, "  %.*s\n", (int)(end - at), at);
     }
     for (size_t i = 0; i < w->n_routes; i++) {
         struct route *r = &w->routes[i];

@@ -183,11 +183,11 @@ static void start(struct mcp_server *s)
     };
     struct mcp_closing *closing = mem_zalloc(sizeof *closing);
 
-    if (closing != NULL)
-        s->client = mcp_client_new(&opts, &client_ops, s, &err);
-    else
+    if (closing == NULL)
         err_oom(&err);
-    if (s->client == NULL) {
+    else
+        s->client = mcp_client_new(&opts, &client_ops, s, &err);
+    if (closing == NULL || s->client == NULL) {
         mem_free(closing);
         LOG(h->env.log, LOG_WARN, "mcp", LOG_C(SERVER, s->conf->name), LOG_C(STATE, "not started"),
             LOG_C(REASON, err.text));

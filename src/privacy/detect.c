@@ -331,9 +331,9 @@ static bool read_piece(struct scan *c, const struct text_view *view, bool fixed)
     forms_scan(t);
     structure_scan(t);
     labels_scan(t);
-    if (!t->failed)
+    if (!t->failed && c->p->words != NULL) /* a detector that is ready has them */
         slips_scan(t);
-    if (!fixed && !t->failed && c->p->words != NULL) /* a detector that is ready has them */
+    if (!fixed && !t->failed && c->p->words != NULL)
         privacy_words(t, c->how);
     if (!fixed && !t->failed)
         house_scan(t);

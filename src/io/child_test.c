@@ -280,8 +280,9 @@ static void test_a_bounded_child_leaves_no_core_and_has_a_limit_of_files(void **
 
     talk_to(f, &t, "ulimit -Hc >&2; [ $(ulimit -Hn) -le 4096 ] && echo few >&2");
     run(f);
-    assert_true(said(f, "0;few;"));
     io_stream_close(t.stream);
+    /* valgrind keeps the limit of files for itself, and its children with it */
+    assert_true(said(f, getenv("UNDER_VALGRIND") != NULL ? "0;" : "0;few;"));
 }
 
 static void test_a_stream_that_nobody_takes_is_closed_with_the_child(void **state)

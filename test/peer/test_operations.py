@@ -536,7 +536,8 @@ def test_metrics_are_prometheus_and_their_labels_are_bounded(router, standin):
         assert name.startswith("llm_router_") and family.documentation, name
         for sample in family.samples:
             assert set(sample.labels) <= {"provider", "outcome", "door", "error", "code", "field", "what", "task", "le",
-                                          "parameter", "class", "member", "period"}, sample
+                                          "parameter", "class", "member", "period", "kind",
+                                          "server"}, sample
     documented = set(re.findall(r'"(llm_router_[a-z_]+)"', open(os.path.join(TOP, "src/ledger/metrics.def")).read()))
     assert {n + ("_total" if f.type == "counter" else "") for n, f in families.items()} <= documented
     # Histograms add up.

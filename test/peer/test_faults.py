@@ -98,7 +98,9 @@ def base(kind, url, **more):
 class Cell:
     def __init__(self, row, door, stream, fallback):
         self.row, self.door, self.stream, self.fallback = row, door, stream, fallback
-        self.prompt = "fault_row('%s', %s, %s, %s)" % (row.name, door, stream, fallback)  # nothing like a name
+        # Nothing like a name: a private request that nobody local answers is told so (503), whatever the fault. By the
+        # row's number, because some rows' names are somebody's.
+        self.prompt = "fault_row(%d, %s, %s, %s)" % (ROWS.index(row), door, stream, fallback)
         self.reply, self.answer, self.calls = Reply(), None, {}
 
     def word(self):

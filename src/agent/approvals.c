@@ -40,7 +40,7 @@ struct agent_wait {
     void *arg;
     bool posted, forgotten;
     enum agent_decision decision;
-    char by[64];
+    char id[32], by[64];
 };
 
 struct agent_desk {
@@ -259,6 +259,7 @@ static bool take(struct agent_desk *d, struct agent_wait *w, const struct store_
     }
     if (p == NULL)
         return false;
+    snprintf(w->id, sizeof w->id, "%s", p->a.id);
     list_add_tail(&p->waits, &w->node);
     if (p->a.decision != AGENT_PENDING) {
         p->dirty = p->dirty || !p->a.remember;
@@ -290,6 +291,11 @@ struct agent_wait *agent_ask(struct agent_desk *d, struct io_loop *loop,
         return w;
     mem_free(w);
     return NULL;
+}
+
+const char *agent_ask_id(const struct agent_wait *w)
+{
+    return w->id;
 }
 
 void agent_ask_cancel(struct agent_wait *w)

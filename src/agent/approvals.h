@@ -61,6 +61,8 @@ struct agent_wait *agent_ask(struct agent_desk *d, struct io_loop *loop,
                              const struct agent_petition *p,
                              void (*done)(void *arg, enum agent_decision d, const char *by),
                              void *arg);
+/* Of the petition: under which it is decided upon. */
+const char *agent_ask_id(const struct agent_wait *w);
 void agent_ask_cancel(
     struct agent_wait *w); /* nobody waits any more; the petition stays until it expires */
 

@@ -231,6 +231,7 @@ static void on_decision(void *arg, enum agent_decision d, const char *by)
 {
     struct agent_call *c = arg;
     c->wait = NULL;
+    c->petition.decision = d;
     c->approval = agent_decision_name(d);
     snprintf(c->by, sizeof c->by, "%s", by != NULL ? by : "");
     if (d == AGENT_APPROVED)
@@ -264,9 +265,12 @@ static void ask(struct agent_call *c)
     memcpy(p->arguments_digest, c->digest, sizeof p->arguments_digest);
     memcpy(p->tool_digest, t->digest, sizeof p->tool_digest);
     c->wait = c->env->desk != NULL ? agent_ask(c->env->desk, e->loop, p, on_decision, c) : NULL;
-    if (c->wait == NULL)
+    if (c->wait == NULL) {
         on_decision(c, AGENT_NO_DESK, NULL);
-    else if (c->ops.waits != NULL)
+        return;
+    }
+    snprintf(p->id, sizeof p->id, "%s", agent_ask_id(c->wait));
+    if (c->ops.waits != NULL)
         c->ops.waits(c->arg, p);
 }
 

@@ -56,7 +56,7 @@ struct agent_call;
 struct agent_call_ops {
     /* Exactly once unless cancelled. `outcome` lives in the arena given. is_private: the result pins the conversation. */
     void (*done)(void *arg, const struct agent_outcome *outcome, bool is_private);
-    /* It waits for a person; may be NULL. */
+    /* It waits for a person; may be NULL. `p` stays valid as long as the call, and tells when it is decided. */
     void (*waits)(void *arg, const struct agent_petition *p);
     void (*progress)(void *arg, double done, double total, strv message); /* may be NULL */
 };

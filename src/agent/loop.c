@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * loop - question after question; see loop.h. turn.c runs the calls of an answer, speak.c writes to the caller.
+ * loop - question after question; see loop.h. turn.c runs the calls of an answer, speak.c writes to the caller, model.c
+ * knows what the models can take.
  *
  *   loop_ask > exchange > on_event* > on_end --no call of ours--> conclude
  *      ^                                 |
@@ -95,7 +96,7 @@ void loop_wish(struct agent_loop *l, struct agent_wish *out)
 {
     *out = (struct agent_wish){.may = may_see,
                                .arg = l,
-                               .tokens_max = l->env->conf->offer_tokens,
+                               .tokens_max = l->menu_tokens,
                                .bytes_max = l->env->conf->offer_bytes,
                                .tools_max = l->env->conf->offer_max,
                                .question = STRV(""),
@@ -165,6 +166,7 @@ static bool make_menu(struct agent_loop *l)
     struct agent_wish wish;
     if (l->index == NULL)
         return true;
+    model_room(l, &l->menu_tokens, &l->result_bytes);
     loop_wish(l, &wish);
     ask_menu(l, &wish);
     wish.used = used_tools(l);
@@ -422,6 +424,7 @@ static bool compose(struct agent_loop *l)
     l->ask.hide_reasoning = false; /* what a vendor has signed must come back to it */
     l->ask.private_hint = l->ask.private_hint || l->is_private;
     l->ask.has_history = l->ask.has_history || l->rounds > 1;
+    l->ask.needs |= l->pictures ? LLM_NEED_IMAGES : 0;
     l->ask.messages = ARENA_ARRAY(&l->own, struct llm_message, l->n_messages + 1);
     if (l->ask.messages == NULL)
         return false;
@@ -484,6 +487,7 @@ static void tick(void *arg)
     io_timer_start(l->ex->loop, &l->tick, TICK_MS, tick, l);
     if (l->r->stream && every > 0 && waits && now - l->spoke_us >= every)
         speak_keepalive(l);
+    turn_tell_waits(l);
     if (now >= l->deadline_us && turn_runs(l))
         turn_stop(l);
 }
@@ -528,6 +532,7 @@ static void set_up(struct agent_loop *l, struct agent_env *env)
     l->index = env->index != NULL ? agent_index_ref(env->index) : NULL;
     l->rounds_max = conf != NULL ? conf->rounds_max : 0;
     l->result_bytes = conf != NULL ? conf->result_bytes : 0;
+    l->menu_tokens = conf != NULL ? conf->offer_tokens : 0;
     l->spoke_us = io_now_us(l->ex->loop);
     l->deadline_us = l->spoke_us + (conf != NULL ? (int64_t)conf->loop_ms * 1000 : 0);
     l->is_private =

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * loop_int - what loop.c (question after question), turn.c (the calls of one answer) and speak.c (the caller's side)
- * share. Nobody else includes it.
+ * loop_int - what loop.c (question after question), turn.c (the calls of one answer), speak.c (the caller's side) and
+ * model.c (what the models can take) share. Nobody else includes it.
  */
 #ifndef AGENT_LOOP_INT_H
 #define AGENT_LOOP_INT_H
@@ -17,7 +17,9 @@ struct loop_job { /* a call of the present answer */
     strv id, name, args;
     const struct mcp_tool *tool; /* NULL = answered here */
     bool ask;
-    struct agent_call *call; /* it runs */
+    struct agent_call *call;               /* it runs */
+    const struct agent_petition *petition; /* a person was asked; NULL = nobody was */
+    bool petition_told;
     bool begun, over;
     struct agent_outcome outcome;
     struct agent_loop *loop;
@@ -36,6 +38,7 @@ struct agent_loop {
     struct agent_index *index; /* NULL: there are no tools */
     struct agent_menu menu;
     unsigned rounds_max;
+    int64_t menu_tokens;
     size_t result_bytes;
     int64_t deadline_us; /* from here on no call is made */
     struct io_timer next, tick;
@@ -53,6 +56,7 @@ struct agent_loop {
     bool open_theirs; /* the call that comes in is one of them */
     bool text_now;    /* this answer has text */
     bool last;        /* no tools of ours any more */
+    bool sees;        /* the model that answered takes pictures */
     enum llm_finish finish;
     strv stop_sequence, raw_finish;
 
@@ -60,7 +64,8 @@ struct agent_loop {
     struct llm_message *messages;
     size_t n_messages, room;
     unsigned rounds, calls;
-    bool is_private, fitted; /* fitted: some tool was given arguments that fit */
+    bool is_private;
+    bool pictures; /* some result has one */
     struct loop_job *jobs;
     size_t n_jobs;
     uint64_t seen[LOOP_SEEN_MAX];
@@ -87,12 +92,19 @@ void loop_fail(struct agent_loop *l, int error, int status, strv message, strv f
                uint64_t retry_after_s);
 void loop_over(struct agent_loop *l);
 
+/* model.c */
+/* Makes both smaller where a model's window is. */
+void model_room(struct agent_loop *l, int64_t *menu_tokens, size_t *result_bytes);
+bool model_sees(struct agent_loop *l);
+
 /* turn.c */
 void turn_begin(void *arg);
 void turn_cancel(struct agent_loop *l);
 /* Time is over: what still runs gets a sentence for a result. */
 void turn_stop(struct agent_loop *l);
 bool turn_runs(const struct agent_loop *l);
+/* Tells the caller of those who wait for a person, once each. */
+void turn_tell_waits(struct agent_loop *l);
 
 /* speak.c */
 bool speak_init(struct agent_loop *l);
@@ -102,6 +114,8 @@ bool speak(struct agent_loop *l, const struct llm_event *ev);
 bool speak_text(struct agent_loop *l, strv text); /* of this round */
 /* Nothing was said for a while. */
 void speak_keepalive(struct agent_loop *l);
+/* A call waits for a person's decision. */
+void speak_wait(struct agent_loop *l, const struct agent_petition *p);
 /* The answer is complete. False: no memory, and nothing of its end was told. */
 bool speak_end(struct agent_loop *l, enum llm_finish finish);
 void speak_failure(struct agent_loop *l, int error);

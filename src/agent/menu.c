@@ -255,6 +255,8 @@ bool agent_menu_make(const struct agent_index *x, const struct agent_wish *w, st
 
 /* ---- finding more ---- */
 
+#define FOUND_AROUND 200 /* bytes that stand around one, and the last words */
+
 bool agent_menu_find(const struct agent_index *x, const struct agent_wish *w, size_t results,
                      struct buf *out)
 {
@@ -265,6 +267,9 @@ bool agent_menu_find(const struct agent_index *x, const struct agent_wish *w, si
     bool ok = rank(x, w, &arena, &r);
     for (size_t i = 0; ok && i < r.n && found < results && r.choices[i].score > 0; i++) {
         const struct llm_tool *t = &r.entries[i]->full.tool;
+        if (t->name.len + t->description.len + t->schema.len + FOUND_AROUND >
+            out->max - buf_len(out))
+            continue; /* a smaller one may fit */
         buf_printf(out, "%s" STRV_FMT ": " STRV_FMT "\nArguments: ", found++ > 0 ? "\n" : "",
                    STRV_ARG(t->name), STRV_ARG(t->description));
         buf_put_strv(out, t->schema);

@@ -232,6 +232,21 @@ static void the_finder_finds_what_is_not_on_the_menu(void **state)
     buf_fini(&b);
 }
 
+/* Whatever the room is, what is found stands in it whole. */
+static void the_finder_keeps_to_its_room(void **state)
+{
+    (void)state;
+    struct agent_wish w = wish("swap candidates");
+    for (size_t room = 256; room < 8192; room += 100) {
+        struct buf b;
+        buf_init(&b, room);
+        assert_true(agent_menu_find(x, &w, 5, &b));
+        assert_true(strv_ends(buf_view(&b), STRV("by their names now.")) ||
+                    strv_starts(buf_view(&b), STRV("No tool was found")));
+        buf_fini(&b);
+    }
+}
+
 static void the_nearest_name_is_found_and_no_far_one(void **state)
 {
     (void)state;
@@ -343,6 +358,7 @@ int main(void)
         TEST(budgets_are_kept),
         TEST(what_may_not_be_seen_is_not_even_named),
         TEST(the_finder_finds_what_is_not_on_the_menu),
+        TEST(the_finder_keeps_to_its_room),
         TEST(the_nearest_name_is_found_and_no_far_one),
         TEST(a_long_question_is_no_burden),
         TEST(refused_tools_are_not_offered),

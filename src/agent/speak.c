@@ -93,6 +93,57 @@ void speak_keepalive(struct agent_loop *l)
         encode(l, &(struct llm_event){.kind = LLM_EV_PING});
 }
 
+/* {"id":..., "server":..., "tool":..., "effect":..., "until":..., "arguments":{...}}, one line */
+static bool put_petition(struct agent_loop *l, const struct agent_petition *p, struct buf *b)
+{
+    struct json doc;
+    struct err err = ERR_INIT;
+    char until[TIMEFMT_MAX];
+    timefmt_rfc3339(until, p->until_us, 0);
+    buf_put_cstr(b, "{\"id\":");
+    json_put_str(b, strv_of(p->id));
+    buf_put_cstr(b, ",\"server\":");
+    json_put_str(b, strv_of(p->server));
+    buf_put_cstr(b, ",\"tool\":");
+    json_put_str(b, strv_of(p->tool));
+    buf_printf(b, ",\"effect\":\"%s\",\"until\":\"%s\",\"arguments\":", mcp_effect_name(p->effect),
+               until);
+    if (!json_read(&doc, p->arguments, &l->own, 0, &err) ||
+        !json_put_val(b, doc.root, &l->own)) /* anew: theirs may have line ends */
+        return false;
+    return buf_put_char(b, '}');
+}
+
+static void tell_text(struct agent_loop *l, const struct agent_petition *p)
+{
+    char until[TIMEFMT_MAX];
+    timefmt_rfc3339(until, p->until_us, 0);
+    strv tool = mcp_clean(strv_of(p->tool), 64, &l->own);
+    char *text = arena_printf(
+        &l->own, "%s[Until %s a person may approve the call of %s/" STRV_FMT " (%s): %s]",
+        l->text_now ? "\n\n" : "", until, p->server, STRV_ARG(tool), mcp_effect_name(p->effect),
+        p->id);
+    if (text != NULL)
+        (void)speak_text(l, strv_of(text)); /* what failed is found when the stream goes on */
+}
+
+/* The native door has a member for it. The others have no place but the text, which is the model's: only if the operator
+ * wants it so, and not where the text is to be JSON. */
+void speak_wait(struct agent_loop *l, const struct agent_petition *p)
+{
+    struct buf b;
+    if (!l->r->stream || l->broken)
+        return;
+    buf_init(&b, REPLY_BYTES_MAX);
+    if (l->r->dialect == LLM_NATIVE) {
+        if (begin_stream(l) && put_petition(l, p, &b))
+            encode(l, &(struct llm_event){.kind = LLM_EV_PING, .text = buf_view(&b)});
+    } else if (l->env->conf->tell_approvals && l->r->format == LLM_FORMAT_TEXT) {
+        tell_text(l, p);
+    }
+    buf_fini(&b);
+}
+
 static void set_clock(struct agent_loop *l)
 {
     l->out.total_us = io_now_us(l->ex->loop) - l->caller->received_us;

@@ -67,7 +67,7 @@ static void find(struct agent_loop *l, struct loop_job *j)
     loop_wish(l, &wish);
     wish.question = first_text(j->args, &l->own);
     wish.before = STRV("");
-    buf_init(&b, FOUND_BYTES_MAX);
+    buf_init(&b, l->result_bytes < FOUND_BYTES_MAX ? l->result_bytes : FOUND_BYTES_MAX);
     if (agent_menu_find(l->index, &wish, FOUND_MAX, &b) && !b.failed) {
         strv text = arena_strv(&l->own, buf_view(&b));
         say(j, text.len > 0 ? text.ptr : "No tool fits these words.");
@@ -139,21 +139,48 @@ static void pin(struct agent_loop *l)
     l->is_private = true;
 }
 
+/* What is no text comes behind the text. */
+static bool has_picture(const struct llm_part *result)
+{
+    return result->n_parts > 1;
+}
+
 static void on_done(void *arg, const struct agent_outcome *outcome, bool is_private)
 {
     struct loop_job *j = arg;
     struct agent_loop *l = j->loop;
+    bool picture = has_picture(&outcome->part);
     j->call = NULL;
     j->over = true;
     j->outcome = *outcome;
-    if (is_private)
+    l->pictures = l->pictures || picture;
+    if (is_private || picture) /* nobody here can read a picture */
         pin(l);
     pump(l);
 }
 
+static void on_waits(void *arg, const struct agent_petition *p)
+{
+    struct loop_job *j = arg;
+    j->petition = p;
+}
+
+/* Not at once: what was decided before, for the session or for this very call, counts within this turn of the loop. */
+void turn_tell_waits(struct agent_loop *l)
+{
+    for (size_t i = 0; i < l->n_jobs; i++) {
+        struct loop_job *j = &l->jobs[i];
+        if (j->over || j->petition == NULL || j->petition_told ||
+            j->petition->decision != AGENT_PENDING)
+            continue;
+        j->petition_told = true;
+        speak_wait(l, j->petition);
+    }
+}
+
 static void run(struct agent_loop *l, struct loop_job *j)
 {
-    static const struct agent_call_ops ops = {on_done, NULL, NULL};
+    static const struct agent_call_ops ops = {on_done, on_waits, NULL};
     struct agent_request request = {
         .tool = j->tool,
         .arguments = j->args,
@@ -161,7 +188,7 @@ static void run(struct agent_loop *l, struct loop_job *j)
         .session = l->r->session_header.len > 0 ? l->r->session_header : l->r->session,
         .is_private = l->is_private || l->r->mode == LLM_MODE_LOCAL,
         .ask = j->ask,
-        .outcome = {.bytes_max = l->result_bytes},
+        .outcome = {.bytes_max = l->result_bytes, .images = l->sees},
     };
     j->begun = true;
     j->call = agent_call(l->env, &l->own, &request, &ops, j);
@@ -273,6 +300,7 @@ void turn_begin(void *arg)
         return;
     }
     l->n_messages++;
+    l->sees = model_sees(l);
     for (size_t i = 0; i < l->n_jobs; i++)
         prepare(l, &l->jobs[i], i);
     pump(l);

@@ -341,6 +341,8 @@ void grammar_native(struct dialect_check *c, strv name, yyjson_val *root)
     must(c, grammar_same(&c->id, json_get_str(root, "provider")), "provider stays the same");
     must(c, grammar_same(&c->model, json_get_str(root, "model")), "model stays the same");
     native_calls(c, json_get(root, "tool_calls"));
+    yyjson_val *approval = yyjson_obj_get(root, "approval");
+    must(c, approval == NULL || json_get_str(approval, "id").len > 0, "what waits has an id");
     yyjson_val *finish = json_get(root, "finish_reason");
     if (finish == NULL)
         return;

@@ -10,6 +10,7 @@
  *
  *   data: {"delta":"Hel","provider":"ollama","model":"llama3.2","finish_reason":null,"tool_calls":null}
  *   data: {"delta":"",...,"tool_calls":[{"id":"call_0","name":"f","arguments":{...}}]}    one for each call
+ *   data: {"delta":"",...,"approval":{"id":"ap_...","server":"s","tool":"f","effect":"write","until":...,"arguments":{...}}}
  *   data: {"delta":"","provider":...,"finish_reason":"stop","tool_calls":null,"usage":{...},"metadata":{...}}
  *   data: [DONE]                      or, when it fails:   event: error
  *                                                          data: {"detail":...,"code":...,"request_id":...}
@@ -369,6 +370,16 @@ static bool put_call(struct dialect_out *st, struct buf *out)
     return buf_put_cstr(out, "}]}\n\n");
 }
 
+/* A call waits for a person: a piece without text, so that readers that know nothing of it pass over it. */
+static void put_wait(const struct dialect_out *st, strv json, struct buf *out)
+{
+    buf_put_cstr(out, "data: {\"delta\":\"\"");
+    put_who(st, out);
+    buf_put_cstr(out, ",\"finish_reason\":null,\"tool_calls\":null,\"approval\":");
+    buf_put_strv(out, json);
+    buf_put_cstr(out, "}\n\n");
+}
+
 static bool encode_event(struct dialect_out *st, const struct llm_event *ev, struct buf *out)
 {
     if (st->finished)
@@ -412,7 +423,10 @@ static bool encode_event(struct dialect_out *st, const struct llm_event *ev, str
     case LLM_EV_REASONING: /* the chunk has no place for it */
     case LLM_EV_START:
     case LLM_EV_ERROR:
+        break;
     case LLM_EV_PING:
+        if (ev->text.len > 0)
+            put_wait(st, ev->text, out);
         break;
     }
     return !out->failed;

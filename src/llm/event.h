@@ -36,7 +36,7 @@ enum llm_event_kind {
     LLM_EV_USAGE,
     LLM_EV_END,
     LLM_EV_ERROR,
-    LLM_EV_PING
+    LLM_EV_PING /* text: a JSON object of what is waited for, told where a door has a place for it; or none */
 };
 
 enum llm_finish {

@@ -93,6 +93,7 @@ struct mcp_conf {
     size_t offer_bytes;   /* of their JSON towards a llama.cpp grammar; 90 KiB */
     size_t result_bytes;  /* of one result that a model gets */
     uint64_t approval_ms; /* how long a call waits for a person */
+    bool tell_approvals;  /* in the text of a stream, where a door has no other place for it */
     const char *const
         *agents; /* model names (aliases, roles) whose requests get tools; NULL-terminated */
     /* What keeps all of this alive: the snapshot that it is part of. A server goes on running with the rows it was

@@ -293,7 +293,9 @@ static bool unserved(struct gateway_call *c, strv revision)
         if (mcp_revision_era(strv_of(mcp_revisions[i])) == MCP_ERA_LEGACY)
             buf_printf(&b, "%s\"%s\"", n++ > 0 ? "," : "", mcp_revisions[i]);
     buf_put_cstr(&b, "],\"requested\":");
-    json_put_str(&b, revision.len <= 256 ? revision : (strv){revision.ptr, 0});
+    /* A header may hold any byte, an answer may not. */
+    bool fit = revision.len <= 256 && utf8_valid(revision);
+    json_put_str(&b, fit ? revision : STRV(""));
     buf_put_char(&b, '}');
     if (b.failed)
         gateway_no_memory(c);

@@ -56,16 +56,20 @@ static bool put_parts(struct buf *b, const struct llm_part *parts, size_t n)
     return !b->failed;
 }
 
-/* A question that did not come as JSON (the command line's), or has more in it by now: its texts as a list. */
+/* A question that did not come as JSON (the command line's), or has more in it by now: its texts as turns, of which those
+ * that were read before need not be read again. */
 static void read_texts(const struct privacy *p, struct privacy_scratch *scratch,
                        const struct llm_request *r, struct privacy_verdict *out)
 {
     struct buf b;
     buf_init(&b, SIZE_MAX / 4);
-    buf_put_cstr(&b, "[\"\"");
-    for (size_t i = 0; i < r->n_messages; i++)
+    buf_put_cstr(&b, "{\"messages\":[");
+    for (size_t i = 0; i < r->n_messages; i++) {
+        buf_put_cstr(&b, i > 0 ? ",{\"content\":[\"\"" : "{\"content\":[\"\"");
         put_parts(&b, r->messages[i].parts, r->messages[i].n_parts);
-    buf_put_char(&b, ']');
+        buf_put_cstr(&b, "]}");
+    }
+    buf_put_cstr(&b, "]}");
     if (b.failed)
         privacy_verdict_add(out, PRIVACY_MEMORY);
     else

@@ -20,6 +20,7 @@
 #define QUESTION_MAX   4096
 #define BEFORE_MAX     2048
 #define USED_MAX       64
+#define LOOK_MS        50   /* how often it is looked whether servers are there */
 #define TICK_MS        1000 /* how often silence and deadline are looked at */
 
 static void tick(void *arg);
@@ -67,6 +68,12 @@ static bool is_allowed(const struct llm_mcp *m, const struct mcp_tool *t)
     return !m->narrowed;
 }
 
+bool loop_may_leave(const struct agent_loop *l)
+{
+    return !l->is_private && l->r->mode != LLM_MODE_LOCAL && !l->snapshot->policy.airgap &&
+           l->snapshot->policy.mode != LLM_MODE_LOCAL;
+}
+
 bool loop_may(void *arg, const struct mcp_tool *t, bool *ask)
 {
     struct agent_loop *l = arg;
@@ -80,10 +87,7 @@ bool loop_may(void *arg, const struct mcp_tool *t, bool *ask)
         if (ask != NULL)
             *ask = *ask || l->r->mcp[i].ask;
     }
-    bool here = t->server->local ||
-                (!l->is_private && l->r->mode != LLM_MODE_LOCAL && !l->snapshot->policy.airgap &&
-                 l->snapshot->policy.mode != LLM_MODE_LOCAL);
-    return named && here && !is_callers(l, strv_of(t->id)) &&
+    return named && (t->server->local || loop_may_leave(l)) && !is_callers(l, strv_of(t->id)) &&
            agent_may(l->env->conf, l->caller->holder, t);
 }
 
@@ -494,12 +498,20 @@ static void tick(void *arg)
 
 /* ---- the outside ---- */
 
+static bool is_configured(const struct mcp_conf *conf, strv name)
+{
+    for (size_t i = 0; conf != NULL && i < conf->n_servers; i++)
+        if (strv_eq_cstr(name, conf->servers[i].name))
+            return true;
+    return false;
+}
+
 /* Servers that the request names and nobody has configured. */
 static bool check_named(struct agent_loop *l)
 {
     for (size_t i = 0; i < l->r->n_mcp; i++) {
         strv name = l->r->mcp[i].server;
-        if (l->index != NULL && mcp_catalogue_server(agent_index_catalogue(l->index), name) != NULL)
+        if (is_configured(l->env->conf, name))
             continue;
         const char *text = arena_printf(&l->own, "tools: there is no tool server " STRV_FMT,
                                         STRV_ARG(mcp_clean(name, 64, &l->own)));
@@ -512,7 +524,7 @@ static bool check_named(struct agent_loop *l)
 /* The caller's conversation, with room for what comes. */
 static bool take_messages(struct agent_loop *l)
 {
-    l->room = l->r->n_messages + 2 * (size_t)(l->rounds_max + 2);
+    l->room = l->r->n_messages + 1 + 2 * (size_t)(l->rounds_max + 2);
     l->messages = ARENA_ARRAY(&l->own, struct llm_message, l->room);
     if (l->messages == NULL)
         return false;
@@ -529,17 +541,40 @@ static void set_up(struct agent_loop *l, struct agent_env *env)
     l->ex = env->exchange;
     l->door = dialect_get(l->r->dialect);
     l->snapshot = snapshot_ref(l->ex->snapshot);
-    l->index = env->index != NULL ? agent_index_ref(env->index) : NULL;
     l->rounds_max = conf != NULL ? conf->rounds_max : 0;
     l->result_bytes = conf != NULL ? conf->result_bytes : 0;
     l->menu_tokens = conf != NULL ? conf->offer_tokens : 0;
     l->spoke_us = io_now_us(l->ex->loop);
     l->deadline_us = l->spoke_us + (conf != NULL ? (int64_t)conf->loop_ms * 1000 : 0);
+    l->wait_us = l->spoke_us + (conf != NULL ? (int64_t)conf->wait_ms * 1000 : 0);
     l->is_private =
         l->r->private_hint || (l->caller->holder != NULL && l->caller->holder->rules.force_private);
     l->total = LLM_USAGE_NONE;
     arena_init(&l->own, 4096, LOOP_BYTES_MAX);
     llm_reply_init(&l->reply, ANSWER_MAX);
+}
+
+static void take_index(struct agent_loop *l)
+{
+    struct agent_index *old = l->index;
+    l->index = l->env->index != NULL ? agent_index_ref(l->env->index) : NULL;
+    agent_index_unref(old);
+}
+
+/* With the tools that there are, once no more are to be expected. */
+static void enter(void *arg)
+{
+    struct agent_loop *l = arg;
+    take_index(l);
+    if (absent_starting(l) && io_now_us(l->ex->loop) < l->wait_us) {
+        io_timer_start(l->ex->loop, &l->next, LOOK_MS, enter, l);
+        return;
+    }
+    if (!absent_tell(l) || !make_menu(l)) {
+        fail_memory(l);
+        return;
+    }
+    loop_ask(l);
 }
 
 struct agent_loop *agent_start(struct agent_env *env, struct arena *arena, struct llm_request *r,
@@ -555,14 +590,14 @@ struct agent_loop *agent_start(struct agent_env *env, struct arena *arena, struc
     l->sink = sink;
     l->sink_arg = arg;
     set_up(l, env);
-    if (!speak_init(l) || !take_messages(l) || (l->index != NULL && !make_menu(l))) {
+    if (!speak_init(l) || !take_messages(l)) {
         fail_memory(l);
         return l;
     }
     if (!check_named(l))
         return l;
     io_timer_start(l->ex->loop, &l->tick, TICK_MS, tick, l);
-    loop_ask(l);
+    enter(l);
     return l;
 }
 
@@ -587,4 +622,9 @@ void agent_counts(const struct agent_loop *l, unsigned *rounds, unsigned *calls)
 {
     *rounds = l->rounds;
     *calls = l->calls;
+}
+
+const char *agent_absent(const struct agent_loop *l)
+{
+    return l->absent;
 }

@@ -36,5 +36,7 @@ void agent_caller_gone(struct agent_loop *l);
 void agent_proceed(struct agent_loop *l);
 /* So far: questions to a model, and calls of tools that it made. */
 void agent_counts(const struct agent_loop *l, unsigned *rounds, unsigned *calls);
+/* Servers whose tools it would have used and that are not there: "a, b"; NULL = all are. */
+const char *agent_absent(const struct agent_loop *l);
 
 #endif

@@ -41,6 +41,8 @@ struct agent_loop {
     int64_t menu_tokens;
     size_t result_bytes;
     int64_t deadline_us; /* from here on no call is made */
+    int64_t wait_us;     /* until then servers that start are waited for */
+    const char *absent;  /* servers that are not there: "a, b"; NULL = all are */
     struct io_timer next, tick;
     struct io_task burial;
     bool over;
@@ -84,6 +86,8 @@ struct agent_loop {
 /* loop.c */
 bool loop_may(void *arg, const struct mcp_tool *t, bool *ask); /* ask may be NULL */
 void loop_wish(struct agent_loop *l, struct agent_wish *out);
+/* May anything of it go to a server of zone cloud? */
+bool loop_may_leave(const struct agent_loop *l);
 void loop_soon(struct agent_loop *l, void (*fn)(void *arg));
 /* All calls have their results: the next question. */
 void loop_ask(void *arg);
@@ -96,6 +100,11 @@ void loop_over(struct agent_loop *l);
 /* Makes both smaller where a model's window is. */
 void model_room(struct agent_loop *l, int64_t *menu_tokens, size_t *result_bytes);
 bool model_sees(struct agent_loop *l);
+
+/* absent.c */
+bool absent_starting(const struct agent_loop *l); /* a server that it would use may come */
+/* Tells the model which are not there. False: no memory. */
+bool absent_tell(struct agent_loop *l);
 
 /* turn.c */
 void turn_begin(void *arg);

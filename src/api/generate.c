@@ -144,6 +144,9 @@ static void put_counts(struct api_call *c)
     agent_counts(c->loop, &rounds, &calls);
     http_reply_header(c->req, "X-LLM-Rounds", number(&c->req->arena, rounds));
     http_reply_header(c->req, "X-LLM-Tool-Calls", number(&c->req->arena, calls));
+    if (agent_absent(c->loop) != NULL)
+        http_reply_header(c->req, "X-LLM-Tools-Missing",
+                          header_text(&c->req->arena, strv_of(agent_absent(c->loop))));
 }
 
 static void sink_begin(void *arg, struct exchange *x, int status, const char *content_type,

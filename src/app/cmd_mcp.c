@@ -24,7 +24,7 @@
 static bool all_settled(const struct mcp_visit *v)
 {
     const struct mcp_catalogue *c = v->catalogue;
-    if (c->n_servers < v->config->mcp.n_servers) /* it is not the first one yet */
+    if (c->n_servers < v->conf.n_servers) /* it is not the first one yet */
         return false;
     for (size_t i = 0; i < c->n_servers; i++)
         if (c->servers[i].state == MCP_STARTING)
@@ -51,27 +51,31 @@ static void on_limit(void *arg)
     io_loop_stop(v->loop);
 }
 
-static bool visit(struct mcp_visit *v, struct err *err)
+bool mcp_visit_loop(struct mcp_visit *v, struct err *err)
 {
-    static const struct mcp_host nobody = {0};
     if (!rng_seed_system(&v->rng))
         return err_set(err, 0, "the system gives no random numbers");
     v->loop = io_loop_new(err);
     v->client = v->loop != NULL ? http_client_new(v->loop, (size_t)64 * 1024) : NULL;
-    if (v->client == NULL)
-        return err->set ? false : err_oom(err);
-    struct mcp_hub_env env = {.loop = v->loop, .client = v->client, .rng = &v->rng, .log = &v->log};
+    return v->client != NULL || (err->set ? false : err_oom(err));
+}
+
+bool mcp_visit_run(struct mcp_visit *v, struct err *err)
+{
+    static const struct mcp_host nobody = {0};
+    struct mcp_hub_env env = {
+        .loop = v->loop, .client = v->client, .rng = &v->rng, .log = &v->log, .auth = v->auth};
     v->hub = mcp_hub_new(&env, &nobody, err);
     if (v->hub == NULL)
         return false;
     v->watch = mcp_watch(v->hub, v->loop, on_change, v);
     if (v->watch == NULL)
         return err_oom(err);
-    if (!mcp_hub_configure(v->hub, &v->config->mcp, err))
+    if (!mcp_hub_configure(v->hub, &v->conf, err))
         return false;
     v->waiting = true;
     v->catalogue = mcp_hub_catalogue(v->hub);
-    io_timer_start(v->loop, &v->limit, VISIT_MS, on_limit, v);
+    io_timer_start(v->loop, &v->limit, v->limit_ms, on_limit, v);
     if (!all_settled(v))
         io_loop_run(v->loop);
     v->waiting = false;
@@ -79,22 +83,32 @@ static bool visit(struct mcp_visit *v, struct err *err)
     return true;
 }
 
-int mcp_visit_open(struct mcp_visit *v, struct cli *cli)
+int mcp_visit_config(struct mcp_visit *v, struct cli *cli)
 {
-    struct err err = ERR_INIT;
     memset(v, 0, sizeof *v);
     signal(SIGPIPE, SIG_IGN); /* a server that went away is an error of its write */
     v->config = command_config(cli);
     if (v->config == NULL)
         return EXIT_USAGE;
     log_init(&v->log, STDERR_FILENO, LOG_ERROR);
+    logins_init(&v->logins, v->config->state_dir);
+    v->conf = v->config->mcp;
+    v->auth = &v->logins.host;
+    v->limit_ms = VISIT_MS;
     if (v->config->mcp.n_servers == 0) {
         term_error("no MCP server is configured: see mcp_servers in llm-router.yaml(5), or "
                    "`llm-router mcp import FILE`");
         return EXIT_USAGE;
     }
-    if (visit(v, &err))
-        return EXIT_OK;
+    return EXIT_OK;
+}
+
+int mcp_visit_open(struct mcp_visit *v, struct cli *cli)
+{
+    struct err err = ERR_INIT;
+    int status = mcp_visit_config(v, cli);
+    if (status != EXIT_OK || (mcp_visit_loop(v, &err) && mcp_visit_run(v, &err)))
+        return status;
     term_error("%s", err.text);
     return EXIT_FAILED;
 }
@@ -261,7 +275,7 @@ int mcp_check(struct cli *cli)
 
 /* ---- call ---- */
 
-/* {"jsonrpc":"2.0","id":1,"method":"tools/call","params":{...}} of the stateless revision. */
+/* In the older era: a tool whose arguments headers repeat can be called without knowing its schema. */
 static bool put_call(struct buf *out, const char *server, const char *tool, strv arguments)
 {
     buf_put_cstr(out,
@@ -271,11 +285,7 @@ static bool put_call(struct buf *out, const char *server, const char *tool, strv
     json_put_esc(out, strv_of(tool));
     buf_put_cstr(out, "\",\"arguments\":");
     buf_put_strv(out, arguments);
-    buf_put_cstr(out, ",\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"" MCP_MODERN
-                      "\",\"io.modelcontextprotocol/clientCapabilities\":{},"
-                      "\"io.modelcontextprotocol/"
-                      "clientInfo\":{\"name\":\"llm-router\",\"version\":\"" LLM_ROUTER_VERSION
-                      "\"}}}}");
+    buf_put_cstr(out, "}}");
     return !out->failed;
 }
 
@@ -316,7 +326,7 @@ static int put_result(struct cli *cli, strv reply, struct arena *arena, struct b
     return failed ? EXIT_FAILED : EXIT_OK;
 }
 
-static int call_router(struct cli *cli, struct remote *r, strv body, const char *name)
+static int call_router(struct cli *cli, struct remote *r, strv body)
 {
     struct buf reply, out;
     buf_init(&reply, REPLY_BYTES_MAX);
@@ -324,9 +334,7 @@ static int call_router(struct cli *cli, struct remote *r, strv body, const char 
     struct arena arena;
     arena_init(&arena, 16 * 1024, 8 * REPLY_BYTES_MAX);
     remote_header(r, "Accept", STRV("application/json, text/event-stream"));
-    remote_header(r, "MCP-Protocol-Version", STRV(MCP_MODERN));
-    remote_header(r, "Mcp-Method", STRV("tools/call"));
-    remote_header(r, "Mcp-Name", strv_of(name));
+    remote_header(r, "MCP-Protocol-Version", STRV(MCP_LEGACY));
     int status = remote_ask(r, HTTP_POST, "/mcp", body, &reply);
     if (status == EXIT_OK)
         status = put_result(cli, buf_view(&reply), &arena, &out);
@@ -354,12 +362,11 @@ int mcp_call_tool(struct cli *cli)
     }
     buf_init(&body, 8 * COMMAND_QUESTION_MAX);
     if (status == EXIT_OK) {
-        const char *name = arena_printf(&r.arena, "%s__%s", cli->words[1], cli->words[2]);
-        if (name == NULL || !put_call(&body, cli->words[1], cli->words[2], arguments)) {
+        if (!put_call(&body, cli->words[1], cli->words[2], arguments)) {
             term_error("out of memory");
             status = EXIT_FAILED;
         } else {
-            status = call_router(cli, &r, buf_view(&body), name);
+            status = call_router(cli, &r, buf_view(&body));
         }
     }
     buf_fini(&body);
@@ -384,8 +391,9 @@ int command_mcp(struct cli *cli)
         unsigned words_min, words_max;
         int (*run)(struct cli *cli);
     } rows[] = {
-        {"list", 1, 1, mcp_list},     {"tools", 1, 2, mcp_tools}, {"call", 3, 4, mcp_call_tool},
-        {"import", 2, 2, mcp_import}, {"check", 1, 1, mcp_check}, {"serve", 1, 1, mcp_serve},
+        {"list", 1, 1, mcp_list},     {"tools", 1, 2, mcp_tools},   {"call", 3, 4, mcp_call_tool},
+        {"import", 2, 2, mcp_import}, {"check", 1, 1, mcp_check},   {"serve", 1, 1, mcp_serve},
+        {"login", 2, 2, mcp_login},   {"logout", 2, 2, mcp_logout},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (strcmp(cli->words[0], rows[i].word) == 0) {

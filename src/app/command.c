@@ -74,6 +74,9 @@ const struct flag_row flag_rows[FLAGS] = {
     [FLAG_STDIO] = {0, "stdio", NULL, "Speaks on standard input and output."},
     [FLAG_REMEMBER] = {0, "remember", NULL,
                        "The approval holds for this tool until the session is over."},
+    [FLAG_PASTE] =
+        {0, "paste", NULL,
+         "Nothing listens for the browser: its last address is read from standard input."},
     [FLAG_HELP] = {'h', "help", NULL, "Prints this help."},
 };
 
@@ -194,7 +197,9 @@ const struct command commands[] = {
      SOURCE | F(JSON) | F(PUBLIC_KEY) | F(EXPECT) | F(SINCE) | F(UNTIL) | F(KEY_ID) |
          F(REQUEST_ID) | F(PROVIDER) | F(ZONE) | F(PRIVATE) | F(OUTCOME) | F(FOLLOW),
      1, 2, command_audit},
-    {"mcp", "list | tools [SERVER] | call SERVER TOOL [JSON] | check | import FILE | serve --stdio",
+    {"mcp",
+     "list | tools [SERVER] | call SERVER TOOL [JSON] | check | login SERVER | logout SERVER | "
+     "import FILE | serve --stdio",
      "servers of tools: what there is, what is wrong, one call",
      "list, tools and check visit the servers of mcp_servers themselves, as serve would start and "
      "reach them; no router need run. check tells everything that is wrong with a server or a "
@@ -204,6 +209,12 @@ const struct command commands[] = {
      "call has the running router call one tool, by the rights of $LLM_ROUTER_KEY; a call that "
      "needs approval waits for it. The arguments are a JSON object. Exit status 1 if the tool says "
      "that it failed.\n\n"
+     "login gets the tokens of a server that wants a login: it prints an address to be opened in a "
+     "browser on this machine, and waits until the browser comes back. With --paste the browser "
+     "may "
+     "be anywhere: the address that it ends at is to be pasted. Where client_credentials is on, "
+     "nobody need do anything. What is kept is refreshed by the running router, which notices it "
+     "within a moment. logout forgets it.\n\n"
      "import prints what a desktop application's or a bridge's JSON file (mcpServers) says as a "
      "section of llm-router.yaml, for you to read and to put there. No secret is copied: standard "
      "error says which variables are to be set.\n\n"
@@ -211,7 +222,7 @@ const struct command commands[] = {
      "protocol "
      "on standard input and output, and passes every message to the running router's /mcp, with "
      "$LLM_ROUTER_KEY. Only messages are written to standard output.",
-     SOURCE | F(JSON) | F(FOR) | F(STDIO) | F(URL), 1, 4, command_mcp},
+     SOURCE | F(JSON) | F(FOR) | F(STDIO) | F(URL) | F(PASTE), 1, 4, command_mcp},
     {"version", "", "print the version", "", F(JSON), 0, 0, command_version},
     {"help", "[COMMAND]", "print help", "", 0, 0, 1, command_help},
     {"manpage", "[NAME]", "print a manual page's source",
@@ -248,6 +259,7 @@ static const struct {
      "Configuration, if nobody names another file."},
     {"STATE_DIR/llm-router.db",
      "Digests of the API keys; state_dir is an option of the configuration."},
+    {"STATE_DIR/mcp/", "Logins at MCP servers: tokens in clear, for their owner alone."},
     {"STATE_DIR/ledger.db", "The ledger: rows of exchanges and sums of days."},
     {"STATE_DIR/audit/, STATE_DIR/audit.key",
      "The audit's files and the private key that signs them; options audit.dir and audit.key."},

@@ -43,6 +43,7 @@ enum flag {
     FLAG_FOR,
     FLAG_STDIO,
     FLAG_REMEMBER,
+    FLAG_PASTE,
 #define POLICY_RULE(id, name, kind, member, min, max, value, doc) FLAG_RULE_##id,
 #include "policy/key_rules.def"
 #undef POLICY_RULE

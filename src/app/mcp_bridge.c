@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "app/mcp_bridge.h"
-
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -8,46 +6,18 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "app/remote.h"
+#include "app/mcp_bridge_int.h"
 #include "app/term.h"
-#include "mcp/mcp.h"
 
 #define LINE_MAX_BYTES ((size_t)64 << 20)
-#define REPLY_MAX      ((size_t)256 << 20)
 #define READ_BYTES     ((size_t)64 * 1024)
 #define RUNNING_MAX    256
 #define GRACE_MS       2000 /* for requests that run when the input ends */
 
-struct bridge {
-    struct remote remote;
-    struct list running;
-    size_t n_running;
-    struct buf revision, session; /* of a legacy client, once it is initialized */
-    struct arena scratch;         /* for one message of the router */
-    struct io_timer grace;
-    bool ended; /* the input */
-    int result;
-};
-
-struct sent { /* a message on its way to the router, and what comes back */
-    struct list node;
-    struct bridge *b;
-    struct arena arena; /* the message, its headers, what is read of the answer */
-    struct mcp_message m;
-    strv text;
-    struct http_header headers[8];
-    size_t n_headers;
-    struct http_call *call;
-    struct http_framer framer;
-    struct buf whole;
-    bool is_stream, answered;
-    int status;
-};
-
 /* ---- standard output ---- */
 
 /* One line; a line end inside of JSON stands between its parts, where a blank does as well. */
-static void say(struct bridge *b, strv text)
+void bridge_say(struct bridge *b, strv text)
 {
     char *line = mem_alloc(text.len + 1);
     if (line == NULL) {
@@ -82,7 +52,7 @@ static void say_error(struct bridge *b, strv id, int code, strv text)
     json_put_str(&out, utf8_cut(text, 1000));
     buf_put_cstr(&out, "}}");
     if (!out.failed)
-        say(b, buf_view(&out));
+        bridge_say(b, buf_view(&out));
     buf_fini(&out);
 }
 
@@ -94,12 +64,12 @@ static void maybe_end(struct bridge *b)
         io_loop_stop(b->remote.loop);
 }
 
-static void drop(struct sent *s)
+void bridge_drop(struct sent *s)
 {
     struct bridge *b = s->b;
     http_call_cancel(s->call);
     list_del(&s->node);
-    b->n_running--;
+    b->n_running -= s->role == SENT_MESSAGE;
     http_framer_fini(&s->framer);
     buf_fini(&s->whole);
     arena_fini(&s->arena);
@@ -107,9 +77,10 @@ static void drop(struct sent *s)
     maybe_end(b);
 }
 
-/* Why a request has no answer of the router's own. */
-static void fail(struct sent *s, strv text)
+void bridge_fail(struct sent *s, strv text)
 {
+    if (s->role != SENT_MESSAGE)
+        return; /* those that wait for it are told */
     if (s->m.kind == MCP_REQUEST && !s->answered)
         say_error(s->b, s->m.id, MCP_INTERNAL, text);
     else if (s->m.kind != MCP_REQUEST)
@@ -130,18 +101,24 @@ static void pass_message(struct sent *s, strv text)
     struct err err = ERR_INIT;
     int code;
     if (!mcp_message_read(text, &s->b->scratch, &m, &code, &err)) {
-        fail(s, STRV("What the router answered is no message."));
+        bridge_fail(s, STRV("What the router answered is no message."));
         return;
     }
     bool answers = m.kind == MCP_RESULT || m.kind == MCP_ERROR;
     if (answers && m.id.ptr == NULL) { /* it was refused before it was read */
-        fail(s, m.text);
+        bridge_fail(s, m.text);
         return;
     }
+    if (answers && mend_can(s, &m))
+        return;
     if (m.kind == MCP_RESULT && strv_eq_cstr(s->m.method, "initialize"))
         keep(&s->b->revision, json_get_str(m.result, "protocolVersion"));
+    if (answers && s->role != SENT_MESSAGE) {
+        mend_take(s, &m);
+        return;
+    }
     s->answered = s->answered || answers;
-    say(s->b, text);
+    bridge_say(s->b, text);
 }
 
 static void pass(struct sent *s, strv text)
@@ -163,7 +140,7 @@ static void on_head(void *arg, const struct http_answer *answer)
     strv session = http_answer_header(answer, "Mcp-Session-Id");
     s->status = answer->status;
     s->is_stream = strv_starts(type, STRV("text/event-stream"));
-    if (strv_eq_cstr(s->m.method, "initialize"))
+    if (strv_eq_cstr(s->m.method, "initialize") && s->status == 200)
         keep(&s->b->session, session.ptr != NULL ? session : STRV(""));
 }
 
@@ -176,61 +153,98 @@ static void on_body(void *arg, const char *data, size_t len)
         (void)buf_put(&s->whole, data, len);
 }
 
+/* What is left of the answer, or why there is none. */
+static void take_end(struct sent *s, enum http_end how, enum io_end why)
+{
+    if (how == HTTP_CONNECT) {
+        char *text = arena_printf(&s->arena, "There is no router at %s (%s): is it running?",
+                                  s->b->remote.address, io_end_name(why));
+        bridge_fail(s, text != NULL ? strv_of(text) : STRV("There is no router."));
+    } else if (s->is_stream) {
+        (void)http_framer_end(&s->framer, on_frame, s);
+    } else if (how == HTTP_DONE && !s->whole.failed && buf_len(&s->whole) > 0 &&
+               s->role != SENT_STREAM) {
+        pass(s, buf_view(&s->whole));
+    }
+}
+
 static void on_end(void *arg, enum http_end how, enum io_end why)
 {
     struct sent *s = arg;
     s->call = NULL;
-    if (how == HTTP_CONNECT) {
-        char *text = arena_printf(&s->arena, "There is no router at %s (%s): is it running?",
-                                  s->b->remote.address, io_end_name(why));
-        fail(s, text != NULL ? strv_of(text) : STRV("There is no router."));
-    } else if (s->is_stream) {
-        (void)http_framer_end(&s->framer, on_frame, s);
-    } else if (how == HTTP_DONE && !s->whole.failed && buf_len(&s->whole) > 0) {
-        pass(s, buf_view(&s->whole));
+    take_end(s, how, why);
+    if (s->role == SENT_STREAM) {
+        mend_stream_over(s);
+    } else if (s->role != SENT_MESSAGE) {
+        mend_over(s);
+    } else if (s->needs != SENT_MESSAGE) {
+        mend_begin(s);
+    } else {
+        if (s->m.kind == MCP_REQUEST && !s->answered)
+            bridge_fail(s, STRV("The router's answer broke off."));
+        bridge_drop(s);
     }
-    if (s->m.kind == MCP_REQUEST && !s->answered)
-        fail(s, STRV("The router's answer broke off."));
-    drop(s);
 }
 
 /* ---- what the headers repeat ---- */
 
-static void add_header(struct sent *s, const char *name, strv value)
+#define HEADERS_MAX 64
+
+static void put_header(struct sent *s, strv name, strv value)
+{
+    if (s->n_headers < HEADERS_MAX)
+        s->headers[s->n_headers++] = (struct http_header){name, value};
+}
+
+bool bridge_header(struct sent *s, strv name, strv value)
 {
     struct buf b;
     buf_init(&b, 65536);
-    if (mcp_header_encode(value, &b))
-        s->headers[s->n_headers++] =
-            (struct http_header){strv_of(name), arena_strv(&s->arena, buf_view(&b))};
+    bool ok = mcp_header_encode(value, &b);
+    value = ok ? arena_strv(&s->arena, buf_view(&b)) : STRV_NONE;
     buf_fini(&b);
+    if (value.ptr != NULL)
+        put_header(s, name, value);
+    return value.ptr != NULL;
 }
 
-static void add_headers(struct sent *s)
+/* A message of the modern era says all by itself. */
+static bool add_modern(struct sent *s, strv version)
+{
+    strv name =
+        json_get_str(s->m.params, strv_eq_cstr(s->m.method, "resources/read") ? "uri" : "name");
+    return bridge_header(s, STRV("MCP-Protocol-Version"), version) &&
+           bridge_header(s, STRV("Mcp-Method"), s->m.method) &&
+           (name.ptr == NULL || bridge_header(s, STRV("Mcp-Name"), name)) &&
+           (!strv_eq_cstr(s->m.method, "tools/call") || mend_headers(s));
+}
+
+static bool add_legacy(struct sent *s)
 {
     const struct bridge *b = s->b;
-    const struct remote *r = &b->remote;
+    if (strv_eq_cstr(s->m.method, "initialize"))
+        return true;
+    return (buf_len(&b->revision) == 0 ||
+            bridge_header(s, STRV("MCP-Protocol-Version"), buf_view(&b->revision))) &&
+           (buf_len(&b->session) == 0 ||
+            bridge_header(s, STRV("Mcp-Session-Id"), buf_view(&b->session)));
+}
+
+static bool add_headers(struct sent *s)
+{
+    const struct remote *r = &s->b->remote;
     yyjson_val *meta = json_get(s->m.params, "_meta");
     strv version = json_get_str(meta, "io.modelcontextprotocol/protocolVersion");
+    s->headers = ARENA_ARRAY(&s->arena, struct http_header, HEADERS_MAX);
+    s->n_headers = 0;
+    if (s->headers == NULL)
+        return false;
     for (size_t i = 0; i < r->n_headers; i++)
-        s->headers[s->n_headers++] = r->headers[i];
-    s->headers[s->n_headers++] =
-        (struct http_header){STRV("Accept"), STRV("application/json, text/event-stream")};
-    if (version.ptr != NULL) {
-        strv name =
-            json_get_str(s->m.params, strv_eq_cstr(s->m.method, "resources/read") ? "uri" : "name");
-        add_header(s, "MCP-Protocol-Version", version);
-        add_header(s, "Mcp-Method", s->m.method);
-        if (name.ptr != NULL)
-            add_header(s, "Mcp-Name", name);
-        return;
-    }
-    if (strv_eq_cstr(s->m.method, "initialize"))
-        return;
-    if (buf_len(&b->revision) > 0)
-        add_header(s, "MCP-Protocol-Version", buf_view(&b->revision));
-    if (buf_len(&b->session) > 0)
-        add_header(s, "Mcp-Session-Id", buf_view(&b->session));
+        put_header(s, r->headers[i].name, r->headers[i].value);
+    put_header(s, STRV("Accept"),
+               s->role == SENT_STREAM ? STRV("text/event-stream")
+                                      : STRV("application/json, text/event-stream"));
+    return version.ptr != NULL ? add_modern(s, version) : add_legacy(s);
 }
 
 /* A closed connection is how the router hears of it; what runs there ends, and nothing is answered. */
@@ -244,55 +258,80 @@ static void cancel(struct bridge *b, const struct mcp_message *m)
     {
         struct sent *s = list_entry(pos, struct sent, node);
         if (s->m.kind == MCP_REQUEST && strv_eq(s->m.id, id)) {
-            drop(s);
+            bridge_drop(s);
             return;
         }
     }
 }
 
-static const struct http_call_ops ops = {on_head, on_body, on_end, NULL};
-
-static void post(struct sent *s)
+struct sent *bridge_sent(struct bridge *b, enum sent_role role, strv text)
 {
-    add_headers(s);
-    s->call = s->arena.failed ? NULL
-                              : remote_begin(&s->b->remote, HTTP_POST, "/mcp", s->headers,
-                                             s->n_headers, s->text, &ops, s);
+    struct sent *s = mem_zalloc(sizeof *s);
+    if (s == NULL)
+        return NULL;
+    s->b = b;
+    s->role = role;
+    list_init(&s->node);
+    arena_init(&s->arena, 4096, BRIDGE_REPLY_MAX * 4);
+    http_framer_init(&s->framer, HTTP_SSE, BRIDGE_REPLY_MAX);
+    buf_init(&s->whole, BRIDGE_REPLY_MAX);
+    s->text = arena_strv(&s->arena, text);
+    if (role == SENT_MESSAGE) {
+        list_add_tail(&b->running, &s->node);
+        b->n_running++;
+    }
+    return s;
+}
+
+bool bridge_post(struct sent *s)
+{
+    static const struct http_call_ops ops = {on_head, on_body, on_end, NULL};
+    buf_clear(&s->whole);
+    s->is_stream = false;
+    if (add_headers(s))
+        s->call = remote_begin(&s->b->remote, s->role == SENT_STREAM ? HTTP_GET : HTTP_POST, "/mcp",
+                               s->headers, s->n_headers, s->text, &ops, s);
     if (s->call != NULL)
-        return;
-    fail(s, STRV("Out of memory."));
-    drop(s);
+        return true;
+    bridge_fail(s, STRV("Out of memory."));
+    bridge_drop(s);
+    return false;
+}
+
+/* What the client says to whoever passes its messages. */
+static void note_message(struct sent *s)
+{
+    struct bridge *b = s->b;
+    if (strv_eq_cstr(s->m.method, "initialize"))
+        keep(&b->hello, s->text);
+    else if (strv_eq_cstr(s->m.method, "notifications/initialized"))
+        mend_listen(b);
 }
 
 static void take(struct bridge *b, strv line)
 {
     struct err err = ERR_INIT;
     int code;
-    struct sent *s = mem_zalloc(sizeof *s);
+    struct sent *s = bridge_sent(b, SENT_MESSAGE, line);
     if (s == NULL) {
         term_error("out of memory");
         return;
     }
-    s->b = b;
-    arena_init(&s->arena, 4096, REPLY_MAX * 4);
-    http_framer_init(&s->framer, HTTP_SSE, REPLY_MAX);
-    buf_init(&s->whole, REPLY_MAX);
-    list_add_tail(&b->running, &s->node);
-    b->n_running++;
-    s->text = arena_strv(&s->arena, line);
     if (s->text.ptr == NULL || !mcp_message_read(s->text, &s->arena, &s->m, &code, &err)) {
         say_error(b, s->m.id, s->text.ptr != NULL ? code : MCP_INTERNAL,
                   strv_of(err.text[0] != '\0' ? err.text : "Out of memory."));
-        drop(s);
+        bridge_drop(s);
     } else if (s->m.kind == MCP_NOTIFICATION &&
                strv_eq_cstr(s->m.method, "notifications/cancelled")) {
         cancel(b, &s->m);
-        drop(s);
+        bridge_drop(s);
     } else if (b->n_running > RUNNING_MAX) {
-        fail(s, STRV("Too many requests at the same time."));
-        drop(s);
-    } else
-        post(s);
+        bridge_fail(s, STRV("Too many requests at the same time."));
+        bridge_drop(s);
+    } else {
+        note_message(s);
+        (void)bridge_post(s);
+    }
 }
 
 /* ---- standard input: a thread that only reads, so that neither side ever waits for the other ---- */
@@ -411,16 +450,20 @@ int mcp_bridge(struct cli *cli)
     struct bridge b = {.result = EXIT_OK};
     struct list *pos, *tmp;
     list_init(&b.running);
+    list_init(&b.marked);
+    buf_init(&b.hello, BRIDGE_REPLY_MAX);
     buf_init(&b.revision, 64);
     buf_init(&b.session, 1024);
-    arena_init(&b.scratch, 4096, REPLY_MAX * 4);
+    arena_init(&b.scratch, 4096, BRIDGE_REPLY_MAX * 4);
     int status = remote_open(&b.remote, cli);
     if (status == EXIT_OK)
         status = run(&b);
-    list_for_each(pos, tmp, &b.running) drop(list_entry(pos, struct sent, node));
+    list_for_each(pos, tmp, &b.running) bridge_drop(list_entry(pos, struct sent, node));
+    mend_fini(&b);
     if (b.remote.loop != NULL)
         io_timer_stop(b.remote.loop, &b.grace);
     remote_close(&b.remote);
+    buf_fini(&b.hello);
     buf_fini(&b.revision);
     buf_fini(&b.session);
     arena_fini(&b.scratch);

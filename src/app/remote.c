@@ -152,7 +152,7 @@ struct http_call *remote_begin(struct remote *r, enum http_method method, const 
         .path = path,
         .headers = headers,
         .n_headers = n_headers,
-        .content_type = "application/json",
+        .content_type = body.ptr != NULL ? "application/json" : NULL,
         .body = body,
     };
     return http_call(r->client, &spec, ops, arg);

@@ -205,6 +205,7 @@ static void on_tick(void *arg)
     log_flush(&s->log);
     stop_retired(s);
     follow_privacy_files(s);
+    tools_look(&s->tools);
     if (s->store == NULL && !open_store(s, &err))
         return;
     if (s->store == NULL)
@@ -600,7 +601,7 @@ static bool start(struct serve *s, struct err *err)
     s->audit = audit_open(&s->config->audit, &s->log, err);
     if (s->audit == NULL)
         return false;
-    if (!tools_open(&s->tools, s->loop, s->client, &s->log, err))
+    if (!tools_open(&s->tools, s->loop, s->client, &s->log, s->config->state_dir, err))
         return false;
     if (!open_desk(s, err))
         return false;

@@ -6,6 +6,7 @@
 #ifndef APP_TOOLS_H
 #define APP_TOOLS_H
 
+#include "app/logins.h"
 #include "app/worker.h"
 
 struct tools {
@@ -16,6 +17,12 @@ struct tools {
     struct mcp_hub *hub;
     struct mcp_watch *watch;
     struct agent_index *index;
+    struct logins logins;
+    struct tools_login { /* what its file was like when it was last looked at */
+        char name[32];
+        uint64_t mark;
+    } seen[MCP_SERVERS_MAX];
+    size_t n_seen;
     struct worker *workers; /* told of every new index; NULL until they are there */
     unsigned n_workers;
     bool stopping, stopped;
@@ -25,7 +32,9 @@ struct tools {
 
 /* Without servers yet. */
 bool tools_open(struct tools *t, struct io_loop *loop, struct http_client *client, struct log *log,
-                struct err *err);
+                const char *state_dir, struct err *err);
+/* Now and then: has somebody logged in or out? */
+void tools_look(struct tools *t);
 /* Servers as in this configuration. What cannot be done is logged; the others run. */
 void tools_configure(struct tools *t, const struct config *c);
 /* From now on these are told; they get what is known already. */

@@ -104,11 +104,19 @@ static bool below(const char *path, const char *prefix)
     return strncmp(path, prefix, strlen(prefix)) == 0;
 }
 
+/* "spawn" of "providers.*.spawn.model"; STRV_NONE where nothing stands between. */
+static strv inner_section(const char *path)
+{
+    const char *star = strstr(path, "*.");
+    strv rest = strv_of(star != NULL ? star + 2 : path), section = STRV_NONE;
+    return star != NULL && strv_cut(&rest, '.', &section) && rest.ptr != NULL ? section : STRV_NONE;
+}
+
 /* The options below `prefix` ("providers.*.") that have a value for this name. */
 static void print_member(const struct whole *w, const char *prefix, const char *name,
                          const char *left_out, struct buf *out)
 {
-    bool spawn = false;
+    strv open = STRV_NONE;
     size_t start = buf_len(out);
     indent(out, 1);
     put_key(out, strv_of(name));
@@ -122,11 +130,11 @@ static void print_member(const struct whole *w, const char *prefix, const char *
         const struct setting *s = below(o->path, prefix) ? setting_find(w, o, name) : NULL;
         if (s == NULL)
             continue;
-        bool deep = below(o->path, "providers.*.spawn.");
-        if (deep && !spawn)
-            buf_put_cstr(out, "    spawn:\n");
-        spawn |= deep;
-        print_setting(w, s, deep ? 3 : 2, last_segment(o->path), out);
+        strv inner = inner_section(o->path);
+        if (inner.ptr != NULL && !strv_eq(inner, open))
+            buf_printf(out, "    " STRV_FMT ":\n", STRV_ARG(inner));
+        open = inner;
+        print_setting(w, s, inner.ptr != NULL ? 3 : 2, last_segment(o->path), out);
     }
 }
 
@@ -335,14 +343,14 @@ static size_t sample_sections(const struct option *o, strv *open, struct buf *ou
             buf_put_cstr(out, "  #scheduler:\n");
         *open = section;
     }
-    if (!provider)
-        return server ? 2 : 1;
-    bool deep = below(o->path, "providers.*.spawn.");
-    if (deep && open->len == section.len) {
-        buf_put_cstr(out, "    #spawn:\n");
+    if (!provider && !server)
+        return 1;
+    strv inner = inner_section(o->path);
+    if (inner.ptr != NULL && open->len == section.len) {
+        buf_printf(out, "    #" STRV_FMT ":\n", STRV_ARG(inner));
         *open = (strv){o->path, section.len + 1};
     }
-    return deep ? 3 : 2;
+    return inner.ptr != NULL ? 3 : 2;
 }
 
 bool config_sample(struct buf *out)

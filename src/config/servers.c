@@ -163,6 +163,83 @@ static bool build_headers(struct load *l, struct mcp_server_conf *c)
                      missing);
 }
 
+/* ---- how it is logged in to ---- */
+
+/* The first that says more than a default does. */
+static bool says_oauth(const struct load *l, const char *name, const struct setting **at)
+{
+    *at = NULL;
+    for (const struct setting *s = l->whole->settings; *at == NULL && s != NULL; s = s->next)
+        if (is_server_row(s->option) && strcmp(s->name, name) == 0 &&
+            strv_starts(strv_of(s->option->path + sizeof ROW - 1), STRV("oauth.")) &&
+            (s->option->initial == NULL || s->value.number != 0))
+            *at = s;
+    return *at != NULL;
+}
+
+/* "a b c" */
+static bool join_scopes(struct load *l, const char *name, const char **out)
+{
+    const char *const *scopes = list_of(l, name, "oauth.scopes");
+    *out = scopes[0];
+    for (size_t i = 1; scopes[0] != NULL && scopes[i] != NULL && *out != NULL; i++)
+        *out = arena_printf(l->arena, "%s %s", *out, scopes[i]);
+    return scopes[0] == NULL || *out != NULL || load_oom(l);
+}
+
+/* *missing: a variable that is not set; without its secret the client would only be refused. */
+static bool read_secret(struct load *l, const char *name, const char **secret, const char **missing)
+{
+    const struct setting *env = of(l, name, "oauth.secret_env"),
+                         *file = of(l, name, "oauth.secret_file");
+    if ((env != NULL && !way_key_from_env(l, env, env->value.text, secret)) ||
+        (file != NULL && *secret == NULL && !way_key_from_file(l, file, secret)))
+        return false;
+    *missing = env != NULL && *secret == NULL ? env->value.text : NULL;
+    return true;
+}
+
+static bool check_oauth(struct load *l, const struct mcp_server_conf *c, const struct setting *at,
+                        const struct mcp_oauth_conf *o)
+{
+    char path[96];
+    const char *why =
+        c->transport == MCP_STDIO ? "a login goes with url, not with command"
+        : o->client_id == NULL && o->client_secret != NULL ? "a secret goes with client_id"
+        : o->client_id == NULL && o->client_credentials ? "client_credentials goes with client_id"
+        : o->document != NULL && strncmp(o->document, "https://", 8) != 0
+            ? "document must be an https address"
+            : NULL;
+    return why == NULL ||
+           load_fail(l, &at->origin, path_of(c->name, "oauth", path, sizeof path), "%s", why);
+}
+
+static bool build_oauth(struct load *l, struct mcp_server_conf *c)
+{
+    const struct setting *at;
+    const char *missing = NULL;
+    if (!says_oauth(l, c->name, &at))
+        return true;
+    struct mcp_oauth_conf *o = ARENA_NEW(l->arena, struct mcp_oauth_conf);
+    if (o == NULL)
+        return load_oom(l);
+    *o = (struct mcp_oauth_conf){
+        .client_id = text_of(l, c->name, "oauth.client_id"),
+        .issuer = text_of(l, c->name, "oauth.issuer"),
+        .document = text_of(l, c->name, "oauth.document"),
+        .client_credentials = number_of(l, c->name, "oauth.client_credentials") != 0,
+        .port = (uint16_t)number_of(l, c->name, "oauth.port"),
+    };
+    if (!join_scopes(l, c->name, &o->scope) ||
+        !read_secret(l, c->name, &o->client_secret, &missing) || !check_oauth(l, c, at, o))
+        return false;
+    c->oauth = o;
+    c->disabled |= missing != NULL;
+    return missing == NULL ||
+           load_warn(l, "the MCP server %s is disabled: the variable %s is not set", c->name,
+                     missing);
+}
+
 static bool build_http(struct load *l, struct mcp_server_conf *c)
 {
     const struct setting *url = of(l, c->name, "url");
@@ -282,7 +359,8 @@ static bool build_one(struct load *l, const struct setting *first, struct mcp_se
     if (!fill_defaults(l, c->name) || !settle_transport(l, first, c))
         return false;
     plain_fields(l, c);
-    if (c->transport == MCP_STDIO ? !build_env(l, c) : !build_headers(l, c) || !build_http(l, c))
+    if (!build_oauth(l, c) ||
+        (c->transport == MCP_STDIO ? !build_env(l, c) : !build_headers(l, c) || !build_http(l, c)))
         return false;
     if (!c->local && (policy->airgap || policy->mode == LLM_MODE_LOCAL))
         return load_warn(l, "the MCP server %s is left out: it is in the cloud and %s", c->name,

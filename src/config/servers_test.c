@@ -46,6 +46,29 @@ static void both_transports(void **state)
     config_free(c);
 }
 
+static void logins(void **state)
+{
+    (void)state;
+    struct config *c = testing_good(
+        BASE "  t:\n    url: \"http://127.0.0.1:8080/mcp\"\n    oauth:\n      client_id: me\n"
+             "      secret_env: SECRET\n      scopes: [ a, b ]\n      port: 7777\n"
+             "      issuer: \"https://login.example.org/x\"\n      client_credentials: true\n"
+             "  u: { url: \"http://127.0.0.1/\", oauth: { client_credentials: false } }\n"
+             "  v: { url: \"http://127.0.0.1/\", oauth: { client_id: me, secret_env: UNSET } }\n",
+        TESTING_LIST("SECRET=s3cret"), NULL);
+    const struct mcp_oauth_conf *o = server(c, "t")->oauth;
+    assert_non_null(o);
+    assert_string_equal(o->client_id, "me");
+    assert_string_equal(o->client_secret, "s3cret");
+    assert_string_equal(o->scope, "a b");
+    assert_string_equal(o->issuer, "https://login.example.org/x");
+    assert_true(o->client_credentials && o->port == 7777 && o->document == NULL);
+    assert_null(server(c, "u")->oauth);
+    assert_true(server(c, "v")->disabled && !server(c, "t")->disabled);
+    testing_warns(c, "the MCP server v is disabled: the variable UNSET is not set");
+    config_free(c);
+}
+
 static void rules(void **state)
 {
     (void)state;
@@ -93,6 +116,12 @@ static void refused(void **state)
          "\"a=read,write\""},
         {"  t: { command: [ x ], overlay: /nonexistent/o.json }\n",
          "file:4:33: mcp_servers.t.overlay: /nonexistent/o.json: No such file or directory"},
+        {"  t: { command: [ x ], oauth: { client_id: me } }\n",
+         "file:4:44: mcp_servers.t.oauth: a login goes with url, not with command"},
+        {"  t: { url: \"http://127.0.0.1/\", oauth: { client_credentials: true } }\n",
+         "file:4:63: mcp_servers.t.oauth: client_credentials goes with client_id"},
+        {"  t: { url: \"http://127.0.0.1/\", oauth: { document: \"http://h/x\" } }\n",
+         "file:4:50: mcp_servers.t.oauth: document must be an https address"},
         {"  T: { command: [ x ] }\n",
          "file:4:3: mcp_servers: expected a name of at most 31 small letters, digits and -, "
          "beginning with no -, not \"T\""},
@@ -156,7 +185,8 @@ static void printed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(both_transports), cmocka_unit_test(rules),   cmocka_unit_test(refused),
+        cmocka_unit_test(both_transports), cmocka_unit_test(logins),
+        cmocka_unit_test(rules),           cmocka_unit_test(refused),
         cmocka_unit_test(cloud_and_keys),  cmocka_unit_test(printed),
     };
     int failed = cmocka_run_group_tests_name("servers", tests, NULL, NULL);

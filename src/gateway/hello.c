@@ -9,16 +9,28 @@ static const char instructions[] =
     "stays with local "
     "models. classify and explain_route tell what would become of a question without asking it.";
 
+static bool any_subscribes(const struct gateway *g)
+{
+    struct mcp_catalogue *cat = gateway_catalogue(g);
+    bool any = false;
+    for (size_t i = 0; i < cat->n_servers; i++)
+        any = any || (cat->servers[i].subscribe && cat->servers[i].local);
+    mcp_catalogue_unref(cat);
+    return any;
+}
+
 /* A legacy client hears of changes on the stream of its session; without one there is none (GET is 405). */
 static void put_capabilities(const struct gateway_call *c, struct buf *b)
 {
     bool modern = c->era == MCP_ERA_MODERN, told = modern || c->new_session.ptr != NULL;
     const char *changes = told ? "{\"listChanged\":true}" : "{}";
-    const char *resources = told && !modern ? "{\"subscribe\":true,\"listChanged\":true}" : changes;
+    const char *resources = changes;
     if (!gateway_has_servers(c->g)) {
         buf_put_cstr(b, "\"capabilities\":{\"tools\":{}}");
         return;
     }
+    if (told && (!modern || any_subscribes(c->g)))
+        resources = "{\"subscribe\":true,\"listChanged\":true}";
     buf_printf(b,
                "\"capabilities\":{\"tools\":%s,\"resources\":%s,\"prompts\":%s,\"completions\":{},"
                "\"logging\":{}}",
@@ -49,16 +61,6 @@ void gateway_discover(struct gateway_call *c)
     put_instructions(&b);
     gateway_put_cache(c, &b, DISCOVER_TTL_MS);
     reply(c, &b);
-}
-
-static bool any_subscribes(const struct gateway *g)
-{
-    struct mcp_catalogue *cat = gateway_catalogue(g);
-    bool any = false;
-    for (size_t i = 0; i < cat->n_servers; i++)
-        any = any || (cat->servers[i].subscribe && cat->servers[i].local);
-    mcp_catalogue_unref(cat);
-    return any;
 }
 
 /* A version that we do not know is answered with our newest of this era; the client hangs up if that is none of its own. */

@@ -130,6 +130,13 @@ void gateway_listen_legacy(struct gateway_call *c);
 void gateway_listens_end(struct gateway *g);
 void gateway_subscribe(struct gateway_call *c); /* subscribe.c */
 void gateway_unsubscribe(struct gateway_call *c);
+/* Remembers that the call's session wants to hear of it: false: no memory, or too many. */
+bool gateway_subscription_add(const struct gateway_call *c, const char *server, strv uri);
+/* True: nobody else wants to hear of it. */
+bool gateway_subscription_drop(const struct gateway_call *c, strv uri);
+/* The server of that resource, if this client may hear of it. NULL: there is none. */
+const struct mcp_listed *gateway_subscribable(const struct gateway_call *c,
+                                              const struct mcp_catalogue *cat, strv uri);
 /* Does this client's session want to hear of that? */
 bool gateway_subscribed(const struct gateway_call *c, const char *server, strv uri);
 void gateway_subscriptions_free(struct gateway_hall *h);

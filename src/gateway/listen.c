@@ -5,12 +5,14 @@
  *   modern   subscriptions/listen > acknowledged (what will be told) ... list_changed, tagged ... result at our end
  *   legacy   GET with a session   > list_changed, updated (of what it has subscribed to) ... the end
  *
- * What is compared is what this client would be offered: a change that its key does not see is none. Updates of single
- * resources are told to legacy clients only, so a modern one gets them not acknowledged. A session has one stream.
+ * What is compared is what this client would be offered: a change that its key does not see is none. Resources that a
+ * modern client wants to hear of are asked of their servers first; acknowledged are those that agree. A session has one
+ * stream.
  */
 #include "gateway/internal.h"
 
 #define LISTENS_MAX 256 /* of one worker */
+#define WISHES_MAX  64  /* resources of one stream */
 
 enum { TOOLS, PROMPTS, RESOURCES, KINDS };
 static const struct {
@@ -21,12 +23,22 @@ static const struct {
     [RESOURCES] = {"resourcesListChanged", "notifications/resources/list_changed"},
 };
 
+struct wish { /* a resource that a modern client wants to hear of */
+    struct listening *l;
+    strv uri;
+    const char *server;
+    struct mcp_call *call; /* the server is being asked */
+    bool served;
+};
+
 struct listening {
     struct list node; /* in the hall's streams; of a legacy client only */
     struct gateway_call *c;
     struct mcp_watch *watch, *updates;
     bool wanted[KINDS];
     uint64_t seen[KINDS];
+    struct wish *wishes;
+    size_t n_wishes, asking; /* that many have not answered */
 };
 
 static uint64_t mix(uint64_t sum, strv a, strv b)
@@ -65,11 +77,27 @@ static void put_tag(const struct gateway_call *c, struct buf *b)
     buf_put_char(b, '}');
 }
 
+static void put_served(const struct listening *l, bool *first, struct buf *b)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < l->n_wishes; i++) {
+        if (!l->wishes[i].served)
+            continue;
+        if (n++ == 0 && json_put_key(b, first, "resourceSubscriptions"))
+            buf_put_char(b, '[');
+        else
+            buf_put_char(b, ',');
+        json_put_str(b, l->wishes[i].uri);
+    }
+    if (n > 0)
+        buf_put_char(b, ']');
+}
+
 static void notify(struct gateway_call *c, const char *method, const struct listening *l)
 {
     struct buf b;
     bool first = true;
-    buf_init(&b, 8192);
+    buf_init(&b, (size_t)1 << 20);
     buf_put_char(&b, '{');
     put_tag(c, &b);
     if (l != NULL) { /* the acknowledgement, of a modern client */
@@ -79,6 +107,7 @@ static void notify(struct gateway_call *c, const char *method, const struct list
                 json_put_key(&b, &first, kinds[i].member);
                 buf_put_cstr(&b, "true");
             }
+        put_served(l, &first, &b);
         buf_put_char(&b, '}');
     }
     buf_put_char(&b, '}');
@@ -109,6 +138,9 @@ static void on_updated(void *arg, const char *server, strv uri)
     buf_init(&b, 65536);
     buf_put_cstr(&b, "{\"uri\":");
     json_put_str(&b, uri);
+    if (l->c->era == MCP_ERA_MODERN)
+        buf_put_char(&b, ',');
+    put_tag(l->c, &b);
     buf_put_char(&b, '}');
     if (!b.failed)
         gateway_notify(l->c, "notifications/resources/updated", buf_view(&b));
@@ -144,9 +176,128 @@ static void leave(struct listening *l)
     pthread_mutex_unlock(&h->lock);
 }
 
+/* ---- resources of a modern client ---- */
+
+static struct mcp_call *tell_server(struct wish *w, const char *method,
+                                    const struct mcp_call_ops *ops)
+{
+    const struct gateway_env *env = &w->l->c->g->env;
+    struct mcp_call_spec spec = {.server = w->server,
+                                 .method = method,
+                                 .repeatable = true,
+                                 .capabilities = STRV(""),
+                                 .log_level = STRV("")};
+    struct mcp_call *call = NULL;
+    struct buf b;
+    buf_init(&b, 65536);
+    buf_put_cstr(&b, "{\"uri\":");
+    json_put_str(&b, w->uri);
+    if (buf_put_char(&b, '}')) {
+        spec.params = buf_view(&b);
+        call = mcp_call(env->agent->hub, env->exchange->loop, &spec, ops, w);
+    }
+    buf_fini(&b);
+    return call;
+}
+
+static void acknowledge(struct listening *l)
+{
+    notify(l->c, "notifications/subscriptions/acknowledged", l);
+}
+
+static void on_agreed(void *arg, const struct mcp_answer *a)
+{
+    struct wish *w = arg;
+    w->call = NULL;
+    w->served = a->end == MCP_OK && gateway_subscription_add(w->l->c, w->server, w->uri);
+    if (--w->l->asking == 0)
+        acknowledge(w->l);
+}
+
+static void ignore(void *arg, const struct mcp_answer *a)
+{
+    (void)arg, (void)a;
+}
+
+/* The last one who has listened tells the server. At the end of the process nobody needs to. */
+static void forget_wishes(struct listening *l)
+{
+    static const struct mcp_call_ops ops = {.done = ignore};
+    for (size_t i = 0; i < l->n_wishes; i++) {
+        struct wish *w = &l->wishes[i];
+        if (w->call != NULL)
+            mcp_cancel(w->call);
+        if (w->served && gateway_subscription_drop(l->c, w->uri) && !l->c->g->draining)
+            (void)tell_server(w, "resources/unsubscribe", &ops);
+    }
+}
+
+static void note_wish(struct listening *l, const struct mcp_catalogue *cat, strv uri)
+{
+    const struct mcp_listed *server = gateway_subscribable(l->c, cat, uri);
+    if (server == NULL)
+        return;
+    for (size_t i = 0; i < l->n_wishes; i++)
+        if (strv_eq(l->wishes[i].uri, uri))
+            return;
+    l->wishes[l->n_wishes++] =
+        (struct wish){.l = l,
+                      .uri = arena_strv(l->c->arena, uri),
+                      .server = arena_cstr(l->c->arena, strv_of(server->name))};
+}
+
+/* False: no memory. Resources that nobody can tell of are left out. */
+static bool note_wishes(struct listening *l, yyjson_val *uris)
+{
+    struct mcp_catalogue *cat = gateway_catalogue(l->c->g);
+    yyjson_val *uri;
+    size_t i, max;
+    l->wishes = ARENA_ARRAY(l->c->arena, struct wish, WISHES_MAX);
+    yyjson_arr_foreach(uris, i, max, uri)
+    {
+        if (l->wishes != NULL && l->n_wishes < WISHES_MAX)
+            note_wish(l, cat, json_str(uri));
+    }
+    mcp_catalogue_unref(cat);
+    return l->wishes != NULL && !l->c->arena->failed;
+}
+
+/* Nobody else can have this: it is no session's id. */
+static bool name_session(struct listening *l)
+{
+    struct gateway_hall *h = l->c->g->env.hall;
+    pthread_mutex_lock(&h->lock);
+    uint64_t number = ++h->last_number;
+    pthread_mutex_unlock(&h->lock);
+    char *name = arena_printf(l->c->arena, "listen-%llx", (unsigned long long)number);
+    if (name != NULL)
+        l->c->session = strv_of(name);
+    return name != NULL;
+}
+
+/* False: no memory. */
+static bool ask_servers(struct listening *l)
+{
+    static const struct mcp_call_ops ops = {.done = on_agreed};
+    const struct gateway_env *env = &l->c->g->env;
+    if (l->n_wishes == 0)
+        return true;
+    if (!name_session(l))
+        return false;
+    l->updates = mcp_watch_updates(env->agent->hub, env->exchange->loop, on_updated, l);
+    for (size_t i = 0; l->updates != NULL && i < l->n_wishes; i++) {
+        l->wishes[i].call = tell_server(&l->wishes[i], "resources/subscribe", &ops);
+        l->asking += l->wishes[i].call != NULL;
+    }
+    return l->updates != NULL;
+}
+
+/* ---- */
+
 static void stop(struct gateway_call *c)
 {
     struct listening *l = c->running;
+    forget_wishes(l);
     leave(l);
     if (l->watch != NULL)
         mcp_unwatch(l->watch);
@@ -230,7 +381,10 @@ void gateway_listen(struct gateway_call *c)
     for (size_t i = 0; i < KINDS; i++)
         l->wanted[i] = yyjson_get_bool(json_get(wanted, kinds[i].member));
     look(c, l->seen);
-    notify(c, "notifications/subscriptions/acknowledged", l);
+    if (!note_wishes(l, json_get(wanted, "resourceSubscriptions")) || !ask_servers(l))
+        gateway_no_memory(c);
+    else if (l->asking == 0)
+        acknowledge(l);
 }
 
 void gateway_listen_legacy(struct gateway_call *c)

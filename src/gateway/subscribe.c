@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * subscribe - which resources the sessions of legacy clients want to hear of.
+ * subscribe - which resources clients want to hear of.
  *
- *   resources/subscribe -> the server -> remembered here -> updated, on the session's stream (listen.c)
+ *   legacy   resources/subscribe -> the server -> remembered here -> updated, on the session's stream (listen.c)
+ *   modern   subscriptions/listen (listen.c) -> the server -> remembered here, as long as that stream is open
  *
  * The one thing that the gateway remembers of a client: shared by all workers, since the stream may be at another. It is
  * bounded, and the oldest goes first; a session that is used no more has no end that anybody would hear of.
- * Servers of the modern era are told of subscriptions in another way, which is not served.
+ * What a server must be asked in its own era is the hub's business: here it is resources/subscribe for all.
  */
 #include "gateway/internal.h"
 
@@ -72,26 +73,22 @@ bool gateway_subscribed(const struct gateway_call *c, const char *server, strv u
     return yes;
 }
 
-/* The server has agreed. */
-static bool remember(struct gateway_call *c)
+bool gateway_subscription_add(const struct gateway_call *c, const char *server, strv uri)
 {
     struct gateway_hall *h = c->g->env.hall;
-    strv uri = json_get_str(c->m.params, "uri");
     struct subscription *s = mem_zalloc(sizeof *s + uri.len);
     bool same = false;
-    if (s == NULL) {
-        gateway_no_memory(c);
+    if (s == NULL)
         return false;
-    }
     list_init(&s->node);
     snprintf(s->session, sizeof s->session, STRV_FMT, STRV_ARG(c->session));
-    snprintf(s->server, sizeof s->server, "%s", c->subscribed_at);
+    snprintf(s->server, sizeof s->server, "%s", server);
     s->len = uri.len;
     if (uri.len > 0)
         memcpy(s->uri, uri.ptr, uri.len);
     pthread_mutex_lock(&h->lock);
-    (void)count(h, c->session, uri, &same);
-    if (!same) {
+    bool room = count(h, c->session, uri, &same) < SESSION_MAX;
+    if (!same && room) {
         if (h->n_subscriptions == ALL_MAX)
             forget(h, list_first(&h->subscriptions, struct subscription, node));
         list_add_tail(&h->subscriptions, &s->node);
@@ -100,22 +97,38 @@ static bool remember(struct gateway_call *c)
     }
     pthread_mutex_unlock(&h->lock);
     mem_free(s);
-    return true;
+    return same || room;
+}
+
+/* The server has agreed. */
+static bool remember(struct gateway_call *c)
+{
+    if (gateway_subscription_add(c, c->subscribed_at, json_get_str(c->m.params, "uri")))
+        return true;
+    gateway_no_memory(c);
+    return false;
+}
+
+const struct mcp_listed *gateway_subscribable(const struct gateway_call *c,
+                                              const struct mcp_catalogue *cat, strv uri)
+{
+    const struct mcp_listed *server =
+        uri.ptr != NULL && uri.len <= URI_MAX ? gateway_resource_server(c, cat, uri) : NULL;
+    return server != NULL && server->subscribe ? server : NULL;
 }
 
 /* The server of that resource, if it can be asked. NULL: the call is over. */
 static const struct mcp_listed *server_of(struct gateway_call *c, struct mcp_catalogue *cat,
                                           strv uri)
 {
-    const struct mcp_listed *server =
-        uri.ptr != NULL && uri.len <= URI_MAX ? gateway_resource_server(c, cat, uri) : NULL;
+    const struct mcp_listed *server = gateway_subscribable(c, cat, uri);
     if (c->session.ptr == NULL)
         gateway_error(c, 200, MCP_INVALID_REQUEST,
                       "Without a session there is no stream on which an update could be told.",
                       STRV_NONE);
-    else if (server == NULL)
+    else if (uri.ptr == NULL || uri.len > URI_MAX || gateway_resource_server(c, cat, uri) == NULL)
         gateway_error(c, 200, MCP_RESOURCE_NOT_FOUND, "Resource not found", STRV_NONE);
-    else if (server->era != MCP_ERA_LEGACY || !server->subscribe)
+    else if (server == NULL)
         gateway_bad_params(c, "The server of this resource tells of no updates.");
     else
         return server;
@@ -160,8 +173,7 @@ void gateway_subscribe(struct gateway_call *c)
     gateway_bad_params(c, "This session has too many subscriptions.");
 }
 
-/* True: nobody else wants to hear of it. */
-static bool drop_one(struct gateway_call *c, strv uri)
+bool gateway_subscription_drop(const struct gateway_call *c, strv uri)
 {
     struct gateway_hall *h = c->g->env.hall;
     struct list *pos, *tmp;
@@ -184,7 +196,7 @@ void gateway_unsubscribe(struct gateway_call *c)
     struct mcp_catalogue *cat = gateway_catalogue(c->g);
     strv uri = json_get_str(c->m.params, "uri");
     const struct mcp_listed *server = server_of(c, cat, uri);
-    if (server != NULL && drop_one(c, uri)) {
+    if (server != NULL && gateway_subscription_drop(c, uri)) {
         pass_on(c, cat, server, "resources/unsubscribe", NULL);
         return;
     }

@@ -41,7 +41,9 @@ struct mcp_auth {
     bool ok, freed;
     const char *why;
     char *kept[KEPT];
-    bool refreshed; /* the token of now came by refreshing; refused again, that way is closed */
+    bool
+        refreshed; /* the token of now came by refreshing and was not taken yet: refused, that way is closed */
+    uint64_t known; /* digest of what is kept, as it was last read or written */
     unsigned step_ups;
 
     struct arena flow; /* all below; of one challenge */
@@ -63,6 +65,8 @@ struct mcp_auth {
     struct io_timer timer;
     struct io_task task;
 };
+
+static const char nobody[] = "nobody has logged in (llm-router mcp login)";
 
 static void look_for_resource(struct mcp_auth *a);
 static void look_for_server(struct mcp_auth *a);
@@ -112,34 +116,38 @@ static void save(struct mcp_auth *a)
         json_put_key(&out, &first, kept_names[i]);
         json_put_str(&out, strv_of(a->kept[i]));
     }
-    if (buf_put_char(&out, '}'))
-        host->save(host->arg, a->conf->name, buf_view(&out));
+    if (buf_put_char(&out, '}') && host->save(host->arg, a->conf->name, buf_view(&out)))
+        a->known = strv_hash(buf_view(&out), 0);
     if (out.data != NULL)
         mem_wipe(out.data, out.cap);
     buf_fini(&out);
 }
 
-/* What cannot be read is as if nothing were kept. */
-static void load(struct mcp_auth *a)
+/* What cannot be read is as if nothing were kept. True: it is not what we knew, and holds a token. */
+static bool load(struct mcp_auth *a)
 {
     const struct mcp_auth_host *host = a->env.auth;
     struct arena arena;
     struct json doc;
     struct buf text;
+    bool news = false;
 
     if (host == NULL || host->load == NULL)
-        return;
+        return false;
     buf_init(&text, DOCUMENT_MAX);
     arena_init(&arena, 4096, 16 * DOCUMENT_MAX);
-    if (host->load(host->arg, a->conf->name, &text) &&
+    if (host->load(host->arg, a->conf->name, &text) && strv_hash(buf_view(&text), 0) != a->known &&
         json_read(&doc, buf_view(&text), &arena, 0, NULL)) {
+        a->known = strv_hash(buf_view(&text), 0);
         for (int i = 0; i < KEPT; i++)
             keep(a, (enum kept)i, json_get_str(doc.root, kept_names[i]));
+        news = a->kept[ACCESS] != NULL;
     }
     if (text.data != NULL)
         mem_wipe(text.data, text.cap);
     buf_fini(&text);
     arena_fini(&arena);
+    return news;
 }
 
 /* ---- the interface ---- */
@@ -159,7 +167,7 @@ struct mcp_auth *mcp_auth_new(const struct mcp_link_env *env, const struct mcp_s
     a->task.run = run_task;
     arena_init(&a->flow, 4096, 32 * DOCUMENT_MAX);
     buf_init(&a->body, DOCUMENT_MAX);
-    load(a);
+    (void)load(a);
     return a;
 }
 
@@ -194,6 +202,12 @@ const char *mcp_auth_token(const struct mcp_auth *a)
 bool mcp_auth_busy(const struct mcp_auth *a)
 {
     return a != NULL && (a->step != AUTH_IDLE || a->task.queued);
+}
+
+void mcp_auth_accepted(struct mcp_auth *a, const char *token)
+{
+    if (a != NULL && a->kept[ACCESS] != NULL && strcmp(token, a->kept[ACCESS]) == 0)
+        a->refreshed = false;
 }
 
 const char *mcp_auth_why(const struct mcp_auth *a)
@@ -233,8 +247,7 @@ static void on_timer(void *arg)
 {
     struct mcp_auth *a = arg;
 
-    fail(a, a->step == AUTH_VISIT ? "nobody has logged in"
-                                  : "the authorization server does not answer");
+    fail(a, a->step == AUTH_VISIT ? nobody : "the authorization server does not answer");
 }
 
 /* ---- asking ---- */
@@ -402,15 +415,25 @@ static void look_for_resource(struct mcp_auth *a)
         fail(a, "no memory");
 }
 
+/* The authorization server that the operator has named; STRV_NONE: whichever the tool server names. */
+static strv own_issuer(const struct mcp_auth *a)
+{
+    const struct mcp_oauth_conf *own = a->conf->oauth;
+
+    return own != NULL && own->issuer != NULL ? strv_of(own->issuer) : STRV_NONE;
+}
+
 /* Servers of 2025-03-26 are their own authorization servers and have no such document. */
 static void got_no_resource(struct mcp_auth *a)
 {
-    if (!a->challenge.bearer) {
+    a->issuer = own_issuer(a);
+    a->exact = a->issuer.ptr != NULL;
+    if (!a->exact && !a->challenge.bearer) {
         fail(a, "the server wants a key: it offers no login");
         return;
     }
-    a->issuer = origin_of(a->url);
-    a->exact = false;
+    if (!a->exact)
+        a->issuer = origin_of(a->url);
     look_for_server(a);
 }
 
@@ -421,7 +444,8 @@ static void got_resource(struct mcp_auth *a)
             got_no_resource(a);
         return;
     }
-    if (!oauth_resource_read(buf_view(&a->body), a->url, &a->flow, &a->resource, NULL))
+    if (!oauth_resource_read(buf_view(&a->body), a->url, own_issuer(a), &a->flow, &a->resource,
+                             NULL))
         fail(a, "what the server says of its login is not about this server");
     else if (a->resource.issuer.ptr == NULL)
         fail(a, "the server names no authorization server that may be used");
@@ -434,13 +458,28 @@ static void got_resource(struct mcp_auth *a)
 
 /* ---- the authorization server ---- */
 
+static bool is_person_here(const struct mcp_auth *a)
+{
+    const struct mcp_auth_host *host = a->env.auth;
+
+    return host != NULL && host->redirect != NULL && host->visit != NULL;
+}
+
 static void look_for_server(struct mcp_auth *a)
 {
     static const char oauth[] = "/.well-known/oauth-authorization-server",
                       openid[] = "/.well-known/openid-configuration";
-    strv origin = origin_of(a->issuer), path = path_of(a->issuer);
+    strv origin = origin_of(a->issuer), path = path_of(a->issuer), own = own_issuer(a);
     struct arena *f = &a->flow;
 
+    if (own.ptr != NULL && !strv_eq(a->issuer, own)) {
+        fail(a, "the server names another authorization server than the configuration");
+        return;
+    }
+    if (!is_person_here(a) && (a->conf->oauth == NULL || !a->conf->oauth->client_credentials)) {
+        fail(a, nobody);
+        return;
+    }
     a->step = AUTH_SERVER;
     a->n_places = a->at = 0;
     add_place(a, arena_printf(f, STRV_FMT "%s" STRV_FMT, STRV_ARG(origin), oauth, STRV_ARG(path)));
@@ -587,23 +626,18 @@ static void identify(struct mcp_auth *a)
 {
     static const struct mcp_oauth_conf none;
     const struct mcp_oauth_conf *own = a->conf->oauth != NULL ? a->conf->oauth : &none;
-    const struct mcp_auth_host *host = a->env.auth;
-    bool person = host != NULL && host->redirect != NULL && host->visit != NULL;
     const char *proof = best_proof(&a->server, own->client_secret != NULL);
 
     choose_scope(a);
     if (!keep_place(a)) {
         fail(a, "no memory");
-    } else if (own->client_id != NULL && own->issuer != NULL &&
-               !strv_eq_cstr(a->server.issuer, own->issuer)) {
-        fail(a, "the server names another authorization server than the configuration");
     } else if (own->client_id != NULL &&
                !keep_client(a, strv_of(own->client_id), strv_of(own->client_secret), proof)) {
         fail(a, "no memory");
     } else if (own->client_credentials && own->client_id != NULL) {
         ask_for_token(a, STRV_NONE);
-    } else if (!person) {
-        fail(a, "the server wants a login, and nobody is here to do it");
+    } else if (!is_person_here(a)) {
+        fail(a, nobody);
     } else if (a->server.authorization.ptr == NULL) {
         fail(a, "the authorization server has no page for a login");
     } else if (own->client_id != NULL) {
@@ -771,18 +805,34 @@ static void refresh(struct mcp_auth *a)
     send_token_request(a, AUTH_REFRESH, &out);
 }
 
+/* A refresh token that is refused is worth nothing any more, here and for whoever reads what is kept. */
+static void got_no_token(struct mcp_auth *a)
+{
+    if (a->step == AUTH_REFRESH && load(a)) { /* another process was faster */
+        finish(a, true, "");
+        return;
+    }
+    keep(a, ACCESS, STRV_NONE);
+    keep(a, REFRESH, STRV_NONE);
+    if (a->step == AUTH_REFRESH) {
+        save(a);
+        look_for_resource(a);
+    } else {
+        fail(a, "the authorization server gave no token");
+    }
+}
+
 static void got_token(struct mcp_auth *a)
 {
     bool again = a->step == AUTH_REFRESH;
     struct oauth_token t;
 
+    if (a->status >= 500 || a->status == 429 || a->status == 408) {
+        fail(a, "the authorization server gives no token at the moment");
+        return;
+    }
     if (a->status != 200 || !oauth_token_read(buf_view(&a->body), &a->flow, &t, NULL)) {
-        keep(a, ACCESS, STRV_NONE);
-        keep(a, REFRESH, STRV_NONE);
-        if (again)
-            look_for_resource(a);
-        else
-            fail(a, "the authorization server gave no token");
+        got_no_token(a);
         return;
     }
     if (!keep(a, ACCESS, t.access) || (t.refresh.ptr != NULL && !keep(a, REFRESH, t.refresh)) ||
@@ -842,6 +892,11 @@ bool mcp_auth_challenged(struct mcp_auth *a, int status, const struct oauth_chal
     if (a->url.ptr == NULL) {
         a->why = "no memory";
         return false;
+    }
+    if (status == 401 && load(a)) {
+        a->refreshed = false;
+        finish(a, true, "");
+        return true;
     }
     if (status == 401 && a->kept[REFRESH] != NULL && a->kept[ENDPOINT] != NULL &&
         a->kept[CLIENT] != NULL && a->kept[RESOURCE] != NULL && !a->refreshed) {

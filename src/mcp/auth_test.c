@@ -42,6 +42,9 @@ struct world {
     const char
         *back; /* what the browser brings: printed with the state; NULL = it does not come back */
     const char *store; /* what load() gives */
+    const char
+        *newer; /* ... from the second time on, and looks_before times later; NULL = the same */
+    unsigned looks_before, looks;
     unsigned visits, gone;
     struct mcp_auth *auth;
 };
@@ -184,18 +187,19 @@ static void visit(void *arg, struct mcp_auth *a, const char *server, const char 
 static bool load(void *arg, const char *server, struct buf *out)
 {
     struct world *w = arg;
+    bool newer = w->newer != NULL && w->looks++ > w->looks_before;
 
     (void)server;
-    return w->store != NULL && buf_put_cstr(out, w->store);
+    return w->store != NULL && buf_put_cstr(out, newer ? w->newer : w->store);
 }
 
-static void save(void *arg, const char *server, strv text)
+static bool save(void *arg, const char *server, strv text)
 {
     struct world *w = arg;
 
     (void)server;
     buf_clear(&w->saved);
-    buf_put_strv(&w->saved, text);
+    return buf_put_strv(&w->saved, text);
 }
 
 static void prepare(struct world *w)
@@ -248,6 +252,24 @@ static bool try_run(struct world *w)
         return false;
     fake_run(w->loop);
     return true;
+}
+
+/* One more request, once the first one is answered. */
+static void send_again(struct world *w)
+{
+    struct mcp_sending s = {.text = STRV("{}"),
+                            .kind = MCP_REQUEST,
+                            .tag = 2,
+                            .method = "tools/list",
+                            .revision = "2025-11-25",
+                            .era = MCP_ERA_LEGACY};
+
+    for (size_t i = 0; i < w->n_routes; i++)
+        w->routes[i].body = strcmp(w->routes[i].body, ANSWER) == 0
+                                ? "{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{}}"
+                                : w->routes[i].body;
+    assert_true(mcp_link_http.send(w->link, &s));
+    fake_run(w->loop);
 }
 
 static void finish(struct world *w)
@@ -372,7 +394,7 @@ static void test_what_is_wrong(void **state)
         if (wrongs[i].back != NULL)
             w.back = wrongs[i].back;
         assert_true(try_run(&w));
-        snprintf(want, sizeof want, "failed 1 %d 401 %s\n", MCP_FAULT_UNAUTHORIZED, wrongs[i].why);
+        snprintf(want, sizeof want, "failed 1 %d 401 %s\n", MCP_FAULT_LOGIN, wrongs[i].why);
         assert_text(&w.told, want);
         assert_false(has(&w.asked, wrongs[i].never));
         finish(&w);
@@ -390,7 +412,7 @@ static void test_a_server_that_wants_a_key(void **state)
     assert_text(&w.asked, "localhost:80 POST /mcp\n"
                           "localhost:80 GET /.well-known/oauth-protected-resource/mcp\n"
                           "localhost:80 GET /.well-known/oauth-protected-resource\n");
-    assert_text(&w.told, "failed 1 4 401 the server wants a key: it offers no login\n");
+    assert_text(&w.told, "failed 1 9 401 the server wants a key: it offers no login\n");
     finish(&w);
 
     /* The operator's key is the last word: nothing is looked for. */
@@ -414,8 +436,7 @@ static void test_nobody_is_here(void **state)
     honest(&w);
     w.host.redirect = NULL;
     assert_true(try_run(&w));
-    assert_text(&w.told, "failed 1 4 401 the server wants a login, and nobody is here "
-                         "to do it\n");
+    assert_text(&w.told, "failed 1 9 401 nobody has logged in (llm-router mcp login)\n");
     finish(&w);
 
     /* Somebody is, and does not come back; an answer with another state is not his. */
@@ -426,7 +447,7 @@ static void test_nobody_is_here(void **state)
     assert_false(mcp_auth_redirected(w.auth, STRV("code=x&state=y")));
     assert_false(mcp_auth_redirected(w.auth, STRV("code=x")));
     fake_advance(w.loop, 600000);
-    assert_text(&w.told, "failed 1 4 401 nobody has logged in\n");
+    assert_text(&w.told, "failed 1 9 401 nobody has logged in (llm-router mcp login)\n");
     assert_false(mcp_auth_redirected(w.auth, STRV("code=x&state=y")));
     finish(&w);
 }
@@ -477,6 +498,109 @@ static void test_a_kept_login(void **state)
     assert_true(has(&w.asked, "register"));
     assert_false(has(&w.asked, "c0"));
     assert_null(strstr(w.url, "c0"));
+    finish(&w);
+}
+
+/* A token that was refreshed and taken may grow old like any other. */
+static void test_a_token_that_expires_again_and_again(void **state)
+{
+    struct world w;
+    (void)state;
+
+    prepare(&w);
+    w.store = STORE;
+    w.host.redirect = NULL;
+    for (unsigned i = 0; i < 3; i++)
+        route(&w, "POST /mcp", i < 2 ? 401 : 200, NULL, i < 2 ? "{}" : ANSWER, i < 2 ? 1 : 0);
+    w.routes[1] = w.routes[2];
+    w.routes[1].times = 1; /* refused, taken, refused, taken */
+    w.routes[2] = w.routes[0];
+    route(&w, "POST /mcp", 200, NULL, ANSWER, 0);
+    route(&w, "POST /token", 200, NULL, TOKEN, 0);
+    assert_true(try_run(&w));
+    assert_text(&w.told, "answered 1\n");
+    send_again(&w);
+    assert_text(&w.told, "answered 2\n");
+    finish(&w);
+}
+
+/* A bad moment of the authorization server costs nobody his login. */
+static void test_no_token_at_the_moment(void **state)
+{
+    static const int statuses[] = {500, 503, 429};
+    (void)state;
+
+    for (size_t i = 0; i < COUNT(statuses); i++) {
+        struct world w;
+
+        prepare(&w);
+        w.store = STORE;
+        route(&w, "POST /token", statuses[i], NULL, "{}", 1);
+        honest(&w);
+        assert_true(try_run(&w));
+        assert_text(&w.told,
+                    "failed 1 9 401 the authorization server gives no token at the moment\n");
+        assert_int_equal(w.visits, 0);
+        assert_int_equal(buf_len(&w.saved), 0);
+        w.routes[1].used = 0; /* POST /mcp is refused once more */
+        send_again(&w);
+        assert_text(&w.told, "answered 2\n");
+        assert_true(has(&w.asked, "refresh_token=r0"));
+        finish(&w);
+    }
+}
+
+/* Another process of ours has refreshed, or a person has logged in: what it left is taken. */
+static void test_a_newer_token_is_taken(void **state)
+{
+    struct world w;
+    (void)state;
+
+    prepare(&w);
+    w.store = STORE;
+    w.host.redirect = NULL;
+    w.newer = "{\"access_token\":\"t7\",\"refresh_token\":\"r7\"}"; /* found at the second look */
+    route(&w, "POST /mcp", 401, CHALLENGE, "{}", 1);
+    route(&w, "POST /mcp", 200, NULL, ANSWER, 0);
+    assert_true(try_run(&w));
+    assert_text(&w.told, "answered 1\n");
+    assert_text(&w.asked, "localhost:80 POST /mcp\n"
+                          "  Authorization: Bearer t0\n"
+                          "localhost:80 POST /mcp\n"
+                          "  Authorization: Bearer t7\n");
+    finish(&w);
+
+    /* It was faster by so little that our refresh token was used up under our hands. */
+    prepare(&w);
+    w.store = STORE;
+    w.host.redirect = NULL;
+    w.newer = "{\"access_token\":\"t7\",\"refresh_token\":\"r7\"}";
+    w.looks_before = 1;
+    route(&w, "POST /mcp", 401, CHALLENGE, "{}", 1);
+    route(&w, "POST /mcp", 200, NULL, ANSWER, 0);
+    route(&w, "POST /token", 400, NULL, "{\"error\":\"invalid_grant\"}", 1);
+    assert_true(try_run(&w));
+    assert_text(&w.told, "answered 1\n");
+    assert_true(has(&w.asked, "Bearer t7"));
+    finish(&w);
+}
+
+/* A refresh token that was revoked is not tried again and again, by nobody. */
+static void test_a_revoked_login(void **state)
+{
+    struct world w;
+    (void)state;
+
+    prepare(&w);
+    w.store = STORE;
+    w.host.redirect = NULL;
+    route(&w, "POST /token", 400, NULL, "{\"error\":\"invalid_grant\"}", 0);
+    honest(&w);
+    assert_true(try_run(&w));
+    assert_text(&w.told, "failed 1 9 401 nobody has logged in (llm-router mcp login)\n");
+    assert_true(has(&w.saved, "\"client_id\":\"c0\""));
+    assert_false(has(&w.saved, "r0") || has(&w.saved, "t0"));
+    assert_false(has(&w.asked, ":81 GET")); /* with nobody here, nobody is asked how */
     finish(&w);
 }
 
@@ -533,11 +657,23 @@ static void test_client_credentials(void **state)
     /* Known at one authorization server, and this is another. */
     prepare(&w);
     honest(&w);
-    w.oauth = (struct mcp_oauth_conf){.client_id = "id", .issuer = "http://localhost:82"};
+    w.oauth = (struct mcp_oauth_conf){.issuer = "http://localhost:82"};
     w.conf.oauth = &w.oauth;
     assert_true(try_run(&w));
-    assert_text(&w.told, "failed 1 4 401 the server names another authorization server than the "
+    assert_text(&w.told, "failed 1 9 401 the server names another authorization server than the "
                          "configuration\n");
+    assert_false(has(&w.asked, ":81") || has(&w.asked, ":82"));
+    finish(&w);
+
+    /* The server names none, the configuration does. */
+    prepare(&w);
+    w.oauth = (struct mcp_oauth_conf){.issuer = "http://localhost:81"};
+    w.conf.oauth = &w.oauth;
+    route(&w, "GET /.well-known/oauth-protected-resource", 404, NULL, "", 0);
+    route(&w, "GET /meta", 404, NULL, "", 0);
+    honest(&w);
+    assert_true(try_run(&w));
+    assert_text(&w.told, "answered 1\n");
     finish(&w);
 }
 
@@ -552,7 +688,7 @@ static void test_private_addresses(void **state)
     w.conf.local = false; /* it is at 127.0.0.1 all the same: its own address is judged elsewhere */
     assert_true(try_run(&w));
     assert_text(&w.told,
-                "failed 1 4 401 the authorization server is not at an address that is allowed\n");
+                "failed 1 9 401 the authorization server is not at an address that is allowed\n");
     assert_text(&w.asked, "localhost:80 POST /mcp\n");
     finish(&w);
 }
@@ -568,7 +704,7 @@ static void test_silence_and_floods(void **state)
     honest(&w);
     assert_true(try_run(&w));
     fake_advance(w.loop, 10000);
-    assert_text(&w.told, "failed 1 4 401 the authorization server does not answer\n");
+    assert_text(&w.told, "failed 1 9 401 the authorization server does not answer\n");
     finish(&w);
 
     assert_non_null(flood);
@@ -578,7 +714,7 @@ static void test_silence_and_floods(void **state)
     route(&w, "GET /meta", 200, NULL, flood, 0);
     honest(&w);
     assert_true(try_run(&w));
-    assert_text(&w.told, "failed 1 4 401 a document of the authorization server is too large\n");
+    assert_text(&w.told, "failed 1 9 401 a document of the authorization server is too large\n");
     finish(&w);
     free(flood);
 }
@@ -646,6 +782,10 @@ int main(void)
         cmocka_unit_test(test_a_server_that_wants_a_key),
         cmocka_unit_test(test_nobody_is_here),
         cmocka_unit_test(test_a_kept_login),
+        cmocka_unit_test(test_a_token_that_expires_again_and_again),
+        cmocka_unit_test(test_no_token_at_the_moment),
+        cmocka_unit_test(test_a_newer_token_is_taken),
+        cmocka_unit_test(test_a_revoked_login),
         cmocka_unit_test(test_more_scope),
         cmocka_unit_test(test_client_credentials),
         cmocka_unit_test(test_private_addresses),

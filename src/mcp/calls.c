@@ -57,6 +57,7 @@ struct mcp_client_call {
 };
 
 static void send_call(struct mcp_client_call *call);
+static void end_result(struct mcp_client_call *call, strv result);
 static void on_answer(struct request *r, const struct reply *reply);
 static void take_task(struct mcp_client_call *call, yyjson_val *task, const struct json *doc);
 static void ask_task(void *arg);
@@ -123,7 +124,10 @@ static void on_wait(void *arg)
 {
     struct mcp_client_call *call = arg;
 
-    end_text(call, call->late_end, call->late_text);
+    if (call->late_end == MCP_OK)
+        end_result(call, STRV("{}"));
+    else
+        end_text(call, call->late_end, call->late_text);
 }
 
 /* As end_text(), but not now: the caller's caller may be whom it is told to. */
@@ -181,7 +185,7 @@ static bool read_params(struct mcp_client_call *call)
     ok = json_read(&doc, call->params, &scratch, 0, &err) && yyjson_is_obj(doc.root);
     if (ok) {
         strv name =
-            json_get_str(doc.root, strcmp(call->method, "resources/read") == 0 ? "uri" : "name");
+            json_get_str(doc.root, strncmp(call->method, "resources/", 10) == 0 ? "uri" : "name");
 
         call->name = name.ptr != NULL ? arena_strv(&call->arena, name) : STRV("");
     }
@@ -279,6 +283,21 @@ static void add_headers(struct mcp_client_call *call, const struct mcp_entry *to
         a->headers = headers;
 }
 
+/* The modern era has one stream for all that is to be told, and no such methods: it is opened anew. True: that was all. */
+static bool is_subscription(struct mcp_client_call *call)
+{
+    bool on = strcmp(call->method, "resources/subscribe") == 0;
+    bool ok;
+
+    if (call->c->era != MCP_ERA_MODERN ||
+        (!on && strcmp(call->method, "resources/unsubscribe") != 0))
+        return false;
+    ok = mcp_subscribe_uri(call->c, call->name, on);
+    call->stage = CALL_ASKED;
+    end_later(call, ok ? MCP_OK : MCP_MEMORY, "no more resources can be watched");
+    return true;
+}
+
 static void send_call(struct mcp_client_call *call)
 {
     struct mcp_client *c = call->c;
@@ -294,6 +313,8 @@ static void send_call(struct mcp_client_call *call)
     struct arena scratch;
     char task[64];
 
+    if (is_subscription(call))
+        return;
     if (tool != NULL && tool->task_required && c->era == MCP_ERA_LEGACY && call->more.len == 0) {
         snprintf(task, sizeof task, "\"task\":{\"ttl\":%llu}", (unsigned long long)call->total_ms);
         a.more = strv_of(task);

@@ -156,7 +156,11 @@ static void end_text(struct mcp_call *c, enum mcp_end end, const char *text)
 
 static void on_done(void *arg, const struct mcp_answer *a)
 {
-    end_call(arg, a);
+    struct mcp_call *c = arg;
+
+    if (a->end == MCP_OK && c->server != NULL)
+        mcp_uris_note(c->server, &c->spec);
+    end_call(c, a);
 }
 
 void mcp_hub_end_calls(struct mcp_server *s, const char *why)

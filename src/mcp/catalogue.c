@@ -29,7 +29,7 @@ const char *mcp_state_name(enum mcp_state s)
 
 /* ---- a tool's rights ---- */
 
-/* What an annotation says for itself; -1 = nothing. Hints of the server: they make nothing laxer. */
+/* What an annotation says for itself; -1 = nothing. Hints of the server: asked only where the operator said nothing. */
 static int annotated_effect(yyjson_val *annotations)
 {
     yyjson_val *reads = json_get(annotations, "readOnlyHint"),
@@ -104,8 +104,7 @@ static void set_rights(struct mcp_tool *t, const struct mcp_server_conf *conf, y
         [MCP_EXTERNAL] = MCP_ASK_ALWAYS,
     };
     struct mcp_rule said = operators_word(conf, t->name, note);
-    int hint = annotated_effect(json_get(entry, "annotations"));
-    int effect = said.effect > hint ? said.effect : hint;
+    int effect = said.effect >= 0 ? said.effect : annotated_effect(json_get(entry, "annotations"));
 
     t->effect = effect >= 0 ? (enum mcp_effect)effect : MCP_DESTRUCTIVE;
     t->data = said.data >= 0 ? (enum mcp_data)said.data : MCP_DATA_HEALTH;

@@ -65,8 +65,13 @@ static void rights_come_from_rules_then_overlay_then_hints(void **state)
     } cases[] = {
         {"{\"name\":\"get_x\"}", MCP_READ, MCP_DATA_STAFF, MCP_AUTO, false},
         {"{\"name\":\"get_secret\"}", MCP_READ, MCP_DATA_NONE, MCP_ASK, false},
-        {"{\"name\":\"get_y\",\"annotations\":{\"destructiveHint\":true}}", MCP_DESTRUCTIVE,
-         MCP_DATA_HEALTH, MCP_ASK_ALWAYS, false},
+        /* the operator's word is the last one, whatever the server hints */
+        {"{\"name\":\"get_y\",\"annotations\":{\"destructiveHint\":true}}", MCP_READ,
+         MCP_DATA_HEALTH, MCP_AUTO, false},
+        {"{\"name\":\"get_y\",\"annotations\":{\"openWorldHint\":true}}", MCP_READ, MCP_DATA_HEALTH,
+         MCP_AUTO, false},
+        {"{\"name\":\"put_x\",\"annotations\":{\"openWorldHint\":true}}", MCP_WRITE,
+         MCP_DATA_HEALTH, MCP_AUTO, false},
         {"{\"name\":\"put_x\"}", MCP_WRITE, MCP_DATA_HEALTH, MCP_AUTO, false},
         {"{\"name\":\"put_x\",\"annotations\":{\"readOnlyHint\":true}}", MCP_WRITE, MCP_DATA_HEALTH,
          MCP_AUTO, false},

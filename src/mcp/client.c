@@ -21,6 +21,7 @@
 #define PROBE_MS                                                                                   \
     ((uint64_t)3000) /* silence at a pipe: it starts slowly, or drops what it does not know */
 #define CHECK_MS     ((uint64_t)5000)
+#define UNSENT_MS    ((uint64_t)3000)
 #define RENEWALS_MAX 2
 #define OUT_MAX      ((size_t)64 << 20)
 
@@ -45,7 +46,7 @@ static void on_message(void *arg, strv text, uint64_t about, int status);
 static void on_failed(void *arg, uint64_t tag, enum mcp_fault fault, int status, strv body);
 static void on_closed(void *arg, enum mcp_fault fault, const char *why);
 static void on_line(void *arg, strv line);
-static bool begin(struct mcp_client *c, bool probe);
+static void begin_or_fail(struct mcp_client *c, bool probe);
 static void on_discovered(struct request *r, const struct reply *reply);
 static void on_initialized(struct request *r, const struct reply *reply);
 
@@ -444,6 +445,7 @@ static const char *fault_text(enum mcp_fault fault)
         [MCP_FAULT_MALFORMED] = "its answer is not this protocol's, or too large",
         [MCP_FAULT_WITHHELD] = "its address is not one of its zone",
         [MCP_FAULT_NO_MEMORY] = "no memory for its answer",
+        [MCP_FAULT_LOGIN] = "it wants a login",
     };
 
     return texts[fault];
@@ -456,6 +458,10 @@ const char *mcp_reply_text(const struct reply *reply, struct arena *arena)
 
     if (reply->late)
         return "it did not answer in time";
+    if (reply->m == NULL && reply->fault == MCP_FAULT_LOGIN) {
+        text = arena_printf(arena, "it wants a login: " STRV_FMT, STRV_ARG(reply->body));
+        return text != NULL ? text : fault_text(reply->fault);
+    }
     if (reply->m == NULL && reply->status != 0) {
         text = arena_printf(arena, "%s: HTTP status %d", fault_text(reply->fault), reply->status);
         return text != NULL ? text : fault_text(reply->fault);
@@ -552,11 +558,7 @@ struct mcp_client *mcp_client_new(const struct mcp_client_opts *opts,
         return NULL;
     }
     io_timer_start(c->env.loop, &c->start, start_ms(c), on_slow, c);
-    if (!begin(c, !legacy)) {
-        err_oom(err);
-        mcp_client_close(c, NULL, NULL);
-        return NULL;
-    }
+    begin_or_fail(c, !legacy);
     return c;
 }
 
@@ -584,10 +586,17 @@ static bool begin(struct mcp_client *c, bool probe)
     return ok;
 }
 
+static void on_unsent(void *arg)
+{
+    mcp_client_down(arg, "the first message could not be sent");
+}
+
+/* A child that has died already takes no message, and why it died will be told in a moment: that is the better reason.
+ * Otherwise it is for want of memory. */
 static void begin_or_fail(struct mcp_client *c, bool probe)
 {
     if (!begin(c, probe))
-        mcp_client_down(c, "the first message could not be sent");
+        io_timer_start(c->env.loop, &c->start, UNSENT_MS, on_unsent, c);
 }
 
 /* ---- what it says of itself ---- */
@@ -797,6 +806,8 @@ void mcp_lists_done(struct mcp_client *c)
         c->list_news = false;
         c->ops->changed(c->arg);
     }
+    if (first && c->ops != NULL && c->ops->fresh != NULL)
+        c->ops->fresh(c->arg);
     if (c->state == CLIENT_READY)
         mcp_calls_go_on(c);
 }
@@ -849,6 +860,7 @@ static void on_link_gone(void *arg)
     for (int i = 0; i < MCP_LISTS; i++)
         mcp_list_unref(c->lists[i]);
     mcp_listing_unref(c->listing);
+    mcp_uris_forget(c);
     mem_free(c);
     if (gone != NULL)
         gone(arg);

@@ -59,6 +59,9 @@ struct mcp_client_ops {
     void (*changed)(void *arg);
     void (*down)(void *arg, const char *why);
     void (*updated)(void *arg, strv uri); /* a resource; NULL = nobody wants to know */
+    /* After `changed`: it knows nothing of what it was asked to tell of before (its first time, or its session was lost).
+     * NULL = nobody wants to know. */
+    void (*fresh)(void *arg);
 };
 
 struct mcp_client;

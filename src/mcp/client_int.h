@@ -11,6 +11,7 @@
 #define MCP_CLIENT_INT_H
 
 #include "mcp/client.h"
+#include "mcp/marks.h"
 
 #define MCP_ASK_MS      ((uint64_t)30000) /* a request of our own, where nobody has said otherwise */
 #define MCP_CALL_MS     ((uint64_t)60000)
@@ -110,6 +111,8 @@ struct mcp_client {
     struct io_timer join, refresh, again;
     struct request *listen; /* the open subscription of the modern era */
     uint64_t again_ms;
+    char **uris; /* modern: resources that it is to tell of */
+    size_t n_uris;
 };
 
 /* client.c */
@@ -135,7 +138,11 @@ void mcp_lists_ask(struct mcp_client *c, unsigned kinds);
 void mcp_lists_stop(struct mcp_client *c);
 void mcp_lists_changed(struct mcp_client *c, unsigned kinds); /* the server says so */
 void mcp_lists_done(struct mcp_client *c);                    /* in client.c: all have come */
+/* The stream of changes of the modern era, with all that is wanted now; one that is open goes when the new one is. */
 void mcp_subscribe(struct mcp_client *c);
+/* Modern: from now on it tells of this resource, or no longer. False: no memory, or too many. */
+bool mcp_subscribe_uri(struct mcp_client *c, strv uri, bool on);
+void mcp_uris_forget(struct mcp_client *c);
 const struct mcp_entry *mcp_listed_tool(const struct mcp_client *c, strv name);
 
 /* calls.c */
@@ -158,10 +165,5 @@ void mcp_question_withdrawn(struct mcp_client *c, strv id);
 bool mcp_question_ask(struct mcp_client *c, struct mcp_client_call *call, size_t index, strv method,
                       strv params);
 void mcp_questions_forget(struct mcp_client *c, const struct mcp_client_call *call); /* NULL: all */
-
-/* schema marks of arguments that go into headers (marks.c) */
-bool mcp_marks_sound(yyjson_val *schema, bool *any, struct err *err);
-bool mcp_marks_headers(yyjson_val *schema, const struct json *doc, yyjson_val *arguments,
-                       struct arena *arena, struct http_header **out, size_t *n);
 
 #endif

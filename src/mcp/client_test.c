@@ -165,7 +165,7 @@ static void on_ask(void *arg, struct mcp_question *q, const char *server, strv m
     f->questions[f->asked++] = q;
 }
 
-static const struct mcp_client_ops client_ops = {on_changed, on_down, NULL};
+static const struct mcp_client_ops client_ops = {on_changed, on_down, NULL, NULL};
 
 static int setup(void **state)
 {

@@ -25,8 +25,8 @@ const char *mcp_data_name(enum mcp_data d);         /* "none", "staff", "health"
 const char *mcp_approval_name(enum mcp_approval a); /* "auto", "ask", "ask-always", "off" */
 
 /* "restore_*=destructive,none,ask-always": the first rule whose pattern fits the tool's name counts, word by word;
- * -1 = it says nothing of that. What it leaves open comes from the overlay, then the tool's annotations (these only
- * tighten what the operator has said), then the defaults above. approval follows effect where nobody has said:
+ * -1 = it says nothing of that. What it leaves open comes from the overlay, then the tool's annotations, then the
+ * defaults above. approval follows effect where nobody has said:
  * READ runs, WRITE asks, DESTRUCTIVE and EXTERNAL ask always. */
 struct mcp_rule {
     const char *pattern; /* * stands for any text */
@@ -39,10 +39,13 @@ bool mcp_rule_parse(strv text, struct arena *arena, struct mcp_rule *out);
 /* How this program is known to authorization servers (auth.h). */
 struct mcp_oauth_conf {
     const char *client_id, *client_secret; /* NULL = by a document of ours, or by registering */
-    const char *issuer;      /* where client_id is known; NULL = wherever the server says */
+    const char *
+        issuer; /* the authorization server: where client_id is known, and asked even if the tool server names
+                         * none; NULL = wherever the server says */
     const char *document;    /* https address of our client id metadata document; NULL = none */
     const char *scope;       /* asked for whatever the server asks for; NULL = only that */
     bool client_credentials; /* client_id gets tokens by itself, nobody logs in */
+    uint16_t port;           /* on 127.0.0.1, where a browser comes back; 0 = any */
 };
 
 struct mcp_server_conf {
@@ -88,6 +91,7 @@ struct mcp_conf {
     /* the loop */
     unsigned rounds_max;  /* calls of the model that may ask for tools; 8 */
     uint64_t loop_ms;     /* for all of it */
+    uint64_t wait_ms;     /* for servers that are starting */
     size_t offer_max;     /* tools offered at once; 8 */
     int64_t offer_tokens; /* and their tokens; 800 */
     size_t offer_bytes;   /* of their JSON towards a llama.cpp grammar; 90 KiB */

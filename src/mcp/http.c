@@ -259,8 +259,7 @@ static void on_login(void *arg, bool ok)
 
             if (p->state != POST_WAITS || !p->refused)
                 continue;
-            post_fail(p, p->status == 403 ? MCP_FAULT_FORBIDDEN : MCP_FAULT_UNAUTHORIZED,
-                      strv_of(mcp_auth_why(l->auth)));
+            post_fail(p, MCP_FAULT_LOGIN, strv_of(mcp_auth_why(l->auth)));
             again = true; /* it was told: anything may have happened to the list */
             break;
         }

@@ -112,6 +112,8 @@ static void on_head(void *arg, const struct http_answer *answer)
         return;
     if (is_good(p) && p->session != NULL)
         p->link->session_worked = true;
+    if (is_good(p) && p->token != NULL)
+        mcp_auth_accepted(p->link->auth, p->token);
     if (p->link->barrier == p && is_good(p)) { /* it has arrived; its body does not matter */
         p->link->barrier = NULL;
         http_link_wake(p->link);

@@ -25,9 +25,10 @@ static void start(struct mcp_server *s);
 static void on_changed(void *arg);
 static void on_down(void *arg, const char *why);
 static void on_updated(void *arg, strv uri);
+static void on_fresh(void *arg);
 static void publish(struct mcp_hub *h);
 
-static const struct mcp_client_ops client_ops = {on_changed, on_down, on_updated};
+static const struct mcp_client_ops client_ops = {on_changed, on_down, on_updated, on_fresh};
 
 /* ---- rows that are held ---- */
 
@@ -87,6 +88,17 @@ static bool same_headers(const struct mcp_server_conf *a, const struct mcp_serve
     return true;
 }
 
+static bool same_oauth(const struct mcp_oauth_conf *a, const struct mcp_oauth_conf *b)
+{
+    static const struct mcp_oauth_conf none;
+
+    a = a != NULL ? a : &none;
+    b = b != NULL ? b : &none;
+    return same_text(a->client_id, b->client_id) && same_text(a->client_secret, b->client_secret) &&
+           same_text(a->issuer, b->issuer) && same_text(a->document, b->document) &&
+           same_text(a->scope, b->scope) && a->client_credentials == b->client_credentials;
+}
+
 static bool same_limits(const struct mcp_server_conf *a, const struct mcp_server_conf *b)
 {
     return a->start_ms == b->start_ms && a->call_ms == b->call_ms && a->total_ms == b->total_ms &&
@@ -100,7 +112,8 @@ static bool same_way(const struct mcp_server_conf *a, const struct mcp_server_co
            a->local == b->local && same_limits(a, b) && same_texts(a->argv, b->argv) &&
            same_texts(a->env, b->env) && same_text(a->cwd, b->cwd) && same_text(a->path, b->path) &&
            same_text(a->upstream.key, b->upstream.key) &&
-           same_text(a->upstream.url.path, b->upstream.url.path) && same_headers(a, b);
+           same_text(a->upstream.url.path, b->upstream.url.path) && same_headers(a, b) &&
+           same_oauth(a->oauth, b->oauth);
 }
 
 /* ---- one server ---- */
@@ -233,6 +246,11 @@ static void on_updated(void *arg, strv uri)
     mcp_hub_tell_update(s->hub, s->conf->name, uri);
 }
 
+static void on_fresh(void *arg)
+{
+    mcp_uris_renew(arg);
+}
+
 struct mcp_server *mcp_hub_server(struct mcp_hub *h, const char *name)
 {
     for (size_t i = 0; i < h->n_servers; i++)
@@ -257,6 +275,7 @@ static struct mcp_server *server_new(struct mcp_hub *h, const struct mcp_server_
     s->hub = h;
     s->conf = conf;
     s->label = metrics_server(conf->name);
+    list_init(&s->uris);
     return s;
 }
 
@@ -264,6 +283,7 @@ static void server_free(struct mcp_server *s)
 {
     io_timer_stop(s->hub->env.loop, &s->timer);
     assert(s->client == NULL);
+    mcp_uris_free(s);
     mcp_listing_unref(s->listing);
     pin_unref(s->conf_pin);
     pin_unref(s->run_pin);
@@ -302,6 +322,19 @@ static void take_over(struct mcp_server *s, const struct mcp_server_conf *conf, 
     pin_unref(old);
     if (!same && !conf->disabled)
         start(s);
+}
+
+void mcp_hub_again(struct mcp_hub *h, const char *name, const char *why)
+{
+    struct mcp_server *s = mcp_hub_server(h, name);
+
+    if (s == NULL || s->state == MCP_DISABLED || h->stopping)
+        return;
+    halt(s, why);
+    s->backoff_ms = 0;
+    set_state(s, MCP_STARTING, NULL);
+    start(s);
+    mcp_hub_news(h);
 }
 
 /* Everything that can fail, before anything is touched. */

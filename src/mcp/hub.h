@@ -42,6 +42,9 @@ struct mcp_hub *mcp_hub_new(const struct mcp_hub_env *env, const struct mcp_host
                             struct err *err);
 /* Servers as in `conf`, which is held as it says itself: what did not change goes on running. Main thread. */
 bool mcp_hub_configure(struct mcp_hub *h, const struct mcp_conf *conf, struct err *err);
+/* A server is begun anew at once, because `why`: what it was waiting for has come, or its rights were taken. Its calls
+ * end. Nothing happens where there is no such server. */
+void mcp_hub_again(struct mcp_hub *h, const char *name, const char *why);
 /* Ends all servers; `stopped` is called when they are gone. Then mcp_hub_free(). Calls still open end as GONE. Before it
  * is freed, every other thread has ended its calls, watches and questions. */
 void mcp_hub_stop(struct mcp_hub *h, void (*stopped)(void *arg), void *arg);

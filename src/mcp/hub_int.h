@@ -3,6 +3,7 @@
  * hub_int - what the files of the hub know of each other.
  *
  *   hub.c    servers, configurations, the catalogue       main thread
+ *   uris.c   which resources a server was asked to tell of
  *   carry.c  calls and watches across threads             their two ends
  */
 #ifndef MCP_HUB_INT_H
@@ -33,6 +34,9 @@ struct mcp_server {
     struct mcp_client *client; /* NULL: it is not running */
     struct mcp_closing *to_close;
     struct mcp_listing *listing; /* the last there was */
+    struct list
+        uris; /* resources that it was asked to tell of; a server begun anew is asked again */
+    size_t n_uris;
     enum mcp_state state;
     char why[320];
     enum mcp_era known;
@@ -65,6 +69,12 @@ struct mcp_hub {
 struct mcp_server *mcp_hub_server(struct mcp_hub *h, const char *name); /* NULL: there is none */
 bool mcp_server_takes_calls(const struct mcp_server *s);
 void mcp_hub_news(struct mcp_hub *h); /* the catalogue is to be made anew */
+
+/* uris.c */
+void mcp_uris_note(struct mcp_server *s,
+                   const struct mcp_call_spec *spec); /* a call that went well */
+void mcp_uris_renew(struct mcp_server *s);
+void mcp_uris_free(struct mcp_server *s);
 
 /* carry.c */
 void mcp_hub_end_calls(struct mcp_server *s, const char *why);

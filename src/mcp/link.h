@@ -27,6 +27,7 @@ enum mcp_fault {
     MCP_FAULT_MALFORMED, /* not this protocol, or a message larger than allowed */
     MCP_FAULT_WITHHELD,  /* the address is not one of the zone */
     MCP_FAULT_NO_MEMORY,
+    MCP_FAULT_LOGIN, /* it wants a login, and there was none: `body` says why, in our words */
 };
 
 struct mcp_sending {

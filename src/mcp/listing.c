@@ -24,6 +24,7 @@
 #define REFRESH_LEAST_MS ((int64_t)60000)
 #define AGAIN_LEAST_MS   1000
 #define AGAIN_MOST_MS    60000
+#define URIS_MAX         1024
 
 const char *const mcp_list_methods[MCP_LISTS] = {"tools/list", "resources/list",
                                                  "resources/templates/list", "prompts/list"};
@@ -440,6 +441,8 @@ static void on_again(void *arg)
 
     mcp_subscribe(c);
     mcp_lists_changed(c, c->notifies);
+    for (size_t i = 0; c->ops != NULL && c->ops->updated != NULL && i < c->n_uris; i++)
+        c->ops->updated(c->arg, strv_of(c->uris[i])); /* it may have been, meanwhile */
 }
 
 static void on_subscription_end(struct request *r, const struct reply *reply)
@@ -455,24 +458,84 @@ static void on_subscription_end(struct request *r, const struct reply *reply)
     io_timer_start(c->env.loop, &c->again, c->again_ms, on_again, c);
 }
 
+static void put_uris(const struct mcp_client *c, struct buf *b)
+{
+    for (size_t i = 0; i < c->n_uris; i++) {
+        buf_put_char(b, i == 0 ? '[' : ',');
+        json_put_str(b, strv_of(c->uris[i]));
+    }
+    buf_put_char(b, ']');
+}
+
 void mcp_subscribe(struct mcp_client *c)
 {
     static const char *const members[MCP_LISTS] = {"toolsListChanged", "resourcesListChanged", NULL,
                                                    "promptsListChanged"};
     struct asking a = {.method = "subscriptions/listen", .answered = on_subscription_end};
+    struct request *old = c->listen;
     struct buf params;
     bool first = true;
 
-    if (c->era != MCP_ERA_MODERN || c->notifies == 0 || c->listen != NULL)
+    if (c->era != MCP_ERA_MODERN)
         return;
-    buf_init(&params, 4096);
+    buf_init(&params, (size_t)8 << 20);
     buf_put_cstr(&params, "{\"notifications\":{");
     for (int i = 0; i < MCP_LISTS; i++)
         if (members[i] != NULL && (c->notifies & 1u << i) != 0 &&
             json_put_key(&params, &first, members[i]))
             buf_put_cstr(&params, "true");
+    if (c->n_uris > 0 && json_put_key(&params, &first, "resourceSubscriptions"))
+        put_uris(c, &params);
     buf_put_cstr(&params, "}}");
     a.params = buf_view(&params);
-    c->listen = params.failed ? NULL : mcp_request(c, &a);
+    if (c->notifies == 0 && c->n_uris == 0)
+        c->listen = NULL;
+    else if (params.failed || (c->listen = mcp_request(c, &a)) == NULL)
+        c->listen = old;
     buf_fini(&params);
+    if (old != NULL && c->listen != old)
+        mcp_request_drop(old, "another one has taken its place");
+}
+
+/* ---- resources that it is to tell of ---- */
+
+void mcp_uris_forget(struct mcp_client *c)
+{
+    while (c->n_uris > 0)
+        mem_free(c->uris[--c->n_uris]);
+    mem_free(c->uris);
+    c->uris = NULL;
+}
+
+static bool add_uri(struct mcp_client *c, strv uri)
+{
+    char *copy;
+
+    if (c->uris == NULL)
+        c->uris = mem_zalloc(URIS_MAX * sizeof *c->uris);
+    copy = c->uris != NULL && c->n_uris < URIS_MAX ? mem_alloc(uri.len + 1) : NULL;
+    if (copy == NULL)
+        return false;
+    memcpy(copy, uri.ptr, uri.len);
+    copy[uri.len] = '\0';
+    c->uris[c->n_uris++] = copy;
+    return true;
+}
+
+bool mcp_subscribe_uri(struct mcp_client *c, strv uri, bool on)
+{
+    size_t at = 0;
+
+    while (at < c->n_uris && !strv_eq_cstr(uri, c->uris[at]))
+        at++;
+    if (on == (at < c->n_uris))
+        return true;
+    if (on && !add_uri(c, uri))
+        return false;
+    if (!on) {
+        mem_free(c->uris[at]);
+        c->uris[at] = c->uris[--c->n_uris];
+    }
+    mcp_subscribe(c);
+    return true;
 }

@@ -214,8 +214,8 @@ static strv place_of(yyjson_val *root, const char *key, struct arena *arena)
     return text.ptr != NULL && oauth_place_read(text, arena, &place) ? text : STRV_NONE;
 }
 
-bool oauth_resource_read(strv json, strv url, struct arena *arena, struct oauth_resource *out,
-                         struct err *err)
+bool oauth_resource_read(strv json, strv url, strv wanted, struct arena *arena,
+                         struct oauth_resource *out, struct err *err)
 {
     struct oauth_place place;
     yyjson_val *root, *v;
@@ -231,8 +231,8 @@ bool oauth_resource_read(strv json, strv url, struct arena *arena, struct oauth_
     {
         strv issuer = json_str(v);
 
-        if (out->issuer.ptr == NULL && issuer.ptr != NULL &&
-            oauth_place_read(issuer, arena, &place))
+        if ((out->issuer.ptr == NULL || (wanted.ptr != NULL && strv_eq(issuer, wanted))) &&
+            issuer.ptr != NULL && oauth_place_read(issuer, arena, &place))
             out->issuer = issuer;
     }
     out->scopes = join_words(json_get(root, "scopes_supported"), arena);

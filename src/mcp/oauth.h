@@ -29,11 +29,13 @@ bool oauth_place_read(strv text, struct arena *arena, struct oauth_place *out);
 /* RFC 9728. `url`: the tool server's own, which the document must be about. */
 struct oauth_resource {
     strv resource;
-    strv issuer; /* the first authorization server that can be one; STRV_NONE: there is none */
+    strv
+        issuer; /* of the authorization servers the one wanted, else the first that can be one; STRV_NONE: none */
     strv scopes; /* with blanks between; STRV_NONE: not told */
 };
-bool oauth_resource_read(strv json, strv url, struct arena *arena, struct oauth_resource *out,
-                         struct err *err);
+/* wanted: STRV_NONE = any. */
+bool oauth_resource_read(strv json, strv url, strv wanted, struct arena *arena,
+                         struct oauth_resource *out, struct err *err);
 /* Whether `resource` is `url` or a place above it. */
 bool oauth_resource_fits(strv resource, strv url);
 

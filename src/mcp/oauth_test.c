@@ -150,18 +150,32 @@ static void test_a_resource(void **state)
     assert_true(oauth_resource_read(
         STRV("{\"resource\":\"https://h/mcp\",\"authorization_servers\":[7,\"http://evil\","
              "\"https://a/t\",\"https://b\"],\"scopes_supported\":[\"x\",\"a b\",\"y\",1,\"x\"]}"),
-        STRV("https://h/mcp"), &arena, &r, &err));
+        STRV("https://h/mcp"), STRV_NONE, &arena, &r, &err));
     assert_text(r.issuer, "https://a/t");
     assert_text(r.scopes, "x y");
+    static const struct {
+        const char *wanted, *got;
+    } cases[] = {
+        {"https://b", "https://b"}, {"https://c", "https://a/t"}, {"http://evil", "https://a/t"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_true(oauth_resource_read(
+            STRV("{\"resource\":\"https://h/mcp\",\"authorization_servers\":[\"http://evil\","
+                 "\"https://a/t\",\"https://b\"]}"),
+            STRV("https://h/mcp"), strv_of(cases[i].wanted), &arena, &r, &err));
+        assert_text(r.issuer, cases[i].got);
+    }
     assert_true(oauth_resource_read(STRV("{\"resource\":\"https://h\"}"), STRV("https://h/mcp"),
-                                    &arena, &r, &err));
+                                    STRV_NONE, &arena, &r, &err));
     assert_text(r.issuer, NULL);
     assert_text(r.scopes, NULL);
     assert_false(oauth_resource_read(STRV("{\"resource\":\"https://evil/mcp\"}"),
-                                     STRV("https://h/mcp"), &arena, &r, &err));
-    assert_false(oauth_resource_read(STRV("{}"), STRV("https://h/mcp"), &arena, &r, &err));
-    assert_false(oauth_resource_read(STRV("[]"), STRV("https://h/mcp"), &arena, &r, &err));
-    assert_false(oauth_resource_read(STRV("<html>"), STRV("https://h/mcp"), &arena, &r, &err));
+                                     STRV("https://h/mcp"), STRV_NONE, &arena, &r, &err));
+    assert_false(
+        oauth_resource_read(STRV("{}"), STRV("https://h/mcp"), STRV_NONE, &arena, &r, &err));
+    assert_false(
+        oauth_resource_read(STRV("[]"), STRV("https://h/mcp"), STRV_NONE, &arena, &r, &err));
+    assert_false(
+        oauth_resource_read(STRV("<html>"), STRV("https://h/mcp"), STRV_NONE, &arena, &r, &err));
 }
 
 #define SERVER(issuer, more)                                                                       \

@@ -57,7 +57,7 @@ static void read_resource(strv in, struct arena *arena)
 {
     struct oauth_resource r;
 
-    if (!oauth_resource_read(in, STRV(URL), arena, &r, NULL))
+    if (!oauth_resource_read(in, STRV(URL), STRV("https://a"), arena, &r, NULL))
         return;
     check(oauth_resource_fits(r.resource, STRV(URL)));
     check_place(r.issuer, arena);

@@ -27,6 +27,7 @@ static struct {
     struct mcp_question questions[CALLS_MAX];
     size_t n_questions;
     struct mcp_listed servers[TOOLS_MAX];
+    struct mcp_server_conf rows[TOOLS_MAX];
     struct mcp_tool tools[TOOLS_MAX];
     size_t n_servers, n_tools;
     struct fake_call calls[CALLS_MAX];
@@ -89,6 +90,24 @@ static struct mcp_listed *server(strv name)
     struct mcp_listed *s = &h.servers[h.n_servers++];
     *s = (struct mcp_listed){.name = copy(name), .local = true, .state = MCP_READY, .revision = ""};
     return s;
+}
+
+bool fake_hub_state(const char *name, const char *state)
+{
+    struct mcp_listed *s = server(strv_of(name));
+    for (int i = MCP_STARTING; i <= MCP_DOWN; i++)
+        if (strcmp(state, mcp_state_name((enum mcp_state)i)) == 0)
+            return s->state = (enum mcp_state)i, true;
+    return false;
+}
+
+const struct mcp_server_conf *fake_hub_servers(size_t *n)
+{
+    for (size_t i = 0; i < h.n_servers; i++)
+        h.rows[i] = (struct mcp_server_conf){
+            .name = h.servers[i].name, .transport = MCP_HTTP, .local = h.servers[i].local};
+    *n = h.n_servers;
+    return h.rows;
 }
 
 static bool set(struct mcp_tool *t, struct mcp_listed *s, strv key, strv value)

@@ -16,6 +16,10 @@ void fake_hub_begin(void);
 bool fake_hub_tool(const char *name, char *rules);
 /* The hub to be named; not NULL. */
 struct mcp_hub *fake_hub(void);
+/* From now on the server of this name (which a tool has named before) is "ready", "starting" or "down". */
+bool fake_hub_state(const char *name, const char *state);
+/* The servers of all tools so far, as if they were configured. */
+const struct mcp_server_conf *fake_hub_servers(size_t *n);
 /* Of all tools so far. NULL: no memory. */
 struct agent_index *fake_hub_index(void);
 /* The oldest call of that tool that was not asked for yet, or NULL. It stays valid until the next fake_hub_begin(). */

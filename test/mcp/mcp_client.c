@@ -348,7 +348,7 @@ static void on_gone(void *arg)
 
 int main(int argc, char **argv)
 {
-    static const struct mcp_client_ops ops = {on_changed, on_down, NULL};
+    static const struct mcp_client_ops ops = {on_changed, on_down, NULL, NULL};
     static struct driver d;
     struct err err = ERR_INIT;
     struct rng rng;

@@ -48,6 +48,7 @@
  *   tool SERVER/NAME expect TEXT         the next call of it has come, with TEXT in its params; it is answered now
  *   tool SERVER/NAME says TEXT | result JSON | refuses TEXT | gone TEXT | late TEXT    the answer
  *   tool SERVER/NAME calls N | cancelled     so far; the one in hand was
+ *   server NAME ready|starting|down      a tool server, named by a tool before, is so from now on
  *   question METHOD PARAMS               a server asks us: sampling/createMessage, ...
  *   question has TEXT | waits            what it was told
  *   approvals N                          calls that wait for a person
@@ -526,6 +527,10 @@ static void client_expect(struct client_side *c, char *rest)
         const char *at = strstr(seen, arg);
         if (at == NULL || at > find_body(c))
             fail("expected in the head: %s, got: %.600s", arg, seen);
+    } else if (strcmp(what, "noheader") == 0) {
+        const char *at = strstr(seen, arg);
+        if (at != NULL && at < find_body(c))
+            fail("not expected in the head: %s", arg);
     } else if (strcmp(what, "complete") == 0) {
         if (!complete(c))
             fail("expected a complete reply, got: %.700s", seen);
@@ -1020,7 +1025,7 @@ static void use_tools(void)
     const struct agent_desk_env desk = {t.loop, NULL, &t.worker.log};
     agent_index_unref(t.agent.index);
     t.mcp = t.config->mcp;
-    t.mcp.n_servers = 1;
+    t.mcp.servers = fake_hub_servers(&t.mcp.n_servers);
     t.agent.exchange = &t.worker.env;
     t.agent.hub = fake_hub();
     t.agent.conf = &t.mcp;
@@ -1179,7 +1184,11 @@ static void do_line(char *line)
         do_ledger(rest);
     else if (strcmp(verb, "audit") == 0)
         do_audit(rest);
-    else if (strcmp(verb, "tool") == 0)
+    else if (strcmp(verb, "server") == 0) {
+        char *name = need(&rest, "a server's name");
+        if (!fake_hub_state(name, need(&rest, "its state")))
+            die("unknown state of a server:", name);
+    } else if (strcmp(verb, "tool") == 0)
         do_tool(rest);
     else if (strcmp(verb, "question") == 0)
         do_question(rest);

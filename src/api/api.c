@@ -40,12 +40,6 @@ enum llm_dialect api_door(const struct http_request *req)
     return door;
 }
 
-static strv decimal(struct arena *arena, uint64_t n)
-{
-    char *text = arena_printf(arena, "%llu", (unsigned long long)n);
-    return text != NULL ? strv_of(text) : STRV("1");
-}
-
 void api_error(struct http_request *req, enum llm_dialect door, int error, int status, strv message,
                strv field, uint64_t retry_after_s)
 {
@@ -67,7 +61,7 @@ void api_error(struct http_request *req, enum llm_dialect door, int error, int s
     if (door == LLM_OPENAI || door == LLM_ANTHROPIC)
         http_reply_header(req, "x-should-retry", row->retry ? STRV("true") : STRV("false"));
     if (retry_after_s > 0)
-        http_reply_header(req, "Retry-After", decimal(&req->arena, retry_after_s));
+        http_reply_header(req, "Retry-After", arena_decimal(&req->arena, (int64_t)retry_after_s));
     http_reply_whole(req, status, d->json_type, body.failed ? STRV("{}") : buf_view(&body));
     buf_fini(&body);
 }

@@ -180,6 +180,20 @@ char *arena_printf(struct arena *a, const char *format, ...)
     return out;
 }
 
+strv arena_decimal(struct arena *a, int64_t n)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+    uint64_t rest = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
+    do
+        digits[--at] = (char)('0' + rest % 10);
+    while ((rest /= 10) != 0);
+    if (n < 0)
+        digits[--at] = '-';
+    const char *copy = arena_cstr(a, (strv){digits + at, sizeof digits - at});
+    return copy != NULL ? (strv){copy, sizeof digits - at} : STRV("");
+}
+
 static void *refuse(struct arena *a)
 {
     a->failed = true;

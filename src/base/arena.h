@@ -45,6 +45,7 @@ void *arena_resize(struct arena *a, void *ptr, size_t old_size, size_t size)
 strv arena_strv(struct arena *a, strv text);
 char *arena_cstr(struct arena *a, strv text);
 char *arena_printf(struct arena *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
+strv arena_decimal(struct arena *a, int64_t n); /* "" without memory; `failed` tells */
 
 #define ARENA_NEW(a, type) ((type *)arena_zalloc((a), sizeof(type)))
 /* n is a count we know to be small; a product that wraps around is refused all the same. */

@@ -248,6 +248,9 @@ static void copies_are_terminated(void **state)
     assert_string_equal(arena_cstr(&a, STRV("abc")), "abc");
     assert_string_equal(arena_printf(&a, "%s-%d", "a", 7), "a-7");
     assert_string_equal(arena_printf(&a, "%s", ""), "");
+    assert_true(strv_eq_cstr(arena_decimal(&a, 0), "0"));
+    assert_true(strv_eq_cstr(arena_decimal(&a, 1234567890), "1234567890"));
+    assert_true(strv_eq_cstr(arena_decimal(&a, INT64_MIN), "-9223372036854775808"));
     char *wide = arena_printf(&a, "%3000d", 1);
     assert_int_equal(strlen(wide), 3000);
     static const char zero[100];
@@ -267,6 +270,7 @@ static void a_refusal_is_null_and_sticky_everywhere(void **state)
     assert_null(arena_strv(&a, STRV("x")).ptr);
     assert_null(arena_cstr(&a, STRV("x")));
     assert_null(arena_printf(&a, "x"));
+    assert_int_equal(arena_decimal(&a, 1).len, 0);
     assert_null(arena_resize(&a, NULL, 0, 1));
     mem_fail_at(0, false);
     assert_true(a.failed);

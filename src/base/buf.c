@@ -48,7 +48,7 @@ void buf_added(struct buf *b, size_t n)
     b->end += n;
 }
 
-bool buf_put(struct buf *b, const void *data, size_t n)
+bool buf_put_more(struct buf *b, const void *data, size_t n)
 {
     if (n == 0)
         return !b->failed;
@@ -58,16 +58,6 @@ bool buf_put(struct buf *b, const void *data, size_t n)
     memcpy(to, data, n);
     b->end += n;
     return true;
-}
-
-bool buf_put_strv(struct buf *b, strv text)
-{
-    return buf_put(b, text.ptr, text.len);
-}
-
-bool buf_put_char(struct buf *b, char c)
-{
-    return buf_put(b, &c, 1);
 }
 
 bool buf_put_u64(struct buf *b, uint64_t v)

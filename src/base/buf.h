@@ -32,9 +32,8 @@ void buf_clear(struct buf *b); /* keeps the memory, clears `failed` */
 /* Makes room for n more bytes and returns where they go, or NULL. Follow with buf_added(). */
 char *buf_reserve(struct buf *b, size_t n) __attribute__((warn_unused_result));
 void buf_added(struct buf *b, size_t n);
-bool buf_put(struct buf *b, const void *data, size_t n);
-bool buf_put_strv(struct buf *b, strv text);
-bool buf_put_char(struct buf *b, char c);
+bool buf_put_more(struct buf *b, const void *data,
+                  size_t n); /* buf_put() where there is no room yet */
 bool buf_put_u64(struct buf *b, uint64_t v);
 bool buf_put_i64(struct buf *b, int64_t v);
 bool buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -45,7 +44,27 @@ void buf_eat(struct buf *b, size_t n); /* n <= buf_len */
  * since the content was `len` long. */
 void buf_rewind(struct buf *b, size_t len);
 
-/* Inline, so that the length of a literal is known where it stands. */
+/* Inline, so that the length of a literal is known where it stands, and because records, heads and bodies are made
+ * of pieces of a few bytes. Room that is there is never beyond `max`. */
+static inline bool buf_put(struct buf *b, const void *data, size_t n)
+{
+    if (b->failed || n == 0 || n > b->cap - b->end)
+        return buf_put_more(b, data, n);
+    memcpy(b->data + b->end, data, n);
+    b->end += n;
+    return true;
+}
+
+static inline bool buf_put_strv(struct buf *b, strv text)
+{
+    return buf_put(b, text.ptr, text.len);
+}
+
+static inline bool buf_put_char(struct buf *b, char c)
+{
+    return buf_put(b, &c, 1);
+}
+
 static inline bool buf_put_cstr(struct buf *b, const char *text)
 {
     return buf_put(b, text, strlen(text));

@@ -69,8 +69,15 @@ void rng_text(struct rng *r, char *out, size_t n)
 {
     static const char letters[62] =
         "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-    for (size_t i = 0; i < n; i++)
-        out[i] = letters[rng_below(r, sizeof(letters))];
+    uint64_t bits = 0;
+    for (size_t i = 0, left = 0; i < n; bits >>= 6, left--) {
+        if (left == 0) {
+            bits = rng_u64(r);
+            left = 64 / 6;
+        }
+        if ((bits & 63) < sizeof(letters)) /* else some would come more often than others */
+            out[i++] = letters[bits & 63];
+    }
     out[n] = '\0';
 }
 

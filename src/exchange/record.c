@@ -86,5 +86,5 @@ void record_close(struct exchange *x, const struct ledger_row *row)
                                 .findings = x->findings,
                                 .rule = strv_of(x->reason),
                                 .rules = x->rules};
-    audit_note(x->env->audit, row, &facts, io_wall_us(x->env->loop));
+    audit_note(x->env->audit, row, &facts);
 }

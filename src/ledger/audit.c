@@ -2,12 +2,12 @@
 /*
  * audit - the queue and the writer.
  *
- *   workers --> queue (bounded) --> batch --> trail --> tickets back to their loops
- *                    ^                 |
- *                    '-- notes of a batch that could not be written
+ *   workers --intents--> queue --> batch -----> trail --> tickets back to their loops
+ *           --notes----> notes --> batch_notes ---^
  *
  * While one batch is being made durable the next one gathers: that is the whole of group commit. Intents wake the
- * writer at once, notes when the oldest has waited long enough.
+ * writer at once, notes when the oldest has waited long enough. An intent is a ticket, since somebody waits for it; a
+ * note is a line of text behind the others. Notes of a batch that could not be written stay for the next try.
  *
  * Not ready: intents are refused when they come, notes gather until the queue is full and are counted from then
  * on, and the writer tries a few times a second. A ticket belongs to the writer until it is posted to its loop, then to
@@ -31,20 +31,25 @@
 #define TICK_US           250000 /* between two tries, and between two looks at what is due */
 #define WHY_MAX           200
 
-struct audit_ticket { /* one record on its way */
+struct audit_ticket { /* an intent on its way */
     struct audit_ticket *next;
     struct io_loop *loop; /* of somebody who waits; NULL = nobody (any more) */
     void (*done)(void *arg, bool ok);
     void *arg;
-    bool intent, forgotten, ok;
-    int64_t queued_us;
+    bool forgotten, ok;
     size_t len;
     char body[];
 };
 
 struct tickets {
     struct audit_ticket *first, **end;
-    size_t n, bytes, intents;
+    size_t n, bytes;
+};
+
+struct notes {
+    struct buf text; /* a line each */
+    size_t n;
+    int64_t since_us; /* when the first of them came */
 };
 
 struct audit {
@@ -62,6 +67,7 @@ struct audit {
     pthread_mutex_t lock; /* of all below */
     pthread_cond_t work;
     struct tickets queue, batch, posting; /* posting: done, but the loop had no memory to be told */
+    struct notes notes, batch_notes;      /* batch_notes.text is the writer's while it writes */
     bool stop, opts_changed;
     struct audit_opts opts;
     uint64_t lost; /* notes that found no room, until a record tells it */
@@ -82,7 +88,6 @@ static void tickets_put(struct tickets *l, struct audit_ticket *t)
     l->end = &t->next;
     l->n++;
     l->bytes += t->len;
-    l->intents += t->intent;
 }
 
 static struct audit_ticket *tickets_take(struct tickets *l)
@@ -95,7 +100,6 @@ static struct audit_ticket *tickets_take(struct tickets *l)
         l->end = &l->first;
     l->n--;
     l->bytes -= t->len;
-    l->intents -= t->intent;
     return t;
 }
 
@@ -106,11 +110,36 @@ static void tickets_move(struct tickets *to, struct tickets *from)
         tickets_put(to, t);
 }
 
-/* What is being written may have to come back. */
+static void notes_clear(struct notes *l)
+{
+    if (buf_len(&l->text) < l->text.cap / 4) /* it is no longer as much as it was */
+        buf_fini(&l->text);
+    buf_clear(&l->text);
+    l->n = 0;
+}
+
+/* Behind those that could not be written; with none of these nothing is copied. */
+static void notes_move(struct notes *to, struct notes *from)
+{
+    if (to->n == 0) {
+        struct notes empty = *to;
+        *to = *from;
+        *from = empty;
+    } else if (buf_put_strv(&to->text, buf_view(&from->text))) {
+        to->n += from->n;
+        notes_clear(from);
+    } else {
+        to->text.failed = false; /* both wait where they are */
+    }
+}
+
+/* What is being written counts as well: it may have to be written again. */
 static bool has_room(const struct audit *a, size_t bytes)
 {
-    return a->queue.n + a->batch.n < QUEUE_RECORDS_MAX &&
-           a->queue.bytes + a->batch.bytes + bytes <= QUEUE_BYTES_MAX;
+    return a->queue.n + a->batch.n + a->notes.n + a->batch_notes.n < QUEUE_RECORDS_MAX &&
+           a->queue.bytes + a->batch.bytes + buf_len(&a->notes.text) +
+                   buf_len(&a->batch_notes.text) + bytes <=
+               QUEUE_BYTES_MAX;
 }
 
 /* ---- time ---- */
@@ -157,19 +186,12 @@ static void hand_back(struct audit *a)
 static void end_batch(struct audit *a, bool ok)
 {
     struct audit_ticket *t;
-    struct tickets again;
-    tickets_init(&again);
     while ((t = tickets_take(&a->batch)) != NULL) {
         t->ok = ok;
-        if (t->intent)
-            tickets_put(&a->posting, t);
-        else if (ok)
-            mem_free(t);
-        else
-            tickets_put(&again, t);
+        tickets_put(&a->posting, t);
     }
-    tickets_move(&again, &a->queue); /* behind the older ones */
-    tickets_move(&a->queue, &again);
+    if (ok)
+        notes_clear(&a->batch_notes);
     hand_back(a);
 }
 
@@ -217,27 +239,39 @@ static bool put_gap(struct audit *a, bool was_ready, uint64_t lost)
     return ok;
 }
 
+static bool put_batch(struct audit *a)
+{
+    strv rest = buf_view(&a->batch_notes.text), note;
+    for (const struct audit_ticket *t = a->batch.first; t != NULL; t = t->next)
+        if (!audit_trail_add(&a->trail, (strv){t->body, t->len}))
+            return false;
+    while (rest.len > 0 && strv_cut(&rest, '\n', &note))
+        if (!audit_trail_add(&a->trail, note))
+            return false;
+    return true;
+}
+
 /* Not under the lock: this is where the disk is waited for. */
 static bool write_batch(struct audit *a, uint64_t lost, bool last, struct err *err)
 {
     struct audit_trail *t = &a->trail;
     bool was_ready = atomic_load(&a->ready), opened = t->open;
+    size_t n = a->batch.n + a->batch_notes.n;
     if (!audit_trail_open(t, err))
         return false;
     atomic_store(&a->key, t->key);
     if (!audit_trail_tend(t, false, err))
         return false;
-    if (a->batch.n > 0 || lost > 0 || (!was_ready && opened)) {
+    if (n > 0 || lost > 0 || (!was_ready && opened)) {
         int64_t begun = now_us();
         if (!audit_trail_begin(t, err) || !put_gap(a, was_ready || !opened, lost))
             return err->set ? false : err_oom(err);
-        for (struct audit_ticket *r = a->batch.first; r != NULL; r = r->next)
-            if (!audit_trail_add(t, (strv){r->body, r->len}))
-                return err_oom(err);
+        if (!put_batch(a))
+            return err_oom(err);
         if (!audit_trail_commit(t, err))
             return false;
         metric_observe_us(metrics_process(), METRIC_AUDIT_COMMIT, 0, now_us() - begun);
-        metric_add(metrics_process(), METRIC_AUDIT_RECORDS, 0, (int64_t)a->batch.n);
+        metric_add(metrics_process(), METRIC_AUDIT_RECORDS, 0, (int64_t)n);
         metric_add(metrics_process(), METRIC_AUDIT_COMMITS, 0, 1);
     }
     if (!t->head_ok)
@@ -251,11 +285,11 @@ static int64_t next_work(const struct audit *a, int64_t tick_us)
     if (a->stop)
         return 0;
     if (atomic_load(&a->ready)) {
-        if (a->queue.intents > 0)
+        if (a->queue.n > 0)
             return 0;
-        if (a->queue.n > 0) {
-            int64_t due = a->queue.first->queued_us + (int64_t)a->opts.flush_ms * 1000;
-            return a->queue.n >= QUEUE_RECORDS_MAX / 2 ? 0 : due < tick_us ? due : tick_us;
+        if (a->notes.n > 0) {
+            int64_t due = a->notes.since_us + (int64_t)a->opts.flush_ms * 1000;
+            return a->notes.n >= QUEUE_RECORDS_MAX / 2 ? 0 : due < tick_us ? due : tick_us;
         }
     }
     return tick_us;
@@ -270,6 +304,7 @@ static void one_turn(struct audit *a)
         audit_trail_set(&a->trail, &a->opts);
     a->opts_changed = false;
     tickets_move(&a->batch, &a->queue);
+    notes_move(&a->batch_notes, &a->notes);
     pthread_mutex_unlock(&a->lock);
     bool ok = write_batch(a, lost, last, &err);
     log_flush(&a->log);
@@ -334,11 +369,15 @@ static struct audit *audit_new(void)
     tickets_init(&a->queue);
     tickets_init(&a->batch);
     tickets_init(&a->posting);
+    buf_init(&a->notes.text, QUEUE_BYTES_MAX);
+    buf_init(&a->batch_notes.text, QUEUE_BYTES_MAX);
     return a;
 }
 
 static void audit_free(struct audit *a)
 {
+    buf_fini(&a->notes.text);
+    buf_fini(&a->batch_notes.text);
     pthread_cond_destroy(&a->work);
     pthread_mutex_destroy(&a->lock);
     mem_free(a);
@@ -415,8 +454,9 @@ void audit_close(struct audit *a)
         pthread_mutex_unlock(&a->lock);
         pthread_join(a->thread, NULL);
     }
-    if (a->queue.n > 0 || a->lost > 0)
-        LOG(&a->log, LOG_ERROR, "audit_lost", LOG_I(COUNT, a->queue.n + a->lost));
+    size_t left = a->queue.n + a->notes.n + a->batch_notes.n + a->lost;
+    if (left > 0)
+        LOG(&a->log, LOG_ERROR, "audit_lost", LOG_I(COUNT, left));
     drop_all(&a->queue);
     drop_all(&a->posting);
     if (a->sink == NULL) {
@@ -459,19 +499,19 @@ static struct audit_ticket *ticket_new(struct buf *b)
     strv body = buf_view(b);
     struct audit_ticket *t = b->failed ? NULL : mem_alloc(sizeof *t + body.len);
     if (t != NULL) {
-        *t = (struct audit_ticket){.len = body.len, .queued_us = now_us()};
+        *t = (struct audit_ticket){.len = body.len};
         memcpy(t->body, body.ptr, body.len);
     }
     buf_fini(b);
     return t;
 }
 
-static enum audit_sunk to_sink(struct audit *a, const struct audit_ticket *t)
+static enum audit_sunk to_sink(struct audit *a, strv body)
 {
     struct buf b;
     buf_init(&b, AUDIT_LINE_MAX);
     buf_printf(&b, "{\"seq\":%llu,", (unsigned long long)++a->sink_seq);
-    buf_put(&b, t->body, t->len);
+    buf_put_strv(&b, body);
     buf_put_char(&b, '}');
     enum audit_sunk sunk = b.failed ? AUDIT_SUNK_NO : a->sink(a->sink_arg, buf_view(&b));
     buf_fini(&b);
@@ -489,7 +529,7 @@ void audit_sink_tell(struct audit *a, bool ok)
 /* False: nobody will be told. */
 static bool sink_intent(struct audit *a, struct audit_ticket *t)
 {
-    enum audit_sunk sunk = to_sink(a, t);
+    enum audit_sunk sunk = to_sink(a, (strv){t->body, t->len});
     t->ok = sunk == AUDIT_SUNK_YES;
     if (sunk == AUDIT_SUNK_LATER)
         tickets_put(&a->queue, t);
@@ -500,13 +540,10 @@ static bool sink_intent(struct audit *a, struct audit_ticket *t)
 static bool enqueue(struct audit *a, struct audit_ticket *t)
 {
     pthread_mutex_lock(&a->lock);
-    bool ok = has_room(a, t->len) && (!t->intent || atomic_load(&a->ready));
-    bool first = a->queue.n == 0;
+    bool ok = has_room(a, t->len) && atomic_load(&a->ready);
     if (ok)
         tickets_put(&a->queue, t);
-    else if (!t->intent)
-        a->lost++;
-    if (ok && ((t->intent && a->queue.intents == 1) || first))
+    if (ok && a->queue.n == 1)
         pthread_cond_signal(&a->work);
     pthread_mutex_unlock(&a->lock);
     return ok;
@@ -519,7 +556,6 @@ static struct audit_ticket *intend(struct audit *a, struct io_loop *loop, struct
     struct audit_ticket *t = ticket_new(body);
     if (t == NULL)
         return NULL;
-    t->intent = true;
     t->loop = loop;
     t->done = done;
     t->arg = arg;
@@ -579,32 +615,52 @@ void audit_leave(struct audit *a, struct io_loop *loop)
     pthread_mutex_unlock(&a->lock);
 }
 
-/* Frees the buffer. */
+/* A line of text behind the others. Frees the buffer. */
 static void note(struct audit *a, struct buf *body)
 {
-    struct audit_ticket *t = ticket_new(body);
-    if (t != NULL && a->sink != NULL)
-        to_sink(a, t);
-    else if (t != NULL && enqueue(a, t))
-        return;
-    else if (t == NULL) {
-        pthread_mutex_lock(&a->lock);
+    buf_put_char(body, '\n');
+    strv line = buf_view(body);
+    pthread_mutex_lock(&a->lock);
+    bool ok = !body->failed && has_room(a, line.len) && buf_put_strv(&a->notes.text, line);
+    if (ok && a->notes.n++ == 0) {
+        a->notes.since_us = now_us();
+        pthread_cond_signal(&a->work);
+    } else if (!ok) {
+        a->notes.text.failed = false; /* nothing of the line is in it */
         a->lost++;
-        pthread_mutex_unlock(&a->lock);
     }
-    mem_free(t);
+    pthread_mutex_unlock(&a->lock);
+    buf_fini(body);
 }
 
-void audit_note(struct audit *a, const struct ledger_row *row, const struct audit_facts *facts,
-                int64_t wall_us)
+/* Frees the buffer. */
+static void tell(struct audit *a, struct buf *body)
+{
+    if (a->sink == NULL) {
+        note(a, body);
+        return;
+    }
+    if (!body->failed)
+        to_sink(a, buf_view(body));
+    buf_fini(body);
+}
+
+/* Most records fit at once. */
+static void begin_note(struct buf *b)
+{
+    buf_init(b, BODY_MAX);
+    (void)!buf_reserve(b, 1000);
+}
+
+void audit_note(struct audit *a, const struct ledger_row *row, const struct audit_facts *facts)
 {
     char session[17];
     struct buf b;
     if (a == NULL)
         return;
-    buf_init(&b, BODY_MAX);
-    audit_put_exchange(&b, wall_us, row, facts, session_digest(a, facts->session, session));
-    note(a, &b);
+    begin_note(&b);
+    audit_put_exchange(&b, row, facts, session_digest(a, facts->session, session));
+    tell(a, &b);
 }
 
 void audit_note_tool(struct audit *a, const struct audit_tool *tool, int64_t wall_us)
@@ -613,7 +669,7 @@ void audit_note_tool(struct audit *a, const struct audit_tool *tool, int64_t wal
     struct buf b;
     if (a == NULL)
         return;
-    buf_init(&b, BODY_MAX);
+    begin_note(&b);
     audit_put_tool(&b, wall_us, tool, session_digest(a, tool->session, session), true);
-    note(a, &b);
+    tell(a, &b);
 }

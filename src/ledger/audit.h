@@ -114,8 +114,7 @@ struct audit_facts {
     const char *rules;
 };
 /* An exchange is over. Never waits; what finds no room is counted, and the count is recorded. */
-void audit_note(struct audit *a, const struct ledger_row *row, const struct audit_facts *facts,
-                int64_t wall_us);
+void audit_note(struct audit *a, const struct ledger_row *row, const struct audit_facts *facts);
 /* A call of a tool is over, or was not made. The same. */
 void audit_note_tool(struct audit *a, const struct audit_tool *tool, int64_t wall_us);
 

@@ -70,7 +70,7 @@ bool audit_get_hex(strv text, uint8_t *out, size_t n); /* exactly n bytes, lower
 void audit_put_begin(struct buf *b, int64_t wall_us, const char *type);
 void audit_put_intent(struct buf *b, int64_t wall_us, const struct audit_intent *in,
                       const char *session);
-void audit_put_exchange(struct buf *b, int64_t wall_us, const struct ledger_row *row,
+void audit_put_exchange(struct buf *b, const struct ledger_row *row,
                         const struct audit_facts *facts, const char *session);
 
 /* over: with how it ended. */

@@ -12,42 +12,39 @@
 
 #define TEXT_MAX 256 /* bytes of one text; longer ones are cut */
 
-static void put_text(struct buf *b, const char *key, strv text)
+#define NAME(word) STRV(",\"" word "\":")
+
+static void put_text(struct buf *b, strv name, strv text)
 {
     if (text.ptr == NULL)
         return;
     if (text.len > TEXT_MAX)
         text.len = utf8_whole((strv){text.ptr, TEXT_MAX});
-    buf_put_cstr(b, ",\"");
-    buf_put_cstr(b, key);
-    buf_put_cstr(b, "\":");
+    buf_put_strv(b, name);
     json_put_str(b, utf8_valid(text) ? text : STRV("?"));
 }
 
-static void put_word(struct buf *b, const char *key, const char *text)
+static void put_word(struct buf *b, strv name, const char *text)
 {
-    put_text(b, key, text != NULL && text[0] != '\0' ? strv_of(text) : STRV_NONE);
+    put_text(b, name, text != NULL && text[0] != '\0' ? strv_of(text) : STRV_NONE);
 }
 
-static void put_number(struct buf *b, const char *key, int64_t n)
+static void put_number(struct buf *b, strv name, int64_t n)
 {
-    buf_put_cstr(b, ",\"");
-    buf_put_cstr(b, key);
-    buf_put_cstr(b, "\":");
+    buf_put_strv(b, name);
     buf_put_i64(b, n);
 }
 
-static void put_count(struct buf *b, const char *key, int64_t n) /* if it is known */
+static void put_count(struct buf *b, strv name, int64_t n) /* if it is known */
 {
     if (n >= 0)
-        put_number(b, key, n);
+        put_number(b, name, n);
 }
 
-static void put_bool(struct buf *b, const char *key, bool yes)
+static void put_bool(struct buf *b, strv name, bool yes)
 {
-    buf_put_cstr(b, ",\"");
-    buf_put_cstr(b, key);
-    buf_put_cstr(b, yes ? "\":true" : "\":false");
+    buf_put_strv(b, name);
+    buf_put_cstr(b, yes ? "true" : "false");
 }
 
 void audit_put_begin(struct buf *b, int64_t wall_us, const char *type)
@@ -65,21 +62,21 @@ void audit_put_intent(struct buf *b, int64_t wall_us, const struct audit_intent 
                       const char *session)
 {
     audit_put_begin(b, wall_us, "intent");
-    put_text(b, "request", in->request_id);
-    put_number(b, "attempt", in->attempt);
-    put_word(b, "key", in->key);
-    put_word(b, "door", in->door);
-    put_word(b, "session", session);
-    put_text(b, "task", in->task);
-    put_bool(b, "private", in->is_private);
-    put_word(b, "findings", in->findings);
-    put_text(b, "rule", in->rule);
-    put_word(b, "rules", in->rules);
-    put_word(b, "provider", in->provider);
-    put_word(b, "zone", in->zone);
-    put_text(b, "model", in->model);
-    put_word(b, "address", in->address);
-    put_number(b, "bytes", (int64_t)in->bytes);
+    put_text(b, NAME("request"), in->request_id);
+    put_number(b, NAME("attempt"), in->attempt);
+    put_word(b, NAME("key"), in->key);
+    put_word(b, NAME("door"), in->door);
+    put_word(b, NAME("session"), session);
+    put_text(b, NAME("task"), in->task);
+    put_bool(b, NAME("private"), in->is_private);
+    put_word(b, NAME("findings"), in->findings);
+    put_text(b, NAME("rule"), in->rule);
+    put_word(b, NAME("rules"), in->rules);
+    put_word(b, NAME("provider"), in->provider);
+    put_word(b, NAME("zone"), in->zone);
+    put_text(b, NAME("model"), in->model);
+    put_word(b, NAME("address"), in->address);
+    put_number(b, NAME("bytes"), (int64_t)in->bytes);
     buf_put_cstr(b, ",\"sha256\":\"");
     audit_put_hex(b, in->sha256, AUDIT_HASH);
     buf_put_char(b, '"');
@@ -89,25 +86,25 @@ void audit_put_tool(struct buf *b, int64_t wall_us, const struct audit_tool *too
                     const char *session, bool over)
 {
     audit_put_begin(b, wall_us, over ? "tool" : "tool-intent");
-    put_text(b, "request", tool->request_id);
-    put_word(b, "key", tool->key);
-    put_word(b, "session", session);
-    put_bool(b, "private", tool->is_private);
-    put_word(b, "server", tool->server);
-    put_word(b, "zone", tool->zone);
-    put_text(b, "tool", tool->tool);
-    put_number(b, "arguments_bytes", (int64_t)tool->arguments_bytes);
+    put_text(b, NAME("request"), tool->request_id);
+    put_word(b, NAME("key"), tool->key);
+    put_word(b, NAME("session"), session);
+    put_bool(b, NAME("private"), tool->is_private);
+    put_word(b, NAME("server"), tool->server);
+    put_word(b, NAME("zone"), tool->zone);
+    put_text(b, NAME("tool"), tool->tool);
+    put_number(b, NAME("arguments_bytes"), (int64_t)tool->arguments_bytes);
     buf_put_cstr(b, ",\"arguments_sha256\":\"");
     audit_put_hex(b, tool->arguments, AUDIT_HASH);
     buf_put_char(b, '"');
-    put_word(b, "approval", tool->approval);
-    put_word(b, "by", tool->by);
+    put_word(b, NAME("approval"), tool->approval);
+    put_word(b, NAME("by"), tool->by);
     if (!over)
         return;
-    put_word(b, "data_quality", tool->data_quality);
-    put_number(b, "bytes", (int64_t)tool->bytes);
-    put_number(b, "us", tool->us);
-    put_word(b, "outcome", tool->end);
+    put_word(b, NAME("data_quality"), tool->data_quality);
+    put_number(b, NAME("bytes"), (int64_t)tool->bytes);
+    put_number(b, NAME("us"), tool->us);
+    put_word(b, NAME("outcome"), tool->end);
 }
 
 static void put_attempts(struct buf *b, const struct ledger_row *row)
@@ -117,40 +114,40 @@ static void put_attempts(struct buf *b, const struct ledger_row *row)
         const struct ledger_attempt *a = &row->attempts[i];
         buf_put_cstr(b, i > 0 ? ",{\"outcome\":" : "{\"outcome\":");
         json_put_str(b, strv_of(a->outcome_name));
-        put_word(b, "provider", a->provider_name);
-        put_word(b, "zone", a->cloud ? "cloud" : "local");
-        put_number(b, "us", a->us);
+        put_word(b, NAME("provider"), a->provider_name);
+        put_word(b, NAME("zone"), a->cloud ? "cloud" : "local");
+        put_number(b, NAME("us"), a->us);
         buf_put_char(b, '}');
     }
     buf_put_char(b, ']');
 }
 
-void audit_put_exchange(struct buf *b, int64_t wall_us, const struct ledger_row *row,
+void audit_put_exchange(struct buf *b, const struct ledger_row *row,
                         const struct audit_facts *facts, const char *session)
 {
-    audit_put_begin(b, wall_us, "exchange");
-    put_text(b, "request", row->request_id);
-    put_word(b, "key", row->key);
-    put_word(b, "door", llm_dialect_name(row->door));
-    put_word(b, "session", session);
-    put_text(b, "task", row->task);
-    put_bool(b, "private", row->is_private);
-    put_word(b, "findings", facts->findings);
-    put_text(b, "rule", facts->rule);
-    put_word(b, "rules", facts->rules);
+    audit_put_begin(b, row->wall_us, "exchange");
+    put_text(b, NAME("request"), row->request_id);
+    put_word(b, NAME("key"), row->key);
+    put_word(b, NAME("door"), llm_dialect_name(row->door));
+    put_word(b, NAME("session"), session);
+    put_text(b, NAME("task"), row->task);
+    put_bool(b, NAME("private"), row->is_private);
+    put_word(b, NAME("findings"), facts->findings);
+    put_text(b, NAME("rule"), facts->rule);
+    put_word(b, NAME("rules"), facts->rules);
     put_attempts(b, row);
-    put_word(b, "provider", row->provider);
-    put_text(b, "model", row->provider != NULL ? row->model : STRV_NONE);
-    put_count(b, "input_tokens", row->usage.input);
-    put_count(b, "output_tokens", row->usage.output);
-    put_count(b, "cached_tokens", row->usage.cached);
-    put_number(b, "cost_micro", row->cost_micro);
+    put_word(b, NAME("provider"), row->provider);
+    put_text(b, NAME("model"), row->provider != NULL ? row->model : STRV_NONE);
+    put_count(b, NAME("input_tokens"), row->usage.input);
+    put_count(b, NAME("output_tokens"), row->usage.output);
+    put_count(b, NAME("cached_tokens"), row->usage.cached);
+    put_number(b, NAME("cost_micro"), row->cost_micro);
     if (row->usage_estimated)
-        put_bool(b, "usage_estimated", true);
-    put_number(b, "bytes_in", row->bytes_in);
-    put_number(b, "bytes_out", row->bytes_out);
-    put_number(b, "us", row->total_us);
-    put_word(b, "outcome", row->outcome);
+        put_bool(b, NAME("usage_estimated"), true);
+    put_number(b, NAME("bytes_in"), row->bytes_in);
+    put_number(b, NAME("bytes_out"), row->bytes_out);
+    put_number(b, NAME("us"), row->total_us);
+    put_word(b, NAME("outcome"), row->outcome);
     if (row->status != 0)
-        put_number(b, "status", row->status);
+        put_number(b, NAME("status"), row->status);
 }

@@ -112,9 +112,10 @@ static void note(struct place *p, strv id)
                              .model = STRV("llama"),
                              .usage = LLM_USAGE_NONE,
                              .outcome = "ok",
-                             .status = 200};
+                             .status = 200,
+                             .wall_us = (int64_t)1764000000 * 1000000};
     struct audit_facts facts = {.session = STRV("Doe, Jane"), .findings = "name=1"};
-    audit_note(p->audit, &row, &facts, (int64_t)1764000000 * 1000000);
+    audit_note(p->audit, &row, &facts);
 }
 
 /* ---- what is on the disk ---- */

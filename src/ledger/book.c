@@ -578,12 +578,18 @@ void ledger_report_fini(struct ledger_report *r)
 
 bool ledger_id_fits(strv id)
 {
+    static const uint8_t digit[256] = {
+        ['0'] = 1, ['1'] = 1, ['2'] = 1, ['3'] = 1, ['4'] = 1, ['5'] = 1, ['6'] = 1, ['7'] = 1,
+        ['8'] = 1, ['9'] = 1, ['a'] = 1, ['b'] = 1, ['c'] = 1, ['d'] = 1, ['e'] = 1, ['f'] = 1,
+        ['A'] = 1, ['B'] = 1, ['C'] = 1, ['D'] = 1, ['E'] = 1, ['F'] = 1};
     size_t digits = 0;
+    if (id.len > 64)
+        return false;
     for (size_t i = 0; i < id.len; i++) {
-        bool dash = id.ptr[i] == '-' && i > 0 && id.ptr[i - 1] != '-';
-        if (!dash && strv_hex(id.ptr[i]) < 0)
+        if (digit[(unsigned char)id.ptr[i]])
+            digits++;
+        else if (id.ptr[i] != '-' || i == 0 || id.ptr[i - 1] == '-')
             return false;
-        digits += !dash;
     }
-    return id.len <= 64 && digits >= 32;
+    return digits >= 32;
 }

@@ -7,7 +7,7 @@
 #include "agent/agent.h"
 #include "api/api_int.h"
 
-#define REQUEST_BLOCK ((size_t)4096)
+#define REQUEST_BLOCK ((size_t)6144) /* a short body, its verdict and its plan */
 #define REQUEST_BASE  ((size_t)256 * 1024)
 /* A parsed body takes about four times its size, one of only tiny values up to ten times. */
 #define REQUEST_PER_BYTE 12
@@ -61,20 +61,14 @@ static strv short_time(struct arena *arena, int64_t us)
     return text != NULL ? strv_of(text) : STRV("");
 }
 
-static strv number(struct arena *arena, int64_t n)
-{
-    char *text = arena_printf(arena, "%lld", (long long)n);
-    return text != NULL ? strv_of(text) : STRV("");
-}
-
 static void put_level(struct api_call *c, const struct policy_level *level,
                       const char *const names[3])
 {
     struct arena *arena = &c->req->arena;
     if (level->limit == 0)
         return;
-    http_reply_header(c->req, names[0], number(arena, level->limit));
-    http_reply_header(c->req, names[1], number(arena, level->remaining));
+    http_reply_header(c->req, names[0], arena_decimal(arena, level->limit));
+    http_reply_header(c->req, names[1], arena_decimal(arena, level->remaining));
     if (c->r.dialect == LLM_ANTHROPIC) {
         char text[TIMEFMT_MAX];
         int64_t at = io_wall_us(c->api->env->loop) + level->reset_us + 999999;
@@ -113,12 +107,11 @@ static void put_recalled(struct http_request *req, const struct exchange *x)
         return;
     http_reply_header(req, "X-LLM-Cache", hit ? STRV("hit") : STRV("miss"));
     if (hit)
-        http_reply_header(req, "Age", number(&req->arena, age_us / 1000000));
+        http_reply_header(req, "Age", arena_decimal(&req->arena, age_us / 1000000));
 }
 
 static void put_route_headers(struct http_request *req, const struct exchange *x)
 {
-    char attempts[24];
     if (exchange_provider(x) != NULL) {
         http_reply_header(req, "X-LLM-Provider", strv_of(exchange_provider(x)));
         http_reply_header(req, "X-LLM-Model", header_text(&req->arena, exchange_model(x)));
@@ -129,8 +122,8 @@ static void put_route_headers(struct http_request *req, const struct exchange *x
         http_reply_header(req, "X-LLM-Reason",
                           header_text(&req->arena, strv_of(exchange_reason(x))));
     http_reply_header(req, "X-LLM-Private", exchange_private(x) ? STRV("yes") : STRV("no"));
-    snprintf(attempts, sizeof attempts, "%zu", exchange_attempts(x));
-    http_reply_header(req, "X-LLM-Attempts", strv_of(attempts));
+    http_reply_header(req, "X-LLM-Attempts",
+                      arena_decimal(&req->arena, (int64_t)exchange_attempts(x)));
     strv losses = losses_text(&req->arena, exchange_losses(x));
     if (losses.ptr != NULL)
         http_reply_header(req, "X-LLM-Dropped", losses);
@@ -142,8 +135,8 @@ static void put_counts(struct api_call *c)
     if (c->loop == NULL)
         return;
     agent_counts(c->loop, &rounds, &calls);
-    http_reply_header(c->req, "X-LLM-Rounds", number(&c->req->arena, rounds));
-    http_reply_header(c->req, "X-LLM-Tool-Calls", number(&c->req->arena, calls));
+    http_reply_header(c->req, "X-LLM-Rounds", arena_decimal(&c->req->arena, rounds));
+    http_reply_header(c->req, "X-LLM-Tool-Calls", arena_decimal(&c->req->arena, calls));
     if (agent_absent(c->loop) != NULL)
         http_reply_header(c->req, "X-LLM-Tools-Missing",
                           header_text(&c->req->arena, strv_of(agent_absent(c->loop))));

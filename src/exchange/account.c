@@ -124,13 +124,13 @@ static int64_t estimate_cost(const struct exchange *x, int64_t wall_us)
 
 bool account_open(struct exchange *x)
 {
-    int64_t now = io_wall_us(x->env->loop);
     x->usage = LLM_USAGE_NONE;
     x->content = false;
     x->content_bytes = 0;
     x->bill.open = true;
     if (x->env->ledger == NULL || x->p->zone == ZONE_LOCAL || x->r->op == LLM_OP_COUNT)
         return true;
+    int64_t now = io_wall_us(x->env->loop);
     look_for_extras(x);
     struct ledger_ask ask = {.conf = &x->snapshot->ledger.budget,
                              .key = x->caller->key,
@@ -158,23 +158,24 @@ static void tell_budget(struct exchange *x)
                 LOG_C(STATE, ledger_level_name(level)));
 }
 
-void account_settle(struct exchange *x)
+void account_settle(struct exchange *x, int64_t wall_us)
 {
     struct bill *bill = &x->bill;
     if (!bill->open)
         return;
     bill->open = false;
-    int64_t now = io_wall_us(x->env->loop), cost = 0;
+    int64_t cost = 0;
     if (x->r->op != LLM_OP_COUNT) { /* to be told how long a prompt is costs nothing */
         struct llm_usage usage = x->usage;
         bill->estimated = estimate_usage(x, &usage) || bill->estimated;
-        cost = cost_of(x, &usage, now);
+        cost = cost_of(x, &usage, wall_us);
         add_usage(&bill->usage, &usage);
     }
     bill->micro += cost;
     if (x->env->ledger == NULL || (cost == 0 && !bill->hold.on))
         return;
-    ledger_budget_settle(ledger_budget_of(x->env->ledger), &bill->hold, x->caller->key, cost, now);
+    ledger_budget_settle(ledger_budget_of(x->env->ledger), &bill->hold, x->caller->key, cost,
+                         wall_us);
     if (cost > 0)
         tell_budget(x);
 }
@@ -260,8 +261,9 @@ void account_close(struct exchange *x, int64_t now)
 {
     struct metrics *m = x->env->metrics;
     struct ledger_attempt attempts[LEDGER_ATTEMPTS_MAX];
-    struct ledger_row row = {.attempts = attempts, .n_attempts = x->n_attempts};
-    account_settle(x);
+    struct ledger_row row = {
+        .attempts = attempts, .n_attempts = x->n_attempts, .wall_us = io_wall_us(x->env->loop)};
+    account_settle(x, row.wall_us);
     list_attempts(x, attempts);
     if (x->is_private)
         metric_add(m, METRIC_PRIVATE, 0, 1);
@@ -270,7 +272,6 @@ void account_close(struct exchange *x, int64_t now)
         if (x->losses & (1u << bit))
             metric_add(m, METRIC_TRANSLATION_LOSSY, bit, 1);
     fill_row(x, &row, now);
-    row.wall_us = io_wall_us(x->env->loop);
     row.usage = x->bill.usage;
     if (is_recalled(x)) /* what it would have cost, and did not */
         x->bill.usage = x->usage;

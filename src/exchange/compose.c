@@ -11,6 +11,9 @@
     (LLM_NEED_CHOICES | LLM_NEED_LOGPROBS | LLM_NEED_OLLAMA_RAW | LLM_NEED_ANTHROPIC |             \
      LLM_NEED_COMPLETION)
 
+/* Most bodies are the caller's and a little more: room for that is taken at once. */
+#define BODY_MORE ((size_t)200)
+
 /* The same call at the provider, or what stands for it in its dialect. */
 static enum llm_op upstream_op(const struct exchange *x, const struct dialect *d)
 {
@@ -61,13 +64,12 @@ bool compose_request(struct exchange *x, struct err *err)
     x->up.fresh = x->ask != x->r || x->r->rewritten;
     x->pass = d == x->door && x->up.stream == x->r->stream && x->sink->event == NULL;
     buf_clear(&x->body);
-    buf_clear(&x->path);
+    (void)!buf_reserve(&x->body, x->r->body.text.len + BODY_MORE);
     if (!prepare(x, d) ||
         !d->encode_request(x->ask, &x->up, x->r->arena, &x->body, &x->losses, err))
         return false;
     if (x->snapshot->strict && x->losses != 0)
         return refuse_losses(x, err);
-    buf_put_cstr(&x->path, d->path(x->up.op));
-    buf_put_char(&x->path, '\0');
-    return !x->body.failed && !x->path.failed;
+    x->path = d->path(x->up.op);
+    return !x->body.failed;
 }

@@ -91,10 +91,10 @@ static void drive(struct exchange *x)
 
 /* ---- time ---- */
 
-/* The state's own limit, from now; the attempt's and the chain's deadlines hold beside it. */
+/* The state's own limit, from when we were entered; the attempt's and the chain's deadlines hold beside it. */
 void exchange_arm(struct exchange *x, uint64_t limit_ms)
 {
-    x->limit_us = io_now_us(x->env->loop) + (int64_t)limit_ms * 1000;
+    x->limit_us = x->entered_us + (int64_t)limit_ms * 1000;
     arm_timer(x);
 }
 
@@ -121,9 +121,7 @@ static void arm_timer(struct exchange *x)
         if (ping < due)
             due = ping;
     }
-    int64_t wait_us = due - io_now_us(x->env->loop);
-    io_timer_start(x->env->loop, &x->timer, wait_us > 0 ? (uint64_t)(wait_us + 999) / 1000 : 0,
-                   on_timer, x);
+    io_timer_start_at(x->env->loop, &x->timer, due, on_timer, x);
 }
 
 static void on_timer(void *arg)
@@ -165,7 +163,8 @@ static void note_attempt(struct exchange *x, enum outcome o, int64_t us)
 static void end_attempt(struct exchange *x, enum outcome o)
 {
     int64_t now = io_now_us(x->env->loop);
-    account_settle(x);
+    int64_t wall = io_wall_us(x->env->loop);
+    account_settle(x, wall);
     http_call_cancel(x->call);
     x->call = NULL;
     note_attempt(x, o, now - x->attempt_us);
@@ -176,7 +175,7 @@ static void end_attempt(struct exchange *x, enum outcome o)
                     &(struct provider_report){
                         .outcome = o,
                         .now_us = now,
-                        .wall_us = io_wall_us(x->env->loop),
+                        .wall_us = wall,
                         .latency_us = now - x->attempt_us,
                         .retry_after_ms = x->retry_after_ms,
                         .model = x->model,
@@ -357,8 +356,7 @@ static enum step seal(struct exchange *x)
         return STEP_WAIT;
     }
     if (!relay_begin(x) || !compose_request(x, &err)) {
-        bool memory =
-            x->body.failed || x->path.failed || x->arena->failed || x->r->arena->failed || !err.set;
+        bool memory = x->body.failed || x->arena->failed || x->r->arena->failed || !err.set;
         exchange_verdict(x, memory ? OUTCOME_NO_MEMORY : OUTCOME_ENCODE);
         if (!memory)
             x->upstream_message = arena_strv(x->arena, strv_of(err.text));
@@ -392,7 +390,7 @@ static bool call_provider(struct exchange *x, bool *withheld)
     struct http_call_spec spec = {
         .upstream = &x->p->upstream,
         .method = HTTP_POST,
-        .path = buf_view(&x->path).ptr,
+        .path = x->path,
         .headers = headers,
         .n_headers = headers != NULL ? provider_headers(x->p, x->r->arena, headers) : 0,
         .content_type = "application/json",
@@ -429,7 +427,7 @@ static uint64_t first_token_limit(const struct exchange *x)
 static enum step await_head(struct exchange *x)
 {
     if (x->limit_us == INT64_MAX) {
-        x->sent_us = io_now_us(x->env->loop);
+        x->sent_us = x->entered_us;
         /* Without a stream the head comes when the answer is whole: only the whole time limits it. A cold
          * model may be loaded before the head. */
         uint64_t limit = x->p->limits.head_ms;
@@ -493,7 +491,6 @@ static void tear_down(struct exchange *x)
     recall_fini(x);
     mask_drop(x);
     buf_fini(&x->body);
-    buf_fini(&x->path);
     list_del(&x->live_node);
     x->env->active--;
     snapshot_unref(x->snapshot);
@@ -668,11 +665,11 @@ struct exchange *exchange_start(struct exchange_env *env, struct arena *arena,
     list_init(&x->queue_node);
     list_add_tail(&env->live, &x->live_node);
     buf_init(&x->body, SIZE_MAX / 4);
-    buf_init(&x->path, 4096);
     env->active++;
     metric_add(env->metrics, METRIC_ACTIVE, 0, 1);
     metric_add(env->metrics, METRIC_REQUESTS, r->dialect, 1);
-    exchange_enter(x);
+    x->entered_us = x->started_us;
+    x->inside = 1;
     exchange_leave(x);
     return x;
 }

@@ -125,8 +125,8 @@ struct exchange {
     bool slot; /* a slot of p is ours */
     bool cold; /* the model had to be loaded, as far as was known when the attempt began */
     struct http_call *call;
-    struct buf body; /* request to the upstream; freed at commit */
-    struct buf path;
+    struct buf body;             /* request to the upstream; freed at commit */
+    const char *path;            /* of it */
     struct egress_pass permit;   /* for x->body, to x->p */
     struct audit_ticket *ticket; /* its record is on its way; NULL = it is not */
     bool recorded;               /* durable, for this attempt */
@@ -276,7 +276,7 @@ void record_close(struct exchange *x, const struct ledger_row *row);
 /* An attempt at x->p is about to be made: false, it would be above a budget. */
 bool account_open(struct exchange *x);
 /* It is over, and what it cost is known as well as it will ever be. */
-void account_settle(struct exchange *x);
+void account_settle(struct exchange *x, int64_t wall_us);
 /* Is this model's name one that the configuration or the provider told, and not the caller alone? */
 bool account_knows(const struct exchange *x, const struct provider *p, strv model);
 /* The one row of the ledger. */

@@ -117,7 +117,7 @@ void exchange_judge(const struct exchange_env *env, const struct llm_request *r,
 
 static struct policy_turn turn_of(const struct exchange *x)
 {
-    return (struct policy_turn){x->caller->key, io_now_us(x->env->loop)};
+    return (struct policy_turn){x->caller->key, x->entered_us};
 }
 
 static void remember(struct exchange *x)
@@ -139,7 +139,7 @@ static void take_words(struct exchange *x)
 bool judge_request(struct exchange *x)
 {
     const struct policy_turn turn = turn_of(x);
-    x->judged = ARENA_NEW(x->r->arena, struct privacy_verdict);
+    x->judged = arena_alloc(x->r->arena, sizeof *x->judged); /* judge() fills it */
     if (x->judged == NULL)
         return false;
     judge(x->env, x->snapshot, x->r, x->judged);
@@ -177,11 +177,7 @@ static bool is_local(const struct exchange *x, const struct provider *p)
 
 static bool stays_here(const struct exchange *x, const struct provider *p)
 {
-    bool remote = false;
-    if (!is_local(x, p))
-        return false;
-    (void)provider_has_model(p, x->model, x->r->arena, NULL, &remote);
-    return !remote;
+    return is_local(x, p) && !provider_is_remote(p, x->model);
 }
 
 /* The promise of promises. The plan holds no target that a private request may not go to, but it may have been

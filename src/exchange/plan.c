@@ -9,8 +9,6 @@
  *
  * What the list is made of is policy/'s; what became of an attempt, and whether there is another, is exchange.c's.
  */
-#include <stdio.h>
-
 #include "exchange/exchange_int.h"
 
 /* ---- the list ---- */
@@ -66,14 +64,20 @@ bool exchange_plan(struct snapshot *s, const struct llm_request *r,
 /* "private task.hint task.route" */
 static const char *rule_names(struct arena *arena, const struct policy_plan *plan)
 {
-    char text[512];
     size_t n = 0;
-    text[0] = '\0';
-    for (size_t i = 0; i < plan->n_steps && n < sizeof text; i++)
-        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", i > 0 ? " " : "",
-                              policy_orders[plan->steps[i]].name);
-    const char *copy = arena_cstr(arena, strv_of(text));
-    return copy != NULL ? copy : "";
+    for (size_t i = 0; i < plan->n_steps; i++)
+        n += strlen(policy_orders[plan->steps[i]].name) + 1;
+    char *text = n > 0 ? arena_alloc(arena, n) : NULL, *to = text;
+    if (text == NULL)
+        return "";
+    for (size_t i = 0; i < plan->n_steps; i++) {
+        strv name = strv_of(policy_orders[plan->steps[i]].name);
+        memcpy(to, name.ptr, name.len);
+        to += name.len;
+        *to++ = ' ';
+    }
+    to[-1] = '\0';
+    return text;
 }
 
 /* The plan lives with the request and goes with it at commit; what is told later is copied out. */

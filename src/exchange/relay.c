@@ -129,7 +129,6 @@ static void commit(struct exchange *x)
     send_out(x, buf_view(&x->hold));
     buf_fini(&x->hold);
     buf_fini(&x->body);
-    buf_fini(&x->path);
     x->plan = NULL;
     x->judged = NULL;
     x->classified = NULL;

@@ -333,15 +333,10 @@ static void call_send(struct http_call *call)
         call->ops->on_sent(call->arg, call->reused);
 }
 
-static bool is_clean(strv v)
-{
-    return v.len == 0 || (memchr(v.ptr, '\r', v.len) == NULL &&
-                          memchr(v.ptr, '\n', v.len) == NULL && memchr(v.ptr, '\0', v.len) == NULL);
-}
-
 static void put_header(struct buf *out, strv name, strv value)
 {
-    assert(is_clean(name) && is_clean(value)); /* they are the configuration's, checked there */
+    assert(!http_ends_line(name) &&
+           !http_ends_line(value)); /* they are the configuration's, checked there */
     buf_put_strv(out, name);
     buf_put(out, ": ", 2);
     buf_put_strv(out, value);

@@ -11,8 +11,9 @@
 
 /* A refused body up to this size is read over, which is cheaper than a new connection. */
 #define DISCARD_MAX ((uint64_t)64 * 1024)
-/* First block of a request's arena: the head of an ordinary request and the handler's own struct. */
-#define ARENA_BLOCK ((size_t)5056)
+/* First block of a request's arena: the head of an ordinary request, the handler's own structs and the reply's head. A
+ * second one would be twice as large, and stay as long as a stream does. */
+#define ARENA_BLOCK ((size_t)6144)
 /* A decoded document takes a small multiple of its body (yyjson: 12 to 16 bytes per byte at worst). */
 #define ARENA_PER_BODY 16
 #define ARENA_BASE     ((size_t)1024 * 1024)
@@ -44,7 +45,6 @@ bool http_intake_begin(struct http_conn *c)
     r->pub.peer = io_stream_peer(c->stream);
     r->pub.listener = c->listener;
     r->pub.body_max = s->opts.body_bytes_max;
-    r->pub.received_us = io_now_us(s->loop);
     arena_init(&r->pub.arena, ARENA_BLOCK, ARENA_BASE);
     c->req = r;
     return true;

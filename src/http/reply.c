@@ -29,12 +29,6 @@ static struct serving *serving_of(struct http_request *req)
     return (struct serving *)(void *)req; /* pub is the first member */
 }
 
-static bool has_line_break(strv v)
-{
-    return memchr(v.ptr, '\r', v.len) != NULL || memchr(v.ptr, '\n', v.len) != NULL ||
-           memchr(v.ptr, '\0', v.len) != NULL;
-}
-
 static void send_out(struct http_server *s, strv more);
 static void own(struct http_conn *c);
 static void put(struct http_conn *c, const void *data, size_t n);
@@ -53,7 +47,7 @@ void http_reply_header(struct http_request *req, const char *name, strv value)
     strv key = strv_of(name);
     struct reply_line *line;
 
-    assert(!has_line_break(key) && (value.len == 0 || !has_line_break(value)));
+    assert(!http_ends_line(key) && !http_ends_line(value));
     if (r->ended)
         return;
     assert(!r->begun);
@@ -105,7 +99,7 @@ void http_reply_begin(struct http_request *req, int status, const char *content_
     put(c, "\r\n", 2);
     put_date(c);
     if (content_type != NULL) {
-        assert(!has_line_break(strv_of(content_type)));
+        assert(!http_ends_line(strv_of(content_type)));
         put_cstr(c, "Content-Type: ");
         put_cstr(c, content_type);
         put(c, "\r\n", 2);

@@ -139,5 +139,6 @@ void http_reply_whole(struct http_request *req, int status, const char *content_
 size_t http_reply_pending(const struct http_request *req);
 bool http_reply_begun(const struct http_request *req);
 const char *http_status_text(int status);
+bool http_ends_line(strv v); /* holds what would end a header's line: CR, LF or NUL */
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* words - names of methods and statuses, and finding a header. */
+/* words - names of methods and statuses, finding a header, and what none may hold. */
 #include "http/http.h"
 
 static const char *const methods[] = {
@@ -104,4 +104,25 @@ size_t http_request_header_count(const struct http_request *req, const char *nam
 strv http_answer_header(const struct http_answer *a, const char *name)
 {
     return find(a->headers, a->n_headers, name);
+}
+
+/* Eight bytes at a time: one below 0x10 is looked at more closely, and seldom there. */
+bool http_ends_line(strv v)
+{
+    const uint64_t ones = 0x0101010101010101;
+    size_t at = 0;
+    while (at < v.len) {
+        uint64_t eight;
+        if (v.len - at >= sizeof eight) {
+            memcpy(&eight, v.ptr + at, sizeof eight);
+            if (((eight - ones * 0x10) & ~eight & ones * 0x80) == 0) {
+                at += sizeof eight;
+                continue;
+            }
+        }
+        char c = v.ptr[at++];
+        if (c == '\r' || c == '\n' || c == '\0')
+            return true;
+    }
+    return false;
 }

@@ -32,13 +32,21 @@ static void due_remove(struct io_timers *h, struct io_timer *t);
 void io_timer_start(struct io_loop *loop, struct io_timer *t, uint64_t ms, void (*fn)(void *arg),
                     void *arg)
 {
-    struct io_timers *h = io_loop_timers(loop);
     const uint64_t ms_max = (uint64_t)1000 * 365 * 24 * 3600 * 1000; /* far away, and no overflow */
+
+    io_timer_start_at(loop, t, io_now_us(loop) + (int64_t)(ms < ms_max ? ms : ms_max) * 1000, fn,
+                      arg);
+}
+
+void io_timer_start_at(struct io_loop *loop, struct io_timer *t, int64_t due_us,
+                       void (*fn)(void *arg), void *arg)
+{
+    struct io_timers *h = io_loop_timers(loop);
 
     assert(fn != NULL);
     t->fn = fn;
     t->arg = arg;
-    t->due_us = io_now_us(loop) + (int64_t)(ms < ms_max ? ms : ms_max) * 1000;
+    t->due_us = due_us;
     if (t->running && t->place_us != IN_DUE_LIST && t->due_us >= t->place_us)
         return;
     if (t->running)

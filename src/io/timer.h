@@ -26,6 +26,9 @@ struct io_timer {
 /* Fires once, not before `ms` have passed; ms 0 fires in the next turn. */
 void io_timer_start(struct io_loop *loop, struct io_timer *t, uint64_t ms, void (*fn)(void *arg),
                     void *arg);
+/* The same by the clock: not before io_now_us() is `due_us`. */
+void io_timer_start_at(struct io_loop *loop, struct io_timer *t, int64_t due_us,
+                       void (*fn)(void *arg), void *arg);
 void io_timer_stop(struct io_loop *loop, struct io_timer *t);
 
 #endif

@@ -236,6 +236,7 @@ static void facts_of_several_are_joined(void **state)
     arena_init(&arena, 512, 4096);
     assert_true(provider_has_model(&w->row, STRV("m"), &arena, NULL, &f.remote));
     assert_true(f.remote); /* one of them has not told where it serves what */
+    assert_true(provider_is_remote(&w->row, STRV("m")));
     arena_fini(&arena);
 }
 

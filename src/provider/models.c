@@ -514,3 +514,16 @@ bool provider_has_model(const struct provider *p, strv model, struct arena *aren
         *remote = facts.remote;
     return has;
 }
+
+bool provider_is_remote(const struct provider *p, strv model)
+{
+    bool remote = false;
+    for (size_t i = 0; i < provider_instance_count(p) && !remote; i++) {
+        const struct provider *one = provider_instance(p, i);
+        struct provider_models *m =
+            one->kind == PROVIDER_OLLAMA ? provider_models_get(one->cell) : NULL;
+        remote = is_remote(one, model, model_find(one, m, model));
+        provider_models_unref(m);
+    }
+    return remote;
+}

@@ -330,6 +330,7 @@ static void a_name_belongs_to_who_has_it(void **state)
         if (has != (owners[i].exact != NULL) || remote != owners[i].remote)
             fail_msg("case %zu %s: has %d remote %d", i, owners[i].name, has, remote);
         assert_true(!has || strv_eq_cstr(exact, owners[i].exact));
+        assert_int_equal(provider_is_remote(&w->p, strv_of(owners[i].name)), remote);
         assert_int_equal(provider_has_model(&w->p, strv_of(owners[i].name), &w->arena, NULL, NULL),
                          has);
     }

@@ -332,6 +332,9 @@ bool provider_learn_metrics(struct provider_cell *cell, strv body); /* vLLM's /m
 bool provider_has_model(const struct provider *p, strv model, struct arena *arena, strv *exact,
                         bool *remote);
 
+/* The `remote` of it alone, of which a call is asked several times. */
+bool provider_is_remote(const struct provider *p, strv model);
+
 /* What is known of one model of a provider, from all sources: its list, /api/show, the configuration. */
 struct provider_facts {
     strv exact;          /* the spelling the provider knows; in the arena */

@@ -27,18 +27,18 @@
 struct petition {
     struct list node;
     struct store_approval a;
-    char *arguments; /* NULL once it is decided */
-    struct list waits;
-    bool dirty; /* not as in the store */
+    char *arguments;         /* NULL once it is decided */
+    struct agent_wait *wait; /* NULL = nobody waits now */
+    bool dirty;              /* not as in the store */
 };
 
 struct agent_wait {
-    struct list node; /* among the petition's; alone: it is on its way to its loop */
+    struct petition *petition; /* NULL: it is on its way to its loop */
     struct agent_desk *desk;
     struct io_loop *loop;
     void (*done)(void *arg, enum agent_decision d, const char *by);
     void *arg;
-    bool posted, forgotten;
+    bool forgotten;
     enum agent_decision decision;
     char id[32], by[64];
 };
@@ -75,7 +75,6 @@ static struct petition *petition_new(struct agent_desk *d, const struct store_ap
     p->a = *a;
     p->a.arguments = NULL;
     p->arguments = copy;
-    list_init(&p->waits);
     list_add_tail(&d->petitions, &p->node);
     d->n++;
     return p;
@@ -91,7 +90,7 @@ static void forget_arguments(struct petition *p)
 
 static void petition_free(struct agent_desk *d, struct petition *p)
 {
-    assert(list_empty(&p->waits));
+    assert(p->wait == NULL);
     forget_arguments(p);
     list_del(&p->node);
     d->n--;
@@ -120,28 +119,21 @@ static void deliver(void *arg) /* the waiter's thread */
     mem_free(w);
 }
 
-static bool post(struct agent_wait *w, const struct store_approval *a)
-{
-    w->decision = (enum agent_decision)a->decision;
-    snprintf(w->by, sizeof w->by, "%s", a->decided_by);
-    w->posted = io_post(w->loop, deliver, w);
-    return w->posted;
-}
-
-/* Those that could not be told wait for the next tick. */
+/* Whoever could not be told waits for the next tick. Once it is posted, the wait is its own thread's and may be gone. */
 static void tell(struct petition *p)
 {
-    struct list *pos, *tmp;
-    list_for_each(pos, tmp, &p->waits)
-    {
-        struct agent_wait *w = list_entry(pos, struct agent_wait, node);
-        list_del(&w->node);
-        p->a.used = p->a.used || !p->a.remember;
-        if (!post(w, &p->a)) {
-            list_add_head(&p->waits, &w->node);
-            return;
-        }
-    }
+    struct agent_wait *w = p->wait;
+    if (w == NULL)
+        return;
+    p->a.used = p->a.used || !p->a.remember;
+    w->decision = (enum agent_decision)p->a.decision;
+    snprintf(w->by, sizeof w->by, "%s", p->a.decided_by);
+    w->petition = NULL;
+    p->wait = NULL;
+    if (io_post(w->loop, deliver, w))
+        return;
+    w->petition = p;
+    p->wait = w;
 }
 
 static void decide(struct petition *p, enum agent_decision decision, bool remember, const char *by,
@@ -220,13 +212,14 @@ static bool counts(const struct store_approval *a, const struct store_approval *
            now->asked_us - a->decided_us < USABLE_US;
 }
 
+/* One decision is for one call: a petition that somebody waits for is his alone. */
 static struct petition *known(struct agent_desk *d, const struct store_approval *now)
 {
     struct list *pos, *tmp;
     list_for_each(pos, tmp, &d->petitions)
     {
         struct petition *p = list_entry(pos, struct petition, node);
-        if (counts(&p->a, now))
+        if (p->wait == NULL && counts(&p->a, now))
             return p;
     }
     return NULL;
@@ -241,7 +234,7 @@ static bool make_room(struct agent_desk *d)
         struct petition *p = list_entry(pos, struct petition, node);
         if (d->n < PETITIONS_MAX)
             break;
-        if (p->a.decision != AGENT_PENDING && !p->dirty && list_empty(&p->waits))
+        if (p->a.decision != AGENT_PENDING && !p->dirty && p->wait == NULL)
             petition_free(d, p);
     }
     return d->n < PETITIONS_MAX;
@@ -260,7 +253,8 @@ static bool take(struct agent_desk *d, struct agent_wait *w, const struct store_
     if (p == NULL)
         return false;
     snprintf(w->id, sizeof w->id, "%s", p->a.id);
-    list_add_tail(&p->waits, &w->node);
+    p->wait = w;
+    w->petition = p;
     if (p->a.decision != AGENT_PENDING) {
         p->dirty = p->dirty || !p->a.remember;
         tell(p);
@@ -283,7 +277,6 @@ struct agent_wait *agent_ask(struct agent_desk *d, struct io_loop *loop,
     w->loop = loop;
     w->done = done;
     w->arg = arg;
-    list_init(&w->node);
     pthread_mutex_lock(&d->lock);
     bool ok = take(d, w, &a, p->arguments);
     pthread_mutex_unlock(&d->lock);
@@ -302,9 +295,9 @@ void agent_ask_cancel(struct agent_wait *w)
 {
     struct agent_desk *d = w->desk;
     pthread_mutex_lock(&d->lock);
-    bool posted = w->posted;
+    bool posted = w->petition == NULL;
     if (!posted)
-        list_del(&w->node);
+        w->petition->wait = NULL;
     pthread_mutex_unlock(&d->lock);
     if (posted)
         w->forgotten = true; /* deliver() is of this thread */
@@ -471,7 +464,7 @@ static void expire(struct agent_desk *d, int64_t now_us)
         struct petition *p = list_entry(pos, struct petition, node);
         if (p->a.decision == AGENT_PENDING && now_us >= p->a.until_us)
             decide(p, AGENT_EXPIRED, false, "", now_us);
-        else if (p->a.decision != AGENT_PENDING && !list_empty(&p->waits))
+        else if (p->a.decision != AGENT_PENDING && p->wait != NULL)
             tell(p);
         else if (p->a.decision != AGENT_PENDING && !p->dirty &&
                  now_us - p->a.decided_us >= SESSION_US)

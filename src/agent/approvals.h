@@ -10,7 +10,8 @@
  * is looked at again and again).
  *
  * An approval is for exactly these arguments (their digest) of exactly this tool (its digest): if the server changes
- * the tool's description or schema meanwhile, it counts for nothing.
+ * the tool's description or schema meanwhile, it counts for nothing. It is for one call: the same call made twice at once
+ * is asked for twice.
  */
 #ifndef AGENT_APPROVALS_H
 #define AGENT_APPROVALS_H

@@ -179,6 +179,25 @@ static void other_arguments_and_another_tool_are_asked_for_anew(void **state)
     assert_int_equal(p->told, 1);
 }
 
+/* One yes is one call, however many of the same kind wait. */
+static void the_same_call_made_twice_at_once_is_asked_for_twice(void **state)
+{
+    struct place *p = *state;
+    struct err err = ERR_INIT;
+    struct agent_petition a = call(p, 1, 1);
+    (void)ask(p, &a);
+    struct found f = in_store(p);
+    struct agent_wait *second = ask(p, &a);
+    assert_int_equal(in_store(p).n, 2);
+    assert_true(agent_desk_decide(p->desk, strv_of(f.id), AGENT_APPROVED, false, "k_boss", &err));
+    fake_run(p->loop);
+    assert_int_equal(p->told, 1);
+    agent_ask_cancel(second); /* it still waits; whoever makes it again takes its place */
+    assert_int_equal(in_store(p).n, 2);
+    agent_ask_cancel(ask(p, &a));
+    assert_int_equal(in_store(p).n, 2);
+}
+
 static void a_session_is_remembered_unless_each_call_must_be_asked_for(void **state)
 {
     struct place *p = *state;
@@ -219,6 +238,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_call_waits_in_the_store_and_over_a_restart),
         TEST(other_arguments_and_another_tool_are_asked_for_anew),
+        TEST(the_same_call_made_twice_at_once_is_asked_for_twice),
         TEST(a_session_is_remembered_unless_each_call_must_be_asked_for),
         TEST(what_nobody_decides_expires),
     };

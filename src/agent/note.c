@@ -33,13 +33,21 @@ static bool is_one_of(yyjson_val *value, yyjson_val *list)
     return false;
 }
 
-/* An argument that is left out has no value here: a rule for a default is the tool's own approval. */
+/* An argument that is left out has no value here: a rule for a default is the tool's own approval. Servers there are
+ * that read names in any case, so every spelling counts. */
 static bool rule_fits(yyjson_val *rule, yyjson_val *args)
 {
     strv name = json_get_str(rule, "argument");
-    yyjson_val *value =
-        name.ptr != NULL && args != NULL ? yyjson_obj_getn(args, name.ptr, name.len) : NULL;
-    return value != NULL && is_one_of(value, json_get(rule, "is"));
+    yyjson_val *key, *value;
+    size_t i, n;
+    if (name.ptr == NULL || !yyjson_is_obj(args))
+        return false;
+    yyjson_obj_foreach(args, i, n, key, value)
+    {
+        if (strv_eq_nocase(json_str(key), name) && is_one_of(value, json_get(rule, "is")))
+            return true;
+    }
+    return false;
 }
 
 enum mcp_approval agent_note_approval(const struct mcp_tool *t, yyjson_val *args,

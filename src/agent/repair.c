@@ -6,9 +6,12 @@
  *
  * A value that fits the kinds its place takes is passed as it is. One that does not is looked up in a table: what it is,
  * what is due, how the one becomes the other. What no row mends goes on as it is, and the schema refuses it with a
- * sentence that the model can use. The schema is the server's, whole; enums of the overlay count as well.
+ * sentence that the model can use. The schema is the server's, whole; enums of the overlay count as well. An object that
+ * has a name twice is refused.
  */
 #include "agent/repair.h"
+
+#include <stdlib.h>
 
 #include "agent/note.h"
 #include "agent/view.h"
@@ -605,11 +608,58 @@ static bool refuse(const struct mend *m, const struct view *v, const struct err 
     return false;
 }
 
+static int by_text(const void *a, const void *b)
+{
+    const strv *x = a, *y = b;
+    if (x->len != y->len)
+        return x->len < y->len ? -1 : 1;
+    return x->len > 0 ? memcmp(x->ptr, y->ptr, x->len) : 0;
+}
+
+/* A name that an object has twice: of the two values one reader takes the first, another the last, and what was judged
+ * and approved would not be what is done. STRV_NONE: there is none. */
+static strv twin(struct mend *m, yyjson_val *val)
+{
+    yyjson_val *key, *one;
+    size_t i, max, n = 0;
+    strv found = STRV_NONE;
+    strv *all = yyjson_is_obj(val) ? ARENA_ARRAY(m->arena, strv, yyjson_obj_size(val) + 1) : NULL;
+    if (yyjson_is_obj(val) && all == NULL)
+        return STRV(""); /* arena->failed tells */
+    yyjson_arr_foreach(val, i, max, one)
+    {
+        if (found.ptr == NULL)
+            found = twin(m, one);
+    }
+    if (!yyjson_is_obj(val))
+        return found;
+    yyjson_obj_foreach(val, i, max, key, one)
+    {
+        all[n++] = json_str(key);
+        if (found.ptr == NULL)
+            found = twin(m, one);
+    }
+    qsort(all, n, sizeof *all, by_text);
+    for (i = 1; i < n && found.ptr == NULL; i++)
+        if (strv_eq(all[i - 1], all[i]))
+            found = all[i];
+    return found;
+}
+
+static bool is_plain(struct mend *m, yyjson_val *val, struct err *err)
+{
+    strv name = twin(m, val);
+    return name.ptr == NULL ||
+           err_set(err, 0,
+                   "The arguments name " STRV_FMT " twice. Call the tool again and name it once.",
+                   STRV_ARG(utf8_cut(name, 64)));
+}
+
 static bool check(struct mend *m, yyjson_val *val, struct err *err)
 {
     struct err why = ERR_INIT;
     struct view v = view_of(m->root, m->root, &m->steps);
-    if (!has_required(m, &v, val, err) || !fits_note(m, val, err))
+    if (!is_plain(m, val, err) || !has_required(m, &v, val, err) || !fits_note(m, val, err))
         return false;
     /* a schema that is none cannot be obeyed: the server decides then */
     if (m->root == NULL || schema_check(m->root, val, &why) ||

@@ -362,6 +362,8 @@ static bool build_one(struct load *l, const struct setting *first, struct mcp_se
     if (!build_oauth(l, c) ||
         (c->transport == MCP_STDIO ? !build_env(l, c) : !build_headers(l, c) || !build_http(l, c)))
         return false;
+    if (c->transport == MCP_STDIO && of(l, c->name, "zone") != NULL)
+        c->local = number_of(l, c->name, "zone") == ZONE_LOCAL;
     if (!c->local && (policy->airgap || policy->mode == LLM_MODE_LOCAL))
         return load_warn(l, "the MCP server %s is left out: it is in the cloud and %s", c->name,
                          policy->airgap ? "airgap is on" : "mode is local");

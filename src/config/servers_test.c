@@ -142,6 +142,8 @@ static void cloud_and_keys(void **state)
     static const char cloud[] =
         BASE "  far: { url: \"https://tools.example.com/mcp\", zone: cloud }\n"
              "  near: { command: [ x ] }\n";
+    static const char started[] = BASE "  far: { command: [ mcp-remote ], zone: cloud }\n"
+                                       "  near: { command: [ x ], zone: local }\n";
     static const char keyless[] =
         BASE "  far: { url: \"http://127.0.0.1/mcp\", key_env: NONE_SUCH }\n";
     struct config *c = testing_good(cloud, NULL, NULL);
@@ -154,6 +156,13 @@ static void cloud_and_keys(void **state)
     testing_warns(c, "the MCP server far is left out: it is in the cloud and airgap is on");
     config_free(c);
     c = testing_good(cloud, NULL, TESTING_LIST("mode=local"));
+    assert_null(server(c, "far"));
+    config_free(c);
+    c = testing_good(started, NULL, NULL);
+    assert_false(server(c, "far")->local);
+    assert_true(server(c, "near")->local);
+    config_free(c);
+    c = testing_good(started, NULL, TESTING_LIST("airgap=true"));
     assert_null(server(c, "far"));
     config_free(c);
     c = testing_good(keyless, NULL, NULL);

@@ -328,6 +328,10 @@ static void begin(void *arg) /* main loop */
         refuse(c);
         return;
     }
+    if (!c->server->run->local && !c->spec.may_leave) {
+        end_text(c, MCP_GONE, "this server is outside the premises");
+        return;
+    }
     c->running = mcp_client_call(c->server->client, &c->spec, &ops, c);
     if (c->running == NULL)
         end_text(c, MCP_MEMORY, "no memory for the call");

@@ -362,7 +362,7 @@ static void add_server(struct making *mk)
 
     *mk->server = (struct mcp_listed){
         .name = copy_text(a, s->conf->name),
-        .local = s->conf->local || s->conf->transport == MCP_STDIO,
+        .local = s->conf->local,
         .bare_names = s->conf->bare_names,
         .transport = s->conf->transport,
         .state = s->state,

@@ -542,7 +542,7 @@ struct mcp_client *mcp_client_new(const struct mcp_client_opts *opts,
     }
     c->env = opts->env;
     c->conf = opts->conf;
-    c->host = opts->host;
+    c->host = opts->conf->local ? opts->host : NULL;
     c->ops = ops;
     c->arg = arg;
     c->known = opts->known;

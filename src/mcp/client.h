@@ -52,8 +52,10 @@ void mcp_listing_unref(struct mcp_listing *l); /* NULL is fine */
 struct mcp_client_opts {
     struct mcp_link_env env;
     const struct mcp_server_conf *conf; /* must live until the client is gone */
-    const struct mcp_host *host;        /* the same; NULL = nobody answers questions */
-    enum mcp_era known;                 /* what it turned out to be the last time */
+    /* The same; NULL = nobody answers questions. A server of zone cloud is answered none: an answer would leave without
+     * having passed the gate. */
+    const struct mcp_host *host;
+    enum mcp_era known; /* what it turned out to be the last time */
 };
 struct mcp_client_ops {
     void (*changed)(void *arg);

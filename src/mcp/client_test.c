@@ -173,7 +173,7 @@ static int setup(void **state)
 
     assert_non_null(f);
     f->loop = io_loop_new(&ERR_INIT);
-    f->conf = (struct mcp_server_conf){.name = "s", .transport = MCP_STDIO};
+    f->conf = (struct mcp_server_conf){.name = "s", .transport = MCP_STDIO, .local = true};
     f->host = (struct mcp_host){.ask = on_ask, .arg = f, .elicitation = true, .sampling = true};
     n_sent = n_seen = 0;
     opened = renewed = listened = abandoned = 0;
@@ -949,6 +949,21 @@ static void the_servers_requests_are_answered_or_refused(void **state)
     fake_run(f->loop);
 }
 
+static void a_server_outside_is_answered_nothing(void **state)
+{
+    struct fixture *f = *state;
+
+    f->conf.local = false;
+    to_ready(f, MCP_ERA_LEGACY);
+    for (size_t i = 0; i < n_sent; i++)
+        assert_null(strstr(sent[i].text, "elicitation"));
+    say(f, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"sampling/createMessage\",\"params\":{}}");
+    has(next(""), "-32601");
+    say(f, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"elicitation/create\",\"params\":{}}");
+    has(next(""), "-32601");
+    assert_int_equal(f->asked, 0);
+}
+
 /* ---- death ---- */
 
 static void death_in_any_state_ends_everything_once(void **state)
@@ -1074,6 +1089,7 @@ int main(void)
         T(tasks_are_asked_for_until_they_end),
         T(a_cancelled_task_is_cancelled_there),
         T(the_servers_requests_are_answered_or_refused),
+        T(a_server_outside_is_answered_nothing),
         T(death_in_any_state_ends_everything_once),
         T(a_full_queue_ends_the_call_and_not_the_server),
         T(refused_memory_ends_no_more_than_it_must),

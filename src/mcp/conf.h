@@ -56,6 +56,7 @@ struct mcp_server_conf {
     /* Option `prefix: false`: its tools and prompts are offered on /mcp under their own names. One whose name is taken
      * already is not offered there. */
     bool bare_names;
+    bool local; /* zone */
 
     /* stdio: started without a shell, with the environment of mcp.md 16.4 and what stands here */
     const char *const *argv;
@@ -65,7 +66,6 @@ struct mcp_server_conf {
     /* HTTP */
     struct http_upstream upstream;     /* its allow function checks the zone's addresses */
     const char *path;                  /* of the endpoint, as written */
-    bool local;                        /* zone */
     const struct http_header *headers; /* secrets among them: never logged */
     size_t n_headers;
     const struct mcp_oauth_conf *oauth; /* NULL = nothing of it is configured */

@@ -95,6 +95,9 @@ struct mcp_call_spec {
     const char *method; /* "tools/call", "resources/read", "prompts/get", "completion/complete" */
     strv params;        /* JSON text of an object, without _meta; copied */
     bool repeatable;    /* may be made again after a lost session: it only reads */
+    bool
+        may_leave; /* it has passed the gate: it may go to a server of zone cloud. Else one that is there now, whatever
+                       the catalogue said when the call was thought of, is none for it. */
     uint64_t call_ms, total_ms; /* 0 = the server's own */
     /* Of the client that stands behind this call (gateway/), JSON text of an object; "" = there is none. A server of
      * the modern era is told these with this request, and its result "input_required" comes back as it is, as MCP_OK:

@@ -52,7 +52,7 @@ static int setup(void **state)
     rng_seed(&f->rng, 1);
     fake_on_child(f->loop, on_child, f);
     f->row = (struct mcp_server_conf){
-        .name = "s", .transport = MCP_STDIO, .era = MCP_ERA_LEGACY, .argv = argv};
+        .name = "s", .transport = MCP_STDIO, .local = true, .era = MCP_ERA_LEGACY, .argv = argv};
     f->conf = (struct mcp_conf){
         .servers = &f->row, .n_servers = 1, .hold = hold, .drop = drop, .owner = f};
     env = (struct mcp_hub_env){.loop = f->loop, .rng = &f->rng};
@@ -190,6 +190,29 @@ static void the_fallen_are_started_again_later_and_later(void **state)
     fake_run(f->loop);
     assert_int_equal(h.done, 0);
     come_up(f);
+    answer(f, "{}");
+    assert_true(h.done == 1 && h.end == MCP_OK);
+}
+
+/* The catalogue said "at home" when the call was thought of, and then another configuration came. */
+static void what_did_not_pass_the_gate_reaches_no_server_outside(void **state)
+{
+    struct fixture *f = *state;
+    struct mcp_call_spec passed = spec;
+    struct heard h = {0};
+
+    f->row.local = false;
+    configure(f);
+    come_up(f);
+    assert_int_equal(state_of(f), MCP_READY);
+    assert_non_null(call(f, &h));
+    fake_run(f->loop);
+    assert_true(h.done == 1 && h.end == MCP_GONE);
+    assert_int_equal(fake_peer_received(fake_child_peer(f->child)).len, 0);
+    passed.may_leave = true;
+    h = (struct heard){0};
+    assert_non_null(mcp_call(f->hub, f->loop, &passed, &ops, &h));
+    fake_run(f->loop);
     answer(f, "{}");
     assert_true(h.done == 1 && h.end == MCP_OK);
 }
@@ -332,6 +355,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(the_fallen_are_started_again_later_and_later),
+        T(what_did_not_pass_the_gate_reaches_no_server_outside),
         T(a_server_is_stopped_step_by_step),
         T(a_server_that_reads_nothing_fails_calls_and_blocks_nothing),
         T(storms_of_changes_are_few_catalogues),

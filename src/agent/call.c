@@ -160,10 +160,28 @@ static bool is_private_json(const struct agent_call *c, strv json)
     return v->is_private;
 }
 
+/* The tool may be another one by now: a person has taken his time, or the operator has written another configuration.
+ * One that is no more is the hub's to speak of, unless a person has decided about it. */
+static bool is_as_it_was(const struct agent_call *c)
+{
+    const struct mcp_tool *was = c->r.tool;
+    struct mcp_catalogue *now = mcp_hub_catalogue(c->env->hub);
+    const struct mcp_tool *is = mcp_catalogue_tool(now, strv_of(was->id));
+    bool decided = c->need != MCP_AUTO;
+    bool same = is != NULL ? agent_may(c->env->conf, c->r.caller->holder, is) &&
+                                 is->approval <= was->approval &&
+                                 (!decided || memcmp(is->digest, was->digest, 32) == 0)
+                           : !decided;
+    mcp_catalogue_unref(now);
+    return same;
+}
+
 /* NULL = it may. */
 static const char *withheld(const struct agent_call *c)
 {
     const struct mcp_tool *t = c->r.tool;
+    if (!is_as_it_was(c))
+        return "This tool was changed or taken away meanwhile: the call was not made.";
     if (t->server->local)
         return NULL;
     if (is_confined(c->env->exchange->snapshot))
@@ -217,14 +235,14 @@ static void begin(struct agent_call *c)
         return;
     }
     digest_args(c, args);
-    const char *why = withheld(c);
     c->need = approval_of(c);
+    const char *why = withheld(c);
     if (why != NULL)
         refuse(c, "withheld", why);
     else if (c->need == MCP_OFF)
         refuse(c, "forbidden", "This tool is switched off.");
     else
-        go(c, c->need == MCP_AUTO || c->r.approved ? STAGE_RECORD : STAGE_ASK);
+        go(c, c->need == MCP_AUTO ? STAGE_RECORD : STAGE_ASK);
 }
 
 static void on_decision(void *arg, enum agent_decision d, const char *by)
@@ -292,7 +310,7 @@ static void record(struct agent_call *c)
     struct audit_tool intent;
     bool leaves = !c->r.tool->server->local;
     if (c->approval == NULL)
-        c->approval = c->need == MCP_AUTO ? "auto" : "caller";
+        c->approval = "auto";
     if (!leaves && (!e->snapshot->audit_all || audit_ready(e->audit, NULL, 0))) {
         go(c, STAGE_SEND);
         return;
@@ -348,9 +366,8 @@ static void on_ask(void *arg, struct mcp_question *q, strv method, strv params)
     c->r.guest->ask(c->arg, q, method, params);
 }
 
-static bool put_params(const struct agent_call *c, struct buf *b)
+static bool put_params(const struct agent_call *c, const struct agent_guest *g, struct buf *b)
 {
-    const struct agent_guest *g = c->r.guest;
     buf_put_cstr(b, "{\"name\":");
     json_put_str(b, c->r.tool->name);
     buf_put_cstr(b, ",\"arguments\":");
@@ -366,11 +383,13 @@ static bool put_params(const struct agent_call *c, struct buf *b)
 static void send_call(struct agent_call *c)
 {
     static const struct mcp_call_ops plain = {on_answer, on_progress, NULL, NULL};
-    const struct agent_guest *g = c->r.guest;
+    bool leaves = !c->r.tool->server->local;
+    /* Only the arguments pass the gate: nothing else that the client says goes out, and nobody out there is answered. */
+    const struct agent_guest *g = leaves ? NULL : c->r.guest;
     struct mcp_call_ops ops = plain;
     const char *why = withheld(c);
     struct buf b;
-    if (why != NULL || (!c->r.tool->server->local && !c->recorded)) {
+    if (why != NULL || (leaves && !c->recorded)) {
         refuse(c, "withheld", why != NULL ? why : "The call was not recorded.");
         return;
     }
@@ -383,11 +402,12 @@ static void send_call(struct agent_call *c)
         .server = c->r.tool->server->name,
         .method = "tools/call",
         .repeatable = c->r.tool->effect == MCP_READ,
+        .may_leave = leaves,
         .capabilities = g != NULL ? g->capabilities : STRV(""),
         .log_level = g != NULL ? g->log_level : STRV(""),
     };
     c->stage = STAGE_WAIT;
-    if (put_params(c, &b)) {
+    if (put_params(c, g, &b)) {
         spec.params = buf_view(&b);
         c->call = mcp_call(c->env->hub, c->env->exchange->loop, &spec, &ops, c);
     }

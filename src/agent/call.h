@@ -30,7 +30,8 @@ struct agent_env {
 bool agent_may(const struct mcp_conf *conf, const struct policy_key *key, const struct mcp_tool *t);
 
 /* An MCP client of ours that stands behind a call (gateway/) instead of a model: it gets the result whole, hears what
- * the server says meanwhile, and is asked what the server asks. Members as in mcp_call_spec and mcp_call_ops. */
+ * the server says meanwhile, and is asked what the server asks. Members as in mcp_call_spec and mcp_call_ops. A server of
+ * zone cloud is told the arguments alone and cannot ask: of all this it only has an answer. */
 struct agent_guest {
     strv capabilities, log_level;
     /* Further members of the params, to be put behind a comma: "inputResponses":..., "requestState":...; "" = none */
@@ -48,7 +49,6 @@ struct agent_request {
     strv session;
     bool is_private; /* the conversation so far: nothing of it goes to a server of zone cloud */
     bool ask;        /* the caller wants a person to be asked, also for what would run by itself */
-    bool approved;   /* the caller's interface has asked its person already (command line) */
     struct agent_outcome_opts outcome;
     const struct agent_guest *guest; /* NULL = a model's call; its functions get the call's arg */
 };

@@ -35,6 +35,8 @@ static struct {
     char hub;
 } h;
 
+static struct mcp_catalogue nothing = {.refs = 1};
+
 /* Nothing here may fail, or be counted, when a test refuses memory. */
 static char *copy(strv text)
 {
@@ -163,23 +165,33 @@ bool fake_hub_tool(const char *name, char *rules)
 
 struct agent_index *fake_hub_index(void)
 {
+    struct mcp_catalogue *c = mcp_hub_catalogue(fake_hub());
+    struct agent_index *x = c != &nothing ? agent_index_new(c) : NULL;
+    mcp_catalogue_unref(c);
+    return x;
+}
+
+/* As it stands now: what changes later is in the next one. Never NULL, so without memory there is nothing. */
+struct mcp_catalogue *mcp_hub_catalogue(struct mcp_hub *hub)
+{
     struct mcp_catalogue *c = mem_zalloc(sizeof *c);
+    assert(hub == fake_hub());
     if (c == NULL)
-        return NULL;
+        return mcp_catalogue_ref(&nothing);
     atomic_init(&c->refs, 1);
     arena_init(&c->arena, 1024, 1 << 20);
     c->version = 1;
     struct mcp_tool *tools = ARENA_ARRAY(&c->arena, struct mcp_tool, h.n_tools + 1);
-    if (tools != NULL) {
-        memcpy(tools, h.tools, h.n_tools * sizeof *tools);
-        c->tools = tools;
-        c->n_tools = h.n_tools;
-        c->servers = h.servers;
-        c->n_servers = h.n_servers;
+    if (tools == NULL) {
+        mcp_catalogue_unref(c);
+        return mcp_catalogue_ref(&nothing);
     }
-    struct agent_index *x = tools != NULL ? agent_index_new(c) : NULL;
-    mcp_catalogue_unref(c);
-    return x;
+    memcpy(tools, h.tools, h.n_tools * sizeof *tools);
+    c->tools = tools;
+    c->n_tools = h.n_tools;
+    c->servers = h.servers;
+    c->n_servers = h.n_servers;
+    return c;
 }
 
 /* ---- calls ---- */
@@ -250,12 +262,6 @@ void mcp_cancel(struct mcp_call *call)
 }
 
 /* ---- what else hub.h promises ---- */
-
-struct mcp_catalogue *mcp_hub_catalogue(struct mcp_hub *hub)
-{
-    (void)hub;
-    return NULL;
-}
 
 struct mcp_question *fake_hub_question(void)
 {

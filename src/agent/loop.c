@@ -274,6 +274,16 @@ static void conclude(struct agent_loop *l)
 
 /* ---- the sink of an exchange ---- */
 
+/* All that follows stays at home: the rounds to come, and the conversation's later turns, which will not hold what made
+ * it so. */
+void loop_pin(struct agent_loop *l)
+{
+    const struct policy_turn turn = {l->caller->key, io_now_us(l->ex->loop)};
+    if (!l->is_private && l->ex->sticky != NULL)
+        policy_sticky_note(l->ex->sticky, l->r, &turn);
+    l->is_private = true;
+}
+
 static void on_begin(void *arg, struct exchange *x, int status, const char *type, int64_t length)
 {
     struct agent_loop *l = arg;
@@ -281,7 +291,8 @@ static void on_begin(void *arg, struct exchange *x, int status, const char *type
     (void)type;
     (void)length;
     l->x = x;
-    l->is_private = l->is_private || exchange_private(x);
+    if (exchange_private(x))
+        loop_pin(l);
 }
 
 static void add(int64_t *sum, int64_t n)
@@ -368,6 +379,8 @@ static void on_fail(void *arg, struct exchange *x, int error, int status, strv m
     struct agent_loop *l = arg;
     l->x = x;
     l->asking = false;
+    if (x != NULL && exchange_private(x))
+        loop_pin(l);
     loop_fail(l, error, status, message, field, retry_after_s);
 }
 

@@ -88,6 +88,7 @@ bool loop_may(void *arg, const struct mcp_tool *t, bool *ask); /* ask may be NUL
 void loop_wish(struct agent_loop *l, struct agent_wish *out);
 /* May anything of it go to a server of zone cloud? */
 bool loop_may_leave(const struct agent_loop *l);
+void loop_pin(struct agent_loop *l); /* the conversation is private from here on */
 void loop_soon(struct agent_loop *l, void (*fn)(void *arg));
 /* All calls have their results: the next question. */
 void loop_ask(void *arg);

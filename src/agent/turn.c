@@ -129,16 +129,6 @@ static void prepare(struct agent_loop *l, struct loop_job *j, size_t at)
 
 /* ---- running ---- */
 
-/* All that follows stays at home: the rounds to come, and the conversation's later turns, which will not hold what made
- * it so. */
-static void pin(struct agent_loop *l)
-{
-    const struct policy_turn turn = {l->caller->key, io_now_us(l->ex->loop)};
-    if (!l->is_private && l->ex->sticky != NULL)
-        policy_sticky_note(l->ex->sticky, l->r, &turn);
-    l->is_private = true;
-}
-
 /* What is no text comes behind the text. */
 static bool has_picture(const struct llm_part *result)
 {
@@ -155,7 +145,7 @@ static void on_done(void *arg, const struct agent_outcome *outcome, bool is_priv
     j->outcome = *outcome;
     l->pictures = l->pictures || picture;
     if (is_private || picture) /* nobody here can read a picture */
-        pin(l);
+        loop_pin(l);
     pump(l);
 }
 

@@ -86,12 +86,12 @@ static struct asked *begin(struct gateway_call *c, yyjson_val *args)
                   ? err_oom(&err)
                   : dialect_get(LLM_NATIVE)
                         ->decode_request(buf_view(&a->body), LLM_OP_CHAT, &a->request, &a->r, &err);
-    if (ok) {
-        a->r.arena = &a->request;
+    a->r.arena = &a->request;
+    if (ok && gateway_hints(c, &a->r))
         return a;
-    }
     fini(a);
-    own_refused(c, &err);
+    if (!ok)
+        own_refused(c, &err);
     return NULL;
 }
 

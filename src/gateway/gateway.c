@@ -248,6 +248,24 @@ bool gateway_mismatch(struct gateway_call *c, const char *name)
     return false;
 }
 
+bool gateway_hints(struct gateway_call *c, struct llm_request *r)
+{
+    struct err err = ERR_INIT;
+    for (size_t i = 0; i < c->in->n_headers; i++) {
+        const struct http_header *h = &c->in->headers[i];
+        bool mode = strv_eq_nocase(h->name, STRV("X-LLM-Mode"));
+        bool sensitivity = strv_eq_nocase(h->name, STRV("X-LLM-Sensitivity"));
+        bool task = strv_eq_nocase(h->name, STRV("X-LLM-Task"));
+        if ((mode || sensitivity || task) &&
+            !policy_hints(r, mode ? h->value : STRV_NONE, sensitivity ? h->value : STRV_NONE,
+                          task ? h->value : STRV_NONE, &err)) {
+            gateway_bad_params(c, err.text);
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Does the header say what the body says? */
 bool gateway_header_is(struct gateway_call *c, const char *name, strv value)
 {

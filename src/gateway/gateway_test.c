@@ -362,6 +362,43 @@ static void test_pages(void **state)
     world_end(&w);
 }
 
+/* A server with names of its own says that it is another one, and is listed before that. */
+static void test_a_name_that_reads_like_anothers(void **state)
+{
+    struct mcp_listed *of = &servers[1];
+    const struct mcp_tool kept = tools[0];
+    const struct mcp_item kept_prompts[] = {prompts[0], prompts[2]};
+    struct world w;
+    struct client c;
+    (void)state;
+    world_begin(&w, true);
+    tools[0].server = of;
+    tools[0].name = STRV("old__bare");
+    prompts[0] = kept_prompts[1];
+    prompts[2] = kept_prompts[0];
+    client_send(w.g, &c, LEGACY("tools/call", "\"name\":\"old__bare\""), NULL, NULL);
+    assert_string_equal(tool_call.tool, "bare");
+    client_end(&c);
+    client_send(w.g, &c, LEGACY("tools/list", ""), NULL, NULL);
+    const char *first = strstr(c.said.answer, "\"old__bare\"");
+    assert_non_null(first);
+    assert_null(strstr(first + 1, "\"old__bare\""));
+    client_end(&c);
+    client_send(w.g, &c, LEGACY("prompts/get", "\"name\":\"old__p\""), NULL, NULL);
+    assert_string_equal(hub_call.server, "old");
+    assert_string_equal(hub_call.params, "{\"name\":\"p\"}");
+    client_end(&c);
+    client_send(w.g, &c, LEGACY("prompts/list", ""), NULL, NULL);
+    first = strstr(c.said.answer, "\"old__p\"");
+    assert_non_null(first);
+    assert_null(strstr(first + 1, "\"old__p\""));
+    client_end(&c);
+    tools[0] = kept;
+    prompts[0] = kept_prompts[0];
+    prompts[2] = kept_prompts[1];
+    world_end(&w);
+}
+
 static void test_a_key_sees_what_it_may_use(void **state)
 {
     struct policy_key key = {.id = "k_1", .rules = {.models = "ask,prompts"}};
@@ -475,6 +512,7 @@ int main(void)
         cmocka_unit_test(test_ids_stay_as_they_came),
         cmocka_unit_test(test_tools_of_everybody_in_their_order),
         cmocka_unit_test(test_pages),
+        cmocka_unit_test(test_a_name_that_reads_like_anothers),
         cmocka_unit_test(test_a_key_sees_what_it_may_use),
         cmocka_unit_test(test_resources_and_prompts),
         cmocka_unit_test(test_initialize_gives_a_session_to_who_can_be_asked),

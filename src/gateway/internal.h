@@ -105,6 +105,9 @@ bool gateway_has_servers(const struct gateway *g); /* any is configured */
 unsigned gateway_can(yyjson_val *capabilities);    /* CAN_... */
 /* STRV_NONE: there is none. Two that differ set *twice, which the caller clears before. */
 strv gateway_header(const struct gateway_call *c, const char *name, bool *twice);
+/* What the head says besides (X-LLM-Sensitivity and its like): it tightens, here as at the other doors. False: it is none,
+ * and the call is over. */
+bool gateway_hints(struct gateway_call *c, struct llm_request *r);
 /* Does the header of that name, decoded, say this? */
 bool gateway_header_is(struct gateway_call *c, const char *name, strv value);
 

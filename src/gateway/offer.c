@@ -4,7 +4,8 @@
  *
  * A tool has its catalogue's id (server__tool); a prompt is named the same way. Servers with `prefix: false` have the names
  * that they gave. A name that somebody before it has is not offered: first our own tools, then the servers as
- * they are configured. Whether a name is taken does not depend on who asks.
+ * they are configured; nor one that reads as if it were of another server. Whether a name is taken does not depend on who
+ * asks.
  *
  * The key's rule `tools` speaks of server/tool; "server/resources" and "server/prompts" stand for those. What a server of
  * zone cloud has beside tools is not offered: what is asked there would leave without the gate of agent_call().
@@ -32,18 +33,28 @@ static strv wanted(const struct mcp_tool *t)
     return t->server->bare_names ? t->name : strv_of(t->id);
 }
 
+/* A bare name that reads as if it were another server's. */
+static bool is_borrowed(const struct mcp_catalogue *cat, const struct mcp_listed *server, strv name)
+{
+    for (size_t i = 0; server->bare_names && i < cat->n_servers; i++) {
+        strv other = strv_of(cat->servers[i].name);
+        if (!strv_eq_cstr(other, server->name) && strv_starts(name, other) &&
+            strv_starts(strv_from(name, other.len), STRV("__")))
+            return true;
+    }
+    return false;
+}
+
 static bool is_taken(const struct gateway *g, const struct mcp_catalogue *cat,
                      const struct mcp_tool *t, strv name)
 {
-    bool bare = t->server->bare_names;
-    if (bare && own_tool_find(g, name) != NULL)
+    if (!t->server->bare_names) /* ids differ among themselves, and no bare name is like one */
+        return false;
+    if (own_tool_find(g, name) != NULL || is_borrowed(cat, t->server, name))
         return true;
-    for (const struct mcp_tool *o = cat->tools; o < t; o++) {
-        if (!bare && !o->server->bare_names) /* ids differ among themselves */
-            continue;
-        if (o->refused == NULL && strv_eq(wanted(o), name))
+    for (const struct mcp_tool *o = cat->tools; o < t; o++)
+        if (o->server->bare_names && o->refused == NULL && strv_eq(o->name, name))
             return true;
-    }
     return false;
 }
 
@@ -98,10 +109,11 @@ strv gateway_prompt_name(struct gateway_call *c, const struct mcp_catalogue *cat
                          const struct mcp_item *p)
 {
     strv name = prompt_wanted(p, &c->work);
-    if (name.ptr == NULL || !gateway_may_read(c, p->server, "prompts"))
+    if (name.ptr == NULL || !gateway_may_read(c, p->server, "prompts") ||
+        is_borrowed(cat, p->server, name))
         return STRV_NONE;
     for (const struct mcp_item *o = cat->prompts; o < p; o++)
-        if (prompt_is(o, name))
+        if (prompt_is(o, name) && !is_borrowed(cat, o->server, name))
             return STRV_NONE;
     return name;
 }
@@ -110,7 +122,7 @@ const struct mcp_item *gateway_prompt_find(struct gateway_call *c, const struct 
                                            strv name)
 {
     for (size_t i = 0; i < cat->n_prompts; i++)
-        if (prompt_is(&cat->prompts[i], name))
+        if (prompt_is(&cat->prompts[i], name) && !is_borrowed(cat, cat->prompts[i].server, name))
             return gateway_may_read(c, cat->prompts[i].server, "prompts") ? &cat->prompts[i] : NULL;
     return NULL;
 }

@@ -23,6 +23,7 @@
 
 #define ROUNDS_MAX    8
 #define OUTCOME_BYTES ((size_t)64 * 1024)
+#define SAID_MAX      ((size_t)256 << 20) /* memory to read what a server says meanwhile */
 
 struct open_question { /* of a legacy server; answered exactly once */
     struct open_question *next;
@@ -507,14 +508,20 @@ static int level_of(strv level)
     return -1;
 }
 
+/* A server may say any number of things: nothing of it stays in the call's memory. */
 static void on_said(void *arg, strv params)
 {
     struct gateway_call *c = ((struct passing *)arg)->c;
+    struct arena scratch;
     struct json json;
     struct err err = ERR_INIT;
-    if (c->log_level.ptr == NULL || !json_read(&json, params, &c->work, 0, &err))
+    if (c->log_level.ptr == NULL)
         return;
-    int level = level_of(json_get_str(json.root, "level"));
+    arena_init(&scratch, 4096, SAID_MAX);
+    int level = json_read(&json, params, &scratch, 0, &err)
+                    ? level_of(json_get_str(json.root, "level"))
+                    : -1;
+    arena_fini(&scratch);
     if (level >= 0 && level >= level_of(c->log_level))
         gateway_notify(c, "notifications/message", params);
 }
@@ -536,17 +543,25 @@ static void on_reply(struct gateway_call *c, void *arg, strv result, int code, s
     mcp_refuse_question(o->q, code != 0 ? code : MCP_USER_REFUSED, text);
 }
 
+static bool can_answer(const struct gateway_call *c, strv method, strv params)
+{
+    struct arena scratch;
+    struct json json;
+    struct err err = ERR_INIT;
+    arena_init(&scratch, 4096, SAID_MAX);
+    bool can =
+        json_read(&json, params, &scratch, 0, &err) && (needed(method, json.root) & ~c->can) == 0;
+    arena_fini(&scratch);
+    return can;
+}
+
 static void on_ask(void *arg, struct mcp_question *q, strv method, strv params)
 {
     struct passing *p = arg;
     struct gateway_call *c = p->c;
-    struct json json;
-    struct err err = ERR_INIT;
     struct open_question *o = ARENA_NEW(c->arena, struct open_question);
     char *name = arena_cstr(&c->work, method);
-    bool ok = o != NULL && name != NULL && json_read(&json, params, &c->work, 0, &err) &&
-              (needed(method, json.root) & ~c->can) == 0;
-    if (ok) {
+    if (o != NULL && name != NULL && can_answer(c, method, params)) {
         *o = (struct open_question){p->open, p, q};
         p->open = o;
         if (gateway_ask(c, name, params, on_reply, o) != NULL)
@@ -683,10 +698,13 @@ static struct passing *begin(struct gateway_call *c, struct mcp_catalogue *cat,
 
 void gateway_pass_tool(struct gateway_call *c, strv name)
 {
-    struct mcp_catalogue *cat = gateway_catalogue(c->g);
-    const struct mcp_tool *t = cat != NULL ? gateway_tool_find(c, cat, name) : NULL;
+    struct llm_request hints = {.mode = LLM_MODE_UNSET};
     yyjson_val *args = json_get(c->m.params, "arguments");
     strv arguments = STRV("{}");
+    if (!gateway_hints(c, &hints))
+        return;
+    struct mcp_catalogue *cat = gateway_catalogue(c->g);
+    const struct mcp_tool *t = cat != NULL ? gateway_tool_find(c, cat, name) : NULL;
     if (args != NULL)
         (void)json_raw_member(&c->m.json, c->m.params, "arguments", &arguments);
     if (t == NULL) {
@@ -702,14 +720,15 @@ void gateway_pass_tool(struct gateway_call *c, strv name)
     if (p == NULL)
         return;
     p->tool = t;
-    p->request = (struct agent_request){.tool = t,
-                                        .arguments = arguments,
-                                        .caller = &c->caller,
-                                        .session = STRV_NONE,
-                                        .is_private = c->caller.holder != NULL &&
-                                                      c->caller.holder->rules.force_private,
-                                        .outcome = {.bytes_max = OUTCOME_BYTES},
-                                        .guest = &p->guest};
+    p->request = (struct agent_request){
+        .tool = t,
+        .arguments = arguments,
+        .caller = &c->caller,
+        .session = STRV_NONE,
+        .is_private = hints.private_hint || hints.mode == LLM_MODE_LOCAL ||
+                      (c->caller.holder != NULL && c->caller.holder->rules.force_private),
+        .outcome = {.bytes_max = OUTCOME_BYTES},
+        .guest = &p->guest};
     send(p);
 }
 

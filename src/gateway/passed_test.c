@@ -211,6 +211,57 @@ static void test_progress_and_logs_go_to_who_wants_them(void **state)
     world_end(&w);
 }
 
+static void test_hints_of_the_head_tighten(void **state)
+{
+    static const struct {
+        const char *headers[3];
+        int is_private; /* -1 = refused */
+    } cases[] = {{{NULL}, 0},
+                 {{"X-LLM-Sensitivity: private", NULL}, 1},
+                 {{"X-LLM-Sensitivity: normal", "x-llm-sensitivity: secret", NULL}, 1},
+                 {{"X-LLM-Mode: local", NULL}, 1},
+                 {{"X-LLM-Mode: cloud", "X-LLM-Mode: local", NULL}, 1},
+                 {{"X-LLM-Task: privacy_sensitive", NULL}, 1},
+                 {{"X-LLM-Mode: cloud", NULL}, 0},
+                 {{"X-LLM-Mode: far", NULL}, -1}};
+    struct policy_key key = {.id = "k_1", .rules = {.force_private = true}};
+    struct world w;
+    struct client c;
+    (void)state;
+    world_begin(&w, true);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        tool_calls = 0;
+        client_send(w.g, &c, LEGACY("tools/call", "\"name\":\"far__ask\""), cases[i].headers, NULL);
+        if (tool_calls != (cases[i].is_private >= 0) ||
+            (tool_calls > 0 && tool_call.is_private != cases[i].is_private))
+            fail_msg("case %zu: %u calls, private %d", i, tool_calls, tool_call.is_private);
+        client_end(&c);
+    }
+    client_send(w.g, &c, LEGACY("tools/call", "\"name\":\"far__ask\""), NULL, &key);
+    assert_true(tool_call.is_private);
+    client_end(&c);
+    world_end(&w);
+}
+
+/* A server that talks without end costs no more than what it says now. */
+static void test_talk_is_not_kept(void **state)
+{
+    static char said[4000];
+    struct world w;
+    struct client c;
+    (void)state;
+    world_begin(&w, true);
+    snprintf(said, sizeof said, "{\"level\":\"debug\",\"data\":\"%03000d\"}", 0);
+    client_send(w.g, &c, LEGACY("tools/call", "\"name\":\"ask\""), NULL, NULL);
+    tool_call.guest->said(tool_call.arg, strv_of(said));
+    int64_t live = mem_live();
+    for (size_t i = 0; i < 1000; i++)
+        tool_call.guest->said(tool_call.arg, strv_of(said));
+    assert_int_equal(mem_live(), live);
+    client_end(&c);
+    world_end(&w);
+}
+
 static void test_who_leaves_cancels(void **state)
 {
     struct world w;
@@ -788,6 +839,8 @@ int main(void)
         cmocka_unit_test(test_failures_are_told),
         cmocka_unit_test(test_reads_prompts_and_completions),
         cmocka_unit_test(test_progress_and_logs_go_to_who_wants_them),
+        cmocka_unit_test(test_hints_of_the_head_tighten),
+        cmocka_unit_test(test_talk_is_not_kept),
         cmocka_unit_test(test_who_leaves_cancels),
         cmocka_unit_test(test_states_come_back_signed),
         cmocka_unit_test(test_only_what_was_declared_is_asked),

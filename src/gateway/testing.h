@@ -66,7 +66,7 @@ static const struct mcp_item resources[] = {
 static const struct mcp_item templates[] = {
     ITEM(1, "t://{id}/data", "{\"uriTemplate\":\"t://{id}/data\",\"name\":\"t\"}"),
 };
-static const struct mcp_item prompts[] = {
+static struct mcp_item prompts[] = {
     ITEM(0, "p", "{\"name\":\"p\",\"description\":\"old\"}"),
     ITEM(1, "p", "{\"name\":\"p\",\"description\":\"new\"}"),
     ITEM(1, "old__p", "{\"name\":\"old__p\"}"),
@@ -98,6 +98,7 @@ struct mcp_call {
 struct agent_call {
     bool live;
     char tool[64], arguments[2048], inputs[2048], capabilities[256], log_level[32];
+    bool is_private;
     const struct agent_guest *guest;
     const struct agent_call_ops *ops;
     void *arg;
@@ -225,8 +226,12 @@ struct agent_call *agent_call(struct agent_env *env, struct arena *arena,
         return NULL;
     mem_free(memory);
     tool_calls++;
-    tool_call = (struct agent_call){
-        .live = true, .guest = r->guest, .ops = ops, .arg = arg, .arena = arena};
+    tool_call = (struct agent_call){.live = true,
+                                    .is_private = r->is_private,
+                                    .guest = r->guest,
+                                    .ops = ops,
+                                    .arg = arg,
+                                    .arena = arena};
     COPY(tool_call.tool, r->tool->name);
     COPY(tool_call.arguments, r->arguments);
     COPY(tool_call.inputs, r->guest->inputs);

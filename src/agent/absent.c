@@ -35,7 +35,7 @@ static bool is_meant(const struct agent_loop *l, const struct mcp_server_conf *s
     bool named = l->r->n_mcp == 0;
     for (size_t i = 0; i < l->r->n_mcp; i++)
         named = named || strv_eq_cstr(l->r->mcp[i].server, s->name);
-    return named && !s->disabled && (s->local || s->transport == MCP_STDIO || loop_may_leave(l)) &&
+    return named && !s->disabled && (s->local || loop_may_leave(l)) &&
            key_knows(l->caller->holder, s->name);
 }
 

@@ -152,28 +152,56 @@ static bool step(struct ledger_book *b, enum statement which, struct err *err)
     return ok;
 }
 
-/* Binds one after the other. A binding fails only for want of memory, and then the step fails too: NOT NULL. */
+/* What a place of a statement holds: a text, or a number, or nothing. */
+struct bound {
+    enum { BOUND_NULL, BOUND_NUMBER, BOUND_TEXT } kind;
+    int64_t number;
+    const char *text; /* stays as long as it is bound */
+};
+
+#define COLUMNS_MAX 32
+
+/* Binds one after the other, where it is not what is bound there: one row says mostly the same as the one before. A
+ * binding fails only for want of memory, and then the step fails too: NOT NULL. */
 struct binder {
     sqlite3_stmt *st;
     int at;
     bool failed;
+    struct bound bound[COLUMNS_MAX];
 };
 
 static void put_int(struct binder *x, int64_t n)
 {
-    x->failed |= sqlite3_bind_int64(x->st, ++x->at, n) != SQLITE_OK;
+    struct bound *b = &x->bound[x->at++];
+    if (b->kind == BOUND_NUMBER && b->number == n)
+        return;
+    x->failed |= sqlite3_bind_int64(x->st, x->at, n) != SQLITE_OK;
+    *b = (struct bound){.kind = BOUND_NUMBER, .number = n};
 }
 
 static void put_text(struct binder *x, const char *text)
 {
-    x->failed |= sqlite3_bind_text(x->st, ++x->at, text, -1, SQLITE_STATIC) != SQLITE_OK;
+    struct bound *b = &x->bound[x->at++];
+    if (b->kind == BOUND_TEXT && strcmp(b->text, text) == 0)
+        return;
+    x->failed |= sqlite3_bind_text(x->st, x->at, text, -1, SQLITE_STATIC) != SQLITE_OK;
+    *b = (struct bound){.kind = BOUND_TEXT, .text = text};
+}
+
+static void put_null(struct binder *x)
+{
+    struct bound *b = &x->bound[x->at++];
+    if (b->kind == BOUND_NULL)
+        return;
+    x->failed |= sqlite3_bind_null(x->st, x->at) != SQLITE_OK;
+    *b = (struct bound){.kind = BOUND_NULL};
 }
 
 /* Nothing for "". */
 static void put_text_or_null(struct binder *x, const char *text)
 {
     if (text[0] == '\0')
-        x->at++;
+        put_null(x);
     else
         put_text(x, text);
 }
@@ -220,40 +248,59 @@ static const char *steps_text(const struct ledger_entry *e, char *out, size_t si
     return out;
 }
 
-static bool add_row(struct ledger_book *b, const struct ledger_entry *e, struct err *err)
+#define STEPS_BYTES (LEDGER_STEPS_MAX * 120)
+
+/* The rows of a group, which lie where they are until it is over. */
+struct rows {
+    struct binder x;
+    char steps[2][STEPS_BYTES]; /* one of them may be bound, the other is for the next text */
+    unsigned other;
+};
+
+static void put_steps(struct rows *r, const struct ledger_entry *e)
 {
-    char steps[LEDGER_STEPS_MAX * 120];
-    struct binder x = {.st = database_prepare(&b->d, ROW_ADD, err)};
-    if (x.st == NULL)
-        return false;
-    put_int(&x, e->ended_us);
-    put_int(&x, ledger_day(e->ended_us));
-    put_text_or_null(&x, e->request_id);
-    put_text_or_null(&x, e->key);
-    put_text(&x, llm_dialect_name((enum llm_dialect)e->door));
-    put_text(&x, e->op);
-    put_int(&x, (e->flags & LEDGER_STREAM) != 0);
-    put_text(&x, class_of(e));
-    put_int(&x, (e->flags & LEDGER_PRIVATE) != 0);
-    put_text_or_null(&x, e->findings);
-    put_text_or_null(&x, e->provider);
-    put_int(&x, (e->flags & LEDGER_LOCAL) != 0);
-    put_text_or_null(&x, e->model);
-    put_text_or_null(&x, steps_text(e, steps, sizeof steps));
+    const struct bound *b = &r->x.bound[r->x.at];
+    put_text_or_null(&r->x, steps_text(e, r->steps[r->other], STEPS_BYTES));
+    if (b->kind == BOUND_TEXT && b->text == r->steps[r->other])
+        r->other = 1 - r->other;
+}
+
+static bool add_row(struct ledger_book *b, struct rows *r, const struct ledger_entry *e,
+                    struct err *err)
+{
+    struct binder *x = &r->x;
+    x->at = 0;
+    put_int(x, e->ended_us);
+    put_int(x, ledger_day(e->ended_us));
+    put_text_or_null(x, e->request_id);
+    put_text_or_null(x, e->key);
+    put_text(x, llm_dialect_name((enum llm_dialect)e->door));
+    put_text(x, e->op);
+    put_int(x, (e->flags & LEDGER_STREAM) != 0);
+    put_text(x, class_of(e));
+    put_int(x, (e->flags & LEDGER_PRIVATE) != 0);
+    put_text_or_null(x, e->findings);
+    put_text_or_null(x, e->provider);
+    put_int(x, (e->flags & LEDGER_LOCAL) != 0);
+    put_text_or_null(x, e->model);
+    put_steps(r, e);
     const int64_t numbers[] = {
         e->input,       e->output,          e->cached,
         e->cache_write, e->reasoning,       (e->flags & LEDGER_ESTIMATED) != 0,
         e->cost_micro,  e->reference_micro, e->total_us,
         e->queue_us,    e->router_us,       e->upstream_us};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        put_int(&x, numbers[i]);
+        put_int(x, numbers[i]);
     if (e->first_us >= 0)
-        put_int(&x, e->first_us);
+        put_int(x, e->first_us);
     else
-        x.at++;
-    put_int(&x, e->status);
-    put_text(&x, e->outcome);
-    return run_bound(b, &x, err);
+        put_null(x);
+    put_int(x, e->status);
+    put_text(x, e->outcome);
+    bool ok = x->failed ? err_oom(err)
+                        : sqlite3_step(x->st) == SQLITE_DONE || database_failed(&b->d, err);
+    sqlite3_reset(x->st);
+    return ok;
 }
 
 /* ---- sums: added up here first, since the rows of a group have few different ones ---- */
@@ -358,8 +405,8 @@ static bool is_summed(const struct ledger_entry *e)
     return (e->flags & LEDGER_ASIDE) == 0;
 }
 
-static bool write_locked(struct ledger_book *b, const struct ledger_queue *q, size_t max, size_t *n,
-                         struct err *err)
+static bool write_rows(struct ledger_book *b, struct rows *r, const struct ledger_queue *q,
+                       size_t max, size_t *n, struct err *err)
 {
     const struct ledger_entry *e;
     struct cells cells = {.n = 0};
@@ -367,11 +414,21 @@ static bool write_locked(struct ledger_book *b, const struct ledger_queue *q, si
     for (*n = 0; *n < max && (e = ledger_queue_peek(q, *n)) != NULL; ++*n) {
         if (day >= 0 && ledger_day(e->ended_us) != day && !put_last(b, day, err))
             return false;
-        if (!add_row(b, e, err) || (is_summed(e) && !sum_up(b, &cells, e, err)))
+        if (!add_row(b, r, e, err) || (is_summed(e) && !sum_up(b, &cells, e, err)))
             return false;
         day = ledger_day(e->ended_us);
     }
     return flush_sums(b, &cells, err) && (day < 0 || put_last(b, day, err));
+}
+
+static bool write_locked(struct ledger_book *b, const struct ledger_queue *q, size_t max, size_t *n,
+                         struct err *err)
+{
+    struct rows r = {.x.st = database_prepare(&b->d, ROW_ADD, err)};
+    bool ok = r.x.st != NULL && write_rows(b, &r, q, max, n, err);
+    if (r.x.st != NULL)
+        database_done(r.x.st);
+    return ok;
 }
 
 /* After a failed COMMIT the transaction may be open or gone. */

@@ -113,15 +113,15 @@ static strv new_id(struct api *api, struct http_request *req)
     return strv_of(uuid);
 }
 
-strv api_request_id(struct api *api, struct http_request *req)
+/* The caller's own, if it is fit for a header; or one of ours, which has the form that records keep. */
+static bool find_id(struct api *api, struct http_request *req, strv *id)
 {
     strv given = strv_trim(http_request_header(req, "X-Request-ID"));
     bool fit = given.len >= 1 && given.len <= 255;
     for (size_t i = 0; fit && i < given.len; i++)
         fit = given.ptr[i] > 0x20 && given.ptr[i] < 0x7f;
-    if (fit)
-        return given;
-    return new_id(api, req);
+    *id = fit ? given : new_id(api, req);
+    return fit;
 }
 
 /* What a caller writes may be anything, a person's name too, and log, ledger and audit hold nothing that he wrote.
@@ -129,9 +129,10 @@ strv api_request_id(struct api *api, struct http_request *req)
  * the answer tells. */
 static void take_ids(struct api *api, struct http_request *req, struct api_state *state)
 {
-    state->request_id = state->record_id = api_request_id(api, req);
+    bool given = find_id(api, req, &state->request_id);
+    state->record_id = state->request_id;
     http_reply_header(req, "X-Request-ID", state->request_id);
-    if (ledger_id_fits(state->request_id))
+    if (!given || ledger_id_fits(state->request_id))
         return;
     state->record_id = new_id(api, req);
     http_reply_header(req, "X-LLM-Record-ID", state->record_id);

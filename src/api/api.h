@@ -108,8 +108,6 @@ enum llm_dialect api_door(const struct http_request *req);
 /* Hints of the headers into r. Each may come more than once (a proxy in front adds its own): all of them count, so
  * that the tightest one does. */
 bool api_hints(struct llm_request *r, const struct http_request *req, struct err *err);
-/* The request's id: the caller's X-Request-ID if it is fit, else made here; in req's arena. */
-strv api_request_id(struct api *api, struct http_request *req);
 
 /* Every model name a caller can use, without doubles: roles, aliases that are no patterns, models of all
  * providers. */

@@ -165,7 +165,14 @@ bool json_put_esc(struct buf *b, strv text)
     size_t done = 0, at = 0;
     while (at < text.len) {
         uint64_t eight;
-        if (text.len - at >= sizeof(eight)) {
+        size_t left = text.len - at;
+        if (left < sizeof(eight) && text.len >= sizeof(eight)) { /* the last eight, some again */
+            memcpy(&eight, text.ptr + text.len - sizeof(eight), sizeof(eight));
+            if (!has_escape(eight)) {
+                at = text.len;
+                break;
+            }
+        } else if (left >= sizeof(eight)) {
             memcpy(&eight, text.ptr + at, sizeof(eight));
             if (!has_escape(eight)) {
                 at += sizeof(eight);

@@ -81,19 +81,25 @@ void rng_text(struct rng *r, char *out, size_t n)
     out[n] = '\0';
 }
 
+/* The last n hexadecimal digits of the number. */
+static void put_hex(char *to, uint64_t v, size_t n)
+{
+    for (; n > 0; v >>= 4)
+        to[--n] = "0123456789abcdef"[v & 15];
+}
+
 void rng_uuid(struct rng *r, char out[37])
 {
-    static const char hex[16] = "0123456789abcdef";
     uint64_t high = rng_u64(r), low = rng_u64(r);
     high = (high & ~(uint64_t)0xf000) | 0x4000;               /* version 4 */
     low = (low & ~((uint64_t)3 << 62)) | ((uint64_t)2 << 62); /* variant 10 */
-    char *to = out;
-    for (unsigned i = 0; i < 32; i++) {
-        if (i == 8 || i == 12 || i == 16 || i == 20)
-            *to++ = '-';
-        *to++ = hex[(i < 16 ? high : low) >> (60 - i % 16 * 4) & 15];
-    }
-    *to = '\0';
+    put_hex(out, high >> 32, 8);
+    put_hex(out + 9, high >> 16, 4);
+    put_hex(out + 14, high, 4);
+    put_hex(out + 19, low >> 48, 4);
+    put_hex(out + 24, low, 12);
+    out[8] = out[13] = out[18] = out[23] = '-';
+    out[36] = '\0';
 }
 
 bool rng_secret(void *out, size_t n)

@@ -110,19 +110,14 @@ strv http_answer_header(const struct http_answer *a, const char *name)
 bool http_ends_line(strv v)
 {
     const uint64_t ones = 0x0101010101010101;
-    size_t at = 0;
-    while (at < v.len) {
-        uint64_t eight;
-        if (v.len - at >= sizeof eight) {
-            memcpy(&eight, v.ptr + at, sizeof eight);
-            if (((eight - ones * 0x10) & ~eight & ones * 0x80) == 0) {
-                at += sizeof eight;
-                continue;
-            }
-        }
-        char c = v.ptr[at++];
-        if (c == '\r' || c == '\n' || c == '\0')
-            return true;
+    uint64_t eight, low = v.len < sizeof eight;
+    for (size_t at = 0; v.len >= sizeof eight && at < v.len; at += sizeof eight) {
+        size_t last = v.len - sizeof eight;
+        memcpy(&eight, v.ptr + (at < last ? at : last), sizeof eight);
+        low |= (eight - ones * 0x10) & ~eight & ones * 0x80;
     }
+    for (size_t i = 0; low != 0 && i < v.len; i++)
+        if (v.ptr[i] == '\r' || v.ptr[i] == '\n' || v.ptr[i] == '\0')
+            return true;
     return false;
 }

@@ -551,7 +551,7 @@ bool dialect_is_nothing(yyjson_val *v)
 struct splice {
     size_t at, len;  /* what goes out of the source */
     const char *key; /* a member to insert: its name; NULL = only a value is replaced */
-    strv json;
+    strv json;       /* STRV_NONE = the model's name */
 };
 
 static int splice_order(const void *a, const void *b)
@@ -565,19 +565,16 @@ bool dialect_edit_body(const struct llm_request *r, strv model, const struct dia
 {
     const struct json *doc = &r->body;
     strv text = doc->text;
-    struct buf name;
     struct splice *cuts = ARENA_ARRAY(arena, struct splice, n + 1);
     if (cuts == NULL)
         return false;
-    buf_init(&name, 6 * model.len + 2);
-    bool ok = json_put_str(&name, model);
     size_t open = (size_t)(strv_trim(text).ptr - text.ptr); /* of the root's brace */
     assert(open < text.len && text.ptr[open] == '{');
     bool empty = yyjson_obj_size(doc->root) == 0;
     for (size_t i = 0; i <= n; i++) {
         struct splice *s = &cuts[i];
         const char *key = i < n ? edits[i].key : "model";
-        s->json = i < n ? edits[i].json : buf_view(&name);
+        s->json = i < n ? edits[i].json : STRV_NONE;
         strv old;
         if (json_raw_member(doc, doc->root, key, &old)) {
             s->at = (size_t)(old.ptr - text.ptr);
@@ -596,12 +593,14 @@ bool dialect_edit_body(const struct llm_request *r, strv model, const struct dia
             json_put_str(out, strv_of(s->key));
             buf_put_char(out, ':');
         }
-        buf_put_strv(out, s->json);
+        if (s->json.ptr != NULL)
+            buf_put_strv(out, s->json);
+        else
+            json_put_str(out, model);
         if (s->key != NULL && !(empty && i == n))
             buf_put_char(out, ',');
         done = s->at + s->len;
     }
     buf_put(out, text.ptr + done, text.len - done);
-    buf_fini(&name);
-    return ok && !out->failed;
+    return !out->failed;
 }

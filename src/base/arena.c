@@ -4,7 +4,8 @@
  *
  *   head -> [regular, has room] -> [own] -> [own] -> [regular, full] -> ... -> [regular, the first]
  *
- * Regular blocks are shared by small allocations and double in size. An allocation of more than
+ * Regular blocks are shared by small allocations and double in size, but for the second: what is
+ * chosen to be enough for most shall not cost some the threefold. An allocation of more than
  * half the next regular block gets a block of its own, exactly its size: a big body does not
  * inflate the blocks behind it, and the block can be resized with realloc. Own blocks go behind a
  * regular head, so that the room in the head is still used.
@@ -206,7 +207,7 @@ static size_t next_block_bytes(const struct arena *a)
     if (a->head == NULL || a->head->own)
         return a->block_bytes;
     size_t last = sizeof(*a->head) + a->head->cap;
-    if (last >= BLOCK_BYTES_MAX)
+    if (last >= BLOCK_BYTES_MAX || last == a->reserved) /* the second is as large as the first */
         return last;
     return last * 2 < BLOCK_BYTES_MAX ? last * 2 : BLOCK_BYTES_MAX;
 }

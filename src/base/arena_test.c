@@ -46,7 +46,7 @@ static void allocations_are_aligned_apart_and_writable(void **state)
     arena_fini(&a);
 }
 
-static void blocks_double_up_to_256k(void **state)
+static void blocks_double_from_the_third_on_up_to_256k(void **state)
 {
     (void)state;
     struct arena a;
@@ -57,9 +57,10 @@ static void blocks_double_up_to_256k(void **state)
         assert_non_null(arena_alloc(&a, 64));
         if (a.reserved == before)
             continue;
+        if (want > 1024)
+            block = block * 2 < 256 * 1024 ? block * 2 : 256 * 1024;
         want += block;
         assert_int_equal(a.reserved, want);
-        block = block * 2 < 256 * 1024 ? block * 2 : 256 * 1024;
     }
     arena_fini(&a);
     assert_int_equal(a.reserved, 0);
@@ -284,7 +285,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_taken_before_the_first_allocation),
         cmocka_unit_test(allocations_are_aligned_apart_and_writable),
-        cmocka_unit_test(blocks_double_up_to_256k),
+        cmocka_unit_test(blocks_double_from_the_third_on_up_to_256k),
         cmocka_unit_test(a_large_allocation_leaves_the_room_in_the_head),
         cmocka_unit_test(reset_keeps_one_block_of_the_first_size),
         cmocka_unit_test(bytes_max_is_never_exceeded),

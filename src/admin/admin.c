@@ -297,62 +297,6 @@ void admin_breakers(void *ctx, struct http_request *req)
     reply(req, 200, "application/json", &b);
 }
 
-struct model_writer {
-    struct buf *b;
-    const struct provider *p;
-    bool first;
-};
-
-static void put_model(void *arg, const char *name, const struct provider_model *facts)
-{
-    struct model_writer *w = arg;
-    bool local = w->p->zone == ZONE_LOCAL && (facts == NULL || !facts->remote);
-    buf_put_cstr(w->b, w->first ? "{\"name\":" : ",{\"name\":");
-    w->first = false;
-    json_put_str(w->b, strv_of(name));
-    buf_put_cstr(w->b, ",\"provider\":");
-    json_put_str(w->b, strv_of(w->p->name));
-    buf_printf(w->b, ",\"is_local\":%s,\"loaded\":%s,\"context\":", local ? "true" : "false",
-               facts != NULL && facts->loaded ? "true" : "false");
-    if (facts != NULL && facts->context > 0)
-        buf_put_i64(w->b, facts->context);
-    else
-        buf_put_cstr(w->b, "null");
-    buf_put_char(w->b, '}');
-}
-
-void admin_models(void *ctx, struct http_request *req)
-{
-    struct admin *a = ctx;
-    const struct snapshot *s = a->env->snapshot;
-    struct buf b;
-    struct model_writer w = {.b = &b, .first = true};
-    buf_init(&b, PAGE_BYTES_MAX);
-    buf_put_cstr(&b, "{\"models\":[");
-    for (size_t i = 0; i < s->n_providers; i++) {
-        struct provider_models *models = provider_models_any(&s->providers[i]);
-        w.p = &s->providers[i];
-        provider_each_model(w.p, models, put_model, &w);
-        provider_models_unref(models);
-    }
-    buf_put_cstr(&b, "],\"roles\":{");
-    for (size_t i = 0; i < s->policy.n_roles; i++) {
-        const struct policy_list *role = &s->policy.roles[i];
-        if (i > 0)
-            buf_put_char(&b, ',');
-        json_put_str(&b, strv_of(role->name));
-        buf_put_cstr(&b, ":[");
-        for (size_t k = 0; k < role->n; k++) {
-            if (k > 0)
-                buf_put_char(&b, ',');
-            json_put_str(&b, strv_of(role->names[k].text));
-        }
-        buf_put_char(&b, ']');
-    }
-    buf_put_cstr(&b, "}}");
-    reply(req, 200, "application/json", &b);
-}
-
 /* ---- statistics and metrics ---- */
 
 void admin_stats(void *ctx, struct http_request *req)

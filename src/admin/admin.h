@@ -24,7 +24,6 @@ void admin_providers(void *ctx, struct http_request *req);
 void admin_breakers(void *ctx, struct http_request *req);
 void admin_stats(void *ctx, struct http_request *req);
 void admin_available(void *ctx, struct http_request *req);
-void admin_models(void *ctx, struct http_request *req);
 
 /* Health of every provider, as a JSON array. */
 void admin_put_providers(const struct exchange_env *env, struct arena *arena, struct buf *b);

@@ -281,7 +281,24 @@ static void let_keys_go(struct http_request *req)
     policy_keys_unref(api_state(req)->keys);
 }
 
-static bool authorised(const struct api *api, struct http_request *req, struct api_state *state)
+/* Guessing is slowed down, and told from a caller who has no key at all. */
+static bool refuse_secret(struct api *api, struct http_request *req, strv secret)
+{
+    struct exchange_env *env = api->env;
+    int64_t wait_us = 0;
+    if (secret.ptr == NULL ||
+        policy_wrong_key(env->limits, strv_of(req->peer), env->snapshot->quotas.wrong_min,
+                         io_now_us(env->loop), &wait_us))
+        return turn_down(api, req, api_door(req), LLM_ERR_UNAUTHORIZED, NULL);
+    metric_add(env->metrics, METRIC_BAD_REQUESTS, LLM_ERR_RATE_LIMITED, 1);
+    api_error(req, api_door(req), LLM_ERR_RATE_LIMITED, 0,
+              STRV("Too many wrong API keys come from this address."), STRV_NONE,
+              (uint64_t)(wait_us + 999999) / 1000000);
+    return false;
+}
+
+/* False: the request was answered. */
+static bool authorise(struct api *api, struct http_request *req, struct api_state *state)
 {
     if (state->route->open || (api->keys->n == 0 && !api->require_keys))
         return true;
@@ -289,7 +306,7 @@ static bool authorised(const struct api *api, struct http_request *req, struct a
                                           http_request_header(req, "x-api-key"));
     state->key = secret.ptr != NULL ? policy_auth(api->keys, secret) : NULL;
     if (state->key == NULL)
-        return false;
+        return refuse_secret(api, req, secret);
     state->keys = policy_keys_ref(api->keys);
     req->on_over = let_keys_go;
     return true;
@@ -303,12 +320,10 @@ static bool key_is_good(struct api *api, struct http_request *req)
     enum llm_dialect door = api_door(req);
     if (key == NULL)
         return true;
-    if (key->rules.expires_us != 0 && io_wall_us(api->env->loop) >= key->rules.expires_us)
-        return turn_down(api, req, door, LLM_ERR_UNAUTHORIZED, "This API key has expired.");
-    if (state->route->run != NULL && key->rules.doors != 0 &&
-        (key->rules.doors & (1u << door)) == 0)
-        return turn_down(api, req, door, LLM_ERR_FORBIDDEN,
-                         "This API key may not use this interface.");
+    struct err err = ERR_INIT;
+    if (!policy_key_admits(key, state->route->run != NULL ? (int)door : -1,
+                           io_wall_us(api->env->loop), &err))
+        return turn_down(api, req, door, err.code, err.text);
     if (state->route->admin && !key->rules.admin)
         return turn_down(api, req, door, LLM_ERR_FORBIDDEN,
                          "This API key may not read what is told of every caller.");
@@ -344,15 +359,34 @@ bool api_on_head(void *arg, struct http_request *req)
     if (state->route == NULL)
         return turn_down(api, req, door,
                          path_known ? LLM_ERR_METHOD_NOT_ALLOWED : LLM_ERR_NOT_FOUND, NULL);
-    if (!authorised(api, req, state))
-        return turn_down(api, req, api_door(req), LLM_ERR_UNAUTHORIZED, NULL);
-    return key_is_good(api, req);
+    return authorise(api, req, state) && key_is_good(api, req);
+}
+
+/* What asks no model and is work all the same counts as a request, too. False: the request was answered. */
+static bool within_limits(struct api *api, struct http_request *req)
+{
+    struct exchange_env *env = api->env;
+    struct policy_pass pass;
+    struct err err = ERR_INIT;
+    int64_t wait_us = 0;
+    policy_pass_init(&pass, env->limits, &env->snapshot->quotas, api_state(req)->key,
+                     strv_of(req->peer));
+    bool ok = policy_pass_enter(&pass, 0, io_now_us(env->loop), &wait_us, &err);
+    policy_pass_leave(&pass, 0);
+    if (!ok) {
+        metric_add(env->metrics, METRIC_BAD_REQUESTS, LLM_ERR_RATE_LIMITED, 1);
+        api_error(req, api_door(req), LLM_ERR_RATE_LIMITED, 0, strv_of(err.text), STRV_NONE,
+                  (uint64_t)(wait_us + 999999) / 1000000);
+    }
+    return ok;
 }
 
 void api_on_request(void *arg, struct http_request *req)
 {
     struct api *api = arg;
     const struct api_route *route = api_state(req)->route;
+    if (route->counted && !within_limits(api, req))
+        return;
     if (route->run != NULL)
         route->run(api, req, route);
     else

@@ -33,6 +33,8 @@ struct api_route {
     enum llm_op op;
     bool stream; /* a stream whatever the body says (/router/stream) */
     bool open;   /* no key needed */
+    bool
+        counted; /* within the caller's limits; what asks a model or explains sees to that itself */
     bool admin;  /* tells of every caller: of keys, only those with that right */
     /* One of the two: a door of this folder, or something that only reads (arg is api->admin). */
     void (*run)(struct api *api, struct http_request *req, const struct api_route *route);
@@ -71,6 +73,8 @@ void api_models(struct api *api, struct http_request *req,
                 const struct api_route *route); /* /v1/models, both forms */
 void api_model(struct api *api, struct http_request *req,
                const struct api_route *route); /* /v1/models/{id}, both forms */
+void api_by_provider(struct api *api, struct http_request *req,
+                     const struct api_route *route); /* /router/models */
 void api_tags(struct api *api, struct http_request *req,
               const struct api_route *route); /* /api/tags */
 void api_show(struct api *api, struct http_request *req,
@@ -121,10 +125,16 @@ struct api_model_list {
     size_t n;
     struct provider_models *held[PROVIDERS_MAX]; /* lists the items point into */
 };
-bool api_model_list(struct snapshot *s, struct arena *arena, struct api_model_list *out);
+/* Of a key's holder (NULL: of everybody) only those that he may use. */
+bool api_model_list(struct exchange_env *env, const struct policy_key *key, struct arena *arena,
+                    struct api_model_list *out);
 void api_model_list_fini(struct api_model_list *list);
 /* The same as a JSON array: name, owner, and is_local where a provider lists it. */
-void api_put_models(struct snapshot *s, struct arena *arena, struct buf *b);
+void api_put_models(struct exchange_env *env, const struct policy_key *key, struct arena *arena,
+                    struct buf *b);
+/* Does the key let its holder use what a request with this in `model` would get? Whether it is there is another
+ * question. */
+bool api_may_use(struct exchange_env *env, const struct policy_key *key, strv name);
 
 /* The model that a request with this name in `model`, and the same hints, would be sent to first. */
 struct api_found {

@@ -22,6 +22,14 @@ static const char *state_of(void *arg, size_t provider)
     return glance.open ? "open" : glance.ill ? "unreachable" : glance.full ? "busy" : "ready";
 }
 
+/* Asking counts as a request: who may not ask a model now may not ask about it. */
+static void refuse(struct api *api, struct http_request *req, const struct exchange_outlook *o,
+                   const struct err *err)
+{
+    metric_add(api->env->metrics, METRIC_BAD_REQUESTS, (unsigned)err->code, 1);
+    api_error(req, LLM_NATIVE, err->code, 0, strv_of(err->text), STRV_NONE, o->wait_s);
+}
+
 static void reply(struct api *api, struct http_request *req, bool whole,
                   const struct exchange_outlook *o, const struct err *err)
 {
@@ -60,9 +68,13 @@ static void outlook(struct api *api, struct http_request *req, bool whole)
         api_refuse(api, req, LLM_NATIVE, &err);
     } else {
         r.arena = &arena;
-        (void)exchange_explain(api->env, &r, api_state(req)->key, &arena, o, &err);
+        const struct exchange_asker asker = {.key = api_state(req)->key,
+                                             .address = strv_of(req->peer)};
+        (void)exchange_explain(api->env, &r, &asker, &arena, o, &err);
         if (err.set && err.code <= 0) /* no memory: there is nothing to tell */
             api_refuse(api, req, LLM_NATIVE, &err);
+        else if (o->throttled)
+            refuse(api, req, o, &err);
         else
             reply(api, req, whole, o, &err);
     }

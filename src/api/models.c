@@ -6,6 +6,7 @@
  *   GET /v1/models        OpenAI's form, or Anthropic's, page by page
  *   GET /v1/models/{id}   one of them, and every other name that a request's `model` may hold
  *   GET /api/tags         Ollama's form
+ *   GET /router/models    by provider, and the roles
  */
 #include "api/ollama.h"
 #include "api/target.h"
@@ -14,7 +15,45 @@
 #define PAGE_MAX       1000         /* Anthropic's own largest page */
 #define OWN_NAME       "llm-router" /* owner of roles and aliases */
 
+/* ---- what a key lets its holder see ---- */
+
+static bool is_restricted(const struct policy_key *key)
+{
+    return key != NULL && (key->rules.models[0] != '\0' || key->rules.force_private ||
+                           key->rules.mode != LLM_MODE_UNSET);
+}
+
+bool api_may_use(struct exchange_env *env, const struct policy_key *key, strv name)
+{
+    struct err err = ERR_INIT;
+    struct arena *arena = &env->scratch;
+    struct policy_plan *plan = is_restricted(key) ? ARENA_NEW(arena, struct policy_plan) : NULL;
+    struct llm_request r = {.model = name, .provider = STRV(""), .arena = arena};
+    if (!is_restricted(key))
+        return true;
+    bool may = plan != NULL && (exchange_find(env, &r, key, arena, plan, &err) ||
+                                (err.code > 0 && err.code != LLM_ERR_PROVIDER_FORBIDDEN &&
+                                 err.code != LLM_ERR_PRIVACY_LOCAL_UNAVAILABLE));
+    arena_reset(arena);
+    return may;
+}
+
+/* The same of a model at this very provider. */
+static bool may_use_at(struct exchange_env *env, const struct policy_key *key,
+                       const struct provider *p, const char *model)
+{
+    char name[1024];
+    if (!is_restricted(key))
+        return true;
+    int n = snprintf(name, sizeof name, "%s/%s", p->name, model);
+    return n > 0 && (size_t)n < sizeof name && api_may_use(env, key, strv_of(name));
+}
+
+/* ---- the list ---- */
+
 struct listing {
+    struct exchange_env *env;
+    const struct policy_key *key;
     struct api_model_list *list;
     size_t max;
     const struct provider *p;
@@ -26,7 +65,7 @@ static void add(void *arg, const char *name, const struct provider_model *facts)
     for (size_t i = 0; i < l->list->n; i++)
         if (strcmp(l->list->items[i].name, name) == 0)
             return;
-    if (l->list->n < l->max)
+    if (l->list->n < l->max && api_may_use(l->env, l->key, strv_of(name)))
         l->list->items[l->list->n++] =
             (struct api_model){name, l->p != NULL ? l->p->name : OWN_NAME, l->p, facts};
 }
@@ -43,10 +82,12 @@ static bool is_pattern(const char *name)
     return strchr(name, '*') != NULL;
 }
 
-bool api_model_list(struct snapshot *s, struct arena *arena, struct api_model_list *out)
+bool api_model_list(struct exchange_env *env, const struct policy_key *key, struct arena *arena,
+                    struct api_model_list *out)
 {
+    const struct snapshot *s = env->snapshot;
     *out = (struct api_model_list){0};
-    struct listing l = {out, 1 + s->policy.n_roles + s->policy.n_aliases, NULL};
+    struct listing l = {env, key, out, 1 + s->policy.n_roles + s->policy.n_aliases, NULL};
     for (size_t i = 0; i < s->n_providers; i++) {
         out->held[i] = provider_models_any(&s->providers[i]);
         provider_each_model(&s->providers[i], out->held[i], count, &l.max);
@@ -74,10 +115,11 @@ void api_model_list_fini(struct api_model_list *list)
             provider_models_unref(list->held[i]);
 }
 
-void api_put_models(struct snapshot *s, struct arena *arena, struct buf *b)
+void api_put_models(struct exchange_env *env, const struct policy_key *key, struct arena *arena,
+                    struct buf *b)
 {
     struct api_model_list list;
-    if (!api_model_list(s, arena, &list))
+    if (!api_model_list(env, key, arena, &list))
         b->failed = true;
     buf_put_char(b, '[');
     for (size_t i = 0; i < list.n; i++) {
@@ -307,7 +349,7 @@ static void reply_list(struct api *api, struct http_request *req, enum llm_diale
     struct err err = ERR_INIT;
     struct buf b;
     buf_init(&b, LIST_BYTES_MAX);
-    if (!api_model_list(api->env->snapshot, &req->arena, &list))
+    if (!api_model_list(api->env, api_state(req)->key, &req->arena, &list))
         b.failed = true;
     page.n = list.n;
     if (!b.failed && put == put_anthropic && !read_page(&list, req, &page, &err)) {
@@ -375,7 +417,7 @@ void api_model(struct api *api, struct http_request *req, const struct api_route
         api_error(req, api_door(req), LLM_ERR_MODEL_NOT_FOUND, 0, STRV_NONE, STRV_NONE, 0);
         return;
     }
-    if (!api_model_list(api->env->snapshot, &req->arena, &list)) {
+    if (!api_model_list(api->env, api_state(req)->key, &req->arena, &list)) {
         api_error(req, api_door(req), LLM_ERR_INTERNAL, 0, STRV_NONE, STRV_NONE, 0);
         api_model_list_fini(&list);
         return;
@@ -389,4 +431,76 @@ void api_model(struct api *api, struct http_request *req, const struct api_route
     else
         reply_unlisted(api, req, id);
     api_model_list_fini(&list);
+}
+
+/* ---- by provider ---- */
+
+struct model_writer {
+    struct exchange_env *env;
+    const struct policy_key *key;
+    struct buf *b;
+    const struct provider *p;
+    bool first;
+};
+
+static void put_model(void *arg, const char *name, const struct provider_model *facts)
+{
+    struct model_writer *w = arg;
+    if (!may_use_at(w->env, w->key, w->p, name))
+        return;
+    bool local = w->p->zone == ZONE_LOCAL && (facts == NULL || !facts->remote);
+    buf_put_cstr(w->b, w->first ? "{\"name\":" : ",{\"name\":");
+    w->first = false;
+    json_put_str(w->b, strv_of(name));
+    buf_put_cstr(w->b, ",\"provider\":");
+    json_put_str(w->b, strv_of(w->p->name));
+    buf_printf(w->b, ",\"is_local\":%s,\"loaded\":%s,\"context\":", local ? "true" : "false",
+               facts != NULL && facts->loaded ? "true" : "false");
+    if (facts != NULL && facts->context > 0)
+        buf_put_i64(w->b, facts->context);
+    else
+        buf_put_cstr(w->b, "null");
+    buf_put_char(w->b, '}');
+}
+
+/* What stands in a role's list, as it is written there. */
+static void put_role(struct model_writer *w, const struct policy_list *role)
+{
+    bool first = true;
+    json_put_str(w->b, strv_of(role->name));
+    buf_put_cstr(w->b, ":[");
+    for (size_t i = 0; i < role->n; i++) {
+        if (!api_may_use(w->env, w->key, strv_of(role->names[i].text)))
+            continue;
+        buf_put_cstr(w->b, first ? "" : ",");
+        first = false;
+        json_put_str(w->b, strv_of(role->names[i].text));
+    }
+    buf_put_char(w->b, ']');
+}
+
+void api_by_provider(struct api *api, struct http_request *req, const struct api_route *route)
+{
+    const struct snapshot *s = api->env->snapshot;
+    struct buf b;
+    struct model_writer w = {.env = api->env, .key = api_state(req)->key, .b = &b, .first = true};
+    bool first = true;
+    buf_init(&b, LIST_BYTES_MAX);
+    buf_put_cstr(&b, "{\"models\":[");
+    for (size_t i = 0; i < s->n_providers; i++) {
+        struct provider_models *models = provider_models_any(&s->providers[i]);
+        w.p = &s->providers[i];
+        provider_each_model(w.p, models, put_model, &w);
+        provider_models_unref(models);
+    }
+    buf_put_cstr(&b, "],\"roles\":{");
+    for (size_t i = 0; i < s->policy.n_roles; i++) {
+        if (!api_may_use(api->env, w.key, strv_of(s->policy.roles[i].name)))
+            continue;
+        buf_put_cstr(&b, first ? "" : ",");
+        first = false;
+        put_role(&w, &s->policy.roles[i]);
+    }
+    buf_put_cstr(&b, "}}");
+    reply(req, route->door, &b);
 }

@@ -180,6 +180,8 @@ void api_show(struct api *api, struct http_request *req, const struct api_route 
 /* ---- ps ---- */
 
 struct running {
+    struct exchange_env *env;
+    const struct policy_key *key;
     struct buf *b;
     int64_t now_us;
     const struct provider *p;
@@ -216,7 +218,7 @@ static void put_memory(struct running *r, const struct provider_model *facts)
 static void put_running(void *arg, const char *name, const struct provider_model *facts)
 {
     struct running *r = arg;
-    if (facts == NULL || !facts->loaded)
+    if (facts == NULL || !facts->loaded || !api_may_use(r->env, r->key, strv_of(name)))
         return;
     int64_t bytes = facts->memory.bytes > 0 ? facts->memory.bytes : facts->size_bytes;
     buf_put_cstr(r->b, r->any ? ",{\"name\":" : "{\"name\":");
@@ -245,7 +247,8 @@ void api_ps(struct api *api, struct http_request *req, const struct api_route *r
 {
     const struct snapshot *s = api->env->snapshot;
     struct buf b;
-    struct running r = {.b = &b, .now_us = io_wall_us(api->env->loop)};
+    struct running r = {
+        .env = api->env, .key = api_state(req)->key, .b = &b, .now_us = io_wall_us(api->env->loop)};
     buf_init(&b, ANSWER_MAX);
     buf_put_cstr(&b, "{\"models\":[");
     for (size_t i = 0; i < s->n_providers; i++) {

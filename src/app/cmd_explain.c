@@ -3,8 +3,9 @@
  * cmd_explain - where a request would go and why, by the same functions that serve uses: verdict, class, plan.
  *
  * Providers are asked for their model lists, since a plan depends on them; the question itself goes
- * nowhere, and nothing of it is printed. The state of a running router (breakers, queues, conversations) is not
- * known here and not part of a plan.
+ * nowhere, and nothing of it is printed. What was spent is read from the ledger's file, and with --key a key's rules
+ * from the store. What a running router alone knows (breakers, queues, conversations, how much of its rates a caller
+ * has used) is not looked at: POST /router/explain asks the router itself.
  */
 #include "app/probe.h"
 #include "app/term.h"
@@ -21,7 +22,36 @@ struct explanation {
     struct err err; /* set: there is no plan */
     struct llm_part part;
     struct llm_message message;
+    struct exchange_asker asker;
+    struct policy_keys *keys; /* the asker's is one of them; NULL = none was named */
+    struct ledger_budget budget;
 };
+
+/* ---- who asks, and what was spent ---- */
+
+static bool find_key(struct explanation *x, const char *name, struct err *err)
+{
+    struct store *store = command_store(x->set->config, false, err);
+    x->keys = store != NULL ? command_policy_keys(store, NULL, err) : NULL;
+    store_close(store);
+    if (x->keys == NULL)
+        return false;
+    for (size_t i = 0; i < x->keys->n; i++)
+        if (strcmp(x->keys->items[i].id, name) == 0 || strcmp(x->keys->items[i].name, name) == 0)
+            x->asker.key = &x->keys->items[i];
+    return x->asker.key != NULL || err_set(err, LLM_ERR_INVALID_REQUEST,
+                                           "--key: there is no key %.64s that is in use", name);
+}
+
+static bool find_asker(const struct cli *cli, struct explanation *x)
+{
+    const char *name = cli->flags[FLAG_KEY_ID];
+    if (!command_now(&x->asker.wall_us, &x->err) ||
+        !command_budget(x->set->config, x->asker.wall_us, &x->budget, &x->err))
+        return false;
+    x->asker.budget = &x->budget;
+    return name == NULL || find_key(x, name, &x->err);
+}
 
 /* ---- the request ---- */
 
@@ -40,9 +70,13 @@ static bool read_door(const char *name, enum llm_dialect *out, struct err *err)
 static bool read_request(struct cli *cli, struct explanation *x, strv text, struct arena *arena)
 {
     enum llm_dialect door;
+    if (!read_door(cli->flags[FLAG_DOOR], &door, &x->err))
+        return false;
+    if (x->asker.key != NULL &&
+        !policy_key_admits(x->asker.key, (int)door, x->asker.wall_us, &x->err))
+        return false;
     if (cli->flags[FLAG_REQUEST] != NULL)
-        return read_door(cli->flags[FLAG_DOOR], &door, &x->err) &&
-               dialect_get(door)->decode_request(text, LLM_OP_CHAT, arena, &x->r, &x->err);
+        return dialect_get(door)->decode_request(text, LLM_OP_CHAT, arena, &x->r, &x->err);
     x->part = (struct llm_part){.kind = LLM_PART_TEXT, .text = text};
     x->message = (struct llm_message){.role = LLM_USER, .parts = &x->part, .n_parts = 1};
     x->r = (struct llm_request){
@@ -61,7 +95,7 @@ static bool ask_policy(struct cli *cli, struct explanation *x, strv text, struct
 {
     const char *const *flags = cli->flags;
     struct exchange_env env = {.snapshot = x->set->config->snapshot};
-    if (!read_request(cli, x, text, arena))
+    if (!find_asker(cli, x) || !read_request(cli, x, text, arena))
         return false;
     x->r.arena = arena;
     if (flags[FLAG_MODEL] != NULL)
@@ -69,7 +103,7 @@ static bool ask_policy(struct cli *cli, struct explanation *x, strv text, struct
     return policy_hints(&x->r, strv_of(flags[FLAG_MODE]),
                         flags[FLAG_PRIVATE] != NULL ? STRV("private") : STRV_NONE,
                         strv_of(flags[FLAG_TASK]), &x->err) &&
-           exchange_explain(&env, &x->r, NULL, arena, &x->outlook, &x->err);
+           exchange_explain(&env, &x->r, &x->asker, arena, &x->outlook, &x->err);
 }
 
 static const struct probe *target_probe(const struct explanation *x, size_t target)
@@ -100,7 +134,9 @@ static void put_verdict(const struct explanation *x, struct buf *out, bool color
     struct term_table t;
     put_head(out, color, "private");
     term_put(out, color, yes ? TERM_BAD : TERM_GOOD,
-             yes ? "yes: only local providers may see it" : "no");
+             x->outlook.pseudonyms ? "yes: it may leave under pseudonyms"
+             : yes                 ? "yes: only local providers may see it"
+                                   : "no");
     buf_put_char(out, '\n');
     term_table_init(&t, 3);
     for (size_t i = 0; i < PRIVACY_KINDS; i++)
@@ -270,6 +306,8 @@ static int explain(struct cli *cli, struct explanation *x, strv text)
         print_text(x, &out, cli->color);
     bool written = term_write(&out);
     arena_fini(&arena);
+    policy_keys_unref(x->keys);
+    ledger_budget_fini(&x->budget);
     for (size_t i = 0; x->err.set && i < x->set->n; i++)
         if (x->set->items[i].state == PROBE_FAILED)
             term_error("%s: %s", x->set->items[i].p->cell->name, x->set->items[i].why);

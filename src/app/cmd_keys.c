@@ -30,6 +30,48 @@ struct store *command_store(const struct config *config, bool create, struct err
     return store_open(path, create, err);
 }
 
+struct key_list {
+    struct policy_key *items;
+    size_t n, cap;
+    bool failed;
+    struct err *err;
+};
+
+static bool collect_key(void *arg, const struct store_key *key)
+{
+    struct key_list *l = arg;
+    if (key->revoked_us != 0)
+        return true;
+    if (l->n == l->cap) {
+        size_t cap = l->cap > 0 ? l->cap * 2 : 16;
+        struct policy_key *items = mem_realloc(l->items, cap * sizeof *items);
+        l->failed = items == NULL;
+        if (l->failed)
+            return err_oom(l->err);
+        l->items = items;
+        l->cap = cap;
+    }
+    struct policy_key *k = &l->items[l->n++];
+    l->failed = !policy_rules_read(strv_of(key->rules), &k->rules, l->err);
+    memcpy(k->id, key->id, sizeof k->id);
+    memcpy(k->name, key->name, sizeof k->name);
+    memcpy(k->digest, key->digest, sizeof k->digest);
+    return !l->failed;
+}
+
+struct policy_keys *command_policy_keys(struct store *store, const struct policy_keys *before,
+                                        struct err *err)
+{
+    struct key_list list = {.err = err};
+    bool ok = store == NULL || store_key_each(store, collect_key, &list, err);
+    ok = ok && !list.failed; /* half of the keys are none */
+    struct policy_keys *keys = ok ? policy_keys_new(list.items, list.n, before) : NULL;
+    mem_free(list.items);
+    if (keys == NULL)
+        err_oom(err); /* unless it says more already */
+    return keys;
+}
+
 /* n characters, all 62 equally likely: a byte above the last multiple of 62 is thrown away. */
 static bool secret_text(char *out, size_t n)
 {
@@ -49,7 +91,7 @@ static bool secret_text(char *out, size_t n)
     return true;
 }
 
-static bool wall_us(int64_t *out, struct err *err)
+bool command_now(int64_t *out, struct err *err)
 {
     struct io_loop *loop = io_loop_new(err);
     if (loop == NULL)
@@ -168,7 +210,7 @@ static int key_add(struct cli *cli, struct store *store)
         return EXIT_FAILED;
     }
     policy_key_digest(strv_of(text), key.digest);
-    if (!wall_us(&key.created_us, &err) || !take_rules(cli, &rules, key.created_us, &err) ||
+    if (!command_now(&key.created_us, &err) || !take_rules(cli, &rules, key.created_us, &err) ||
         !keep_rules(&rules, &key, &err) || !store_key_add(store, &key, &err)) {
         mem_wipe(text, sizeof text);
         term_error("%s", err.text);
@@ -211,7 +253,7 @@ static bool edit(struct cli *cli, struct store *store, struct search *s, struct 
 {
     struct policy_rules rules;
     int64_t now_us;
-    if (!wall_us(&now_us, err) || !store_key_each(store, look_for, s, err))
+    if (!command_now(&now_us, err) || !store_key_each(store, look_for, s, err))
         return false;
     if (!s->found)
         return err_set(err, 0, "there is no key %.31s", s->id);
@@ -322,7 +364,7 @@ static int key_revoke(struct cli *cli, struct store *store)
     struct err err = ERR_INIT;
     struct buf out;
     int64_t now_us;
-    if (!wall_us(&now_us, &err) || !store_key_revoke(store, cli->words[1], now_us, &err)) {
+    if (!command_now(&now_us, &err) || !store_key_revoke(store, cli->words[1], now_us, &err)) {
         term_error("%s", err.text);
         return EXIT_FAILED;
     }

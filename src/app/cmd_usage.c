@@ -25,24 +25,27 @@ struct book {
 
 /* ---- reading ---- */
 
-static bool now(int64_t *out, struct err *err)
-{
-    struct io_loop *loop = io_loop_new(err);
-    if (loop == NULL)
-        return false;
-    *out = io_wall_us(loop);
-    io_loop_free(loop);
-    return true;
-}
-
-static bool open_book(struct book *b, struct err *err)
+static bool open_book(const struct config *config, struct ledger_book *book, bool *there,
+                      struct err *err)
 {
     char path[4096];
-    snprintf(path, sizeof path, "%s/" LEDGER_FILE, b->config->state_dir);
-    if (!ledger_book_init(&b->book, path, err))
+    snprintf(path, sizeof path, "%s/" LEDGER_FILE, config->state_dir);
+    if (!ledger_book_init(book, path, err))
         return false;
-    b->there = ledger_book_open_readonly(&b->book, err);
+    *there = ledger_book_open_readonly(book, err);
     return !err->set;
+}
+
+bool command_budget(const struct config *config, int64_t wall_us, struct ledger_budget *out,
+                    struct err *err)
+{
+    struct ledger_book book = {0};
+    bool there = false;
+    ledger_budget_init(out, wall_us);
+    bool ok = open_book(config, &book, &there, err) &&
+              (!there || ledger_read_spent(&book, wall_us, out, err));
+    ledger_book_fini(&book);
+    return ok;
 }
 
 static bool read_report(struct book *b, const struct ledger_query *query, struct ledger_report *out,
@@ -54,11 +57,6 @@ static bool read_report(struct book *b, const struct ledger_query *query, struct
 
 /* ---- the budget ---- */
 
-static bool add_spent(void *arg, int64_t day, const char *key, int64_t micro)
-{
-    return ledger_budget_seed(arg, day, key, micro) || true;
-}
-
 struct budget {
     struct ledger_spent scopes[LEDGER_SCOPES];
 };
@@ -66,10 +64,8 @@ struct budget {
 static bool read_budget(struct book *b, struct budget *out, struct err *err)
 {
     struct ledger_budget budget;
-    int64_t civil = ledger_day_civil(ledger_day(b->wall_us));
-    int64_t month = ledger_day_of(civil / 10000, civil / 100 % 100, 1);
     ledger_budget_init(&budget, b->wall_us);
-    bool ok = !b->there || ledger_book_spent(&b->book, month, add_spent, &budget, err);
+    bool ok = !b->there || ledger_read_spent(&b->book, b->wall_us, &budget, err);
     for (int scope = 0; scope < LEDGER_SCOPES; scope++)
         ledger_budget_look(&budget, &b->config->snapshot->ledger.budget, (enum ledger_scope)scope,
                            b->wall_us, &out->scopes[scope]);
@@ -246,12 +242,12 @@ static int usage(struct cli *cli, struct book *b, struct err *err)
 {
     struct ledger_query query;
     struct ledger_report report;
-    if (!now(&b->wall_us, err))
+    if (!command_now(&b->wall_us, err))
         return EXIT_FAILED;
     if (!ledger_query_read(&query, strv_of(cli->flags[FLAG_BY]), strv_of(cli->flags[FLAG_SINCE]),
                            strv_of(cli->flags[FLAG_UNTIL]), ledger_day(b->wall_us), err))
         return EXIT_USAGE;
-    if (!open_book(b, err) || !read_report(b, &query, &report, err))
+    if (!open_book(b->config, &b->book, &b->there, err) || !read_report(b, &query, &report, err))
         return EXIT_FAILED;
     if (!b->there && cli->flags[FLAG_JSON] == NULL && cli->flags[FLAG_CSV] == NULL)
         fputs("there is no ledger yet: serve writes it\n", stderr);

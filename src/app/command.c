@@ -61,7 +61,9 @@ const struct flag_row flag_rows[FLAGS] = {
     [FLAG_EXPECT] = {0, "expect", "SEQ:HASH",
                      "This record must be there: its number and digest as an earlier check, or the "
                      "log, told them."},
-    [FLAG_KEY_ID] = {0, "key", "ID", "Only requests with the API key of this id."},
+    [FLAG_KEY_ID] = {0, "key", "ID",
+                     "Only requests with the API key of this id. explain: by the rules of this "
+                     "key, by its id or its name."},
     [FLAG_REQUEST_ID] = {0, "request-id", "ID", "Only the request of this id."},
     [FLAG_ZONE] = {0, "zone", "ZONE", "Only requests that were sent to local or to cloud."},
     [FLAG_OUTCOME] = {0, "outcome", "WORD", "Only exchanges that ended so: ok, caller_gone, ..."},
@@ -151,11 +153,12 @@ const struct command commands[] = {
      "nowhere. With - it is "
      "read from standard input. With --request the word names a file with a whole request: tools, "
      "images and the "
-     "rest of a conversation count, too. What a running router remembers of a conversation is not "
-     "looked at.\n\n"
+     "rest of a conversation count, too. What was spent is read from the ledger's file, and --key "
+     "asks as the holder of that key. What only a running router knows (earlier turns of a "
+     "conversation, used-up rates) is not looked at; POST /router/explain asks it.\n\n"
      "Exit status 4 means that such a request would be refused.",
      SOURCE | F(JSON) | F(MODEL) | F(PRIVATE) | F(MODE) | F(TASK) | F(OFFLINE) | F(REQUEST) |
-         F(DOOR),
+         F(DOOR) | F(KEY_ID),
      1, 1, command_explain},
     {"keys", "add NAME | edit ID | list | revoke ID", "manage the API keys of callers",
      "A key is shown once, when it is made: alone on standard output. Only its digest is kept. A "

@@ -134,5 +134,15 @@ int command_request(struct cli *cli, struct buf *out);
 bool command_url(const char *listen, char *out, size_t size);
 /* The key store of this configuration. NULL with err if it cannot be opened. */
 struct store *command_store(const struct config *config, bool create, struct err *err);
+/* Its keys that are not revoked; `before`: as policy_keys_new(). NULL store: none. NULL with err: not all of them could
+ * be read. */
+struct policy_keys *command_policy_keys(struct store *store, const struct policy_keys *before,
+                                        struct err *err);
+/* What the ledger's file, if there is one, says was spent. The caller frees it with ledger_budget_fini(), also when
+ * this fails. */
+bool command_budget(const struct config *config, int64_t wall_us, struct ledger_budget *out,
+                    struct err *err);
+/* The time of day. */
+bool command_now(int64_t *wall_us, struct err *err);
 
 #endif

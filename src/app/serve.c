@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "app/command.h"
 #include "app/tools.h"
 #include "store/store.h"
 
@@ -84,45 +85,6 @@ static void complain(const struct err *err)
 }
 
 /* ---- keys ---- */
-
-struct key_list {
-    struct policy_key *items;
-    size_t n, cap;
-    bool failed;
-    struct err *err;
-};
-
-static bool collect_key(void *arg, const struct store_key *key)
-{
-    struct key_list *l = arg;
-    if (key->revoked_us != 0)
-        return true;
-    if (l->n == l->cap) {
-        size_t cap = l->cap > 0 ? l->cap * 2 : 16;
-        struct policy_key *items = mem_realloc(l->items, cap * sizeof *items);
-        l->failed = items == NULL;
-        if (l->failed)
-            return err_oom(l->err);
-        l->items = items;
-        l->cap = cap;
-    }
-    struct policy_key *k = &l->items[l->n++];
-    l->failed = !policy_rules_read(strv_of(key->rules), &k->rules, l->err);
-    memcpy(k->id, key->id, sizeof k->id);
-    memcpy(k->name, key->name, sizeof k->name);
-    memcpy(k->digest, key->digest, sizeof k->digest);
-    return !l->failed;
-}
-
-static bool load_keys(struct serve *s, struct policy_keys **out, struct err *err)
-{
-    struct key_list list = {.err = err};
-    bool ok = s->store == NULL || store_key_each(s->store, collect_key, &list, err);
-    ok = ok && !list.failed; /* half of the keys are none */
-    *out = ok ? policy_keys_new(list.items, list.n, s->keys) : NULL;
-    mem_free(list.items);
-    return *out != NULL || (err->set ? false : err_oom(err));
-}
 
 static bool open_store(struct serve *s, struct err *err)
 {
@@ -213,7 +175,8 @@ static void on_tick(void *arg)
     int64_t version = store_version(s->store);
     if (version == s->store_version)
         return;
-    if (!load_keys(s, &keys, &err) || keys == NULL) { /* the old keys stay */
+    keys = command_policy_keys(s->store, s->keys, &err);
+    if (keys == NULL) { /* the old keys stay */
         LOG(&s->log, LOG_ERROR, "keys_not_read", LOG_C(REASON, "the key store cannot be read"));
         return;
     }
@@ -589,7 +552,8 @@ static bool start(struct serve *s, struct err *err)
     if (!open_store(s, err) || !open_ledger(s, err))
         return false;
     s->store_version = s->store != NULL ? store_version(s->store) : -1;
-    if (!load_keys(s, &s->keys, err) || !check_exposure(s, err))
+    s->keys = command_policy_keys(s->store, NULL, err);
+    if (s->keys == NULL || !check_exposure(s, err))
         return false;
     if (!io_on_signal(s->loop, SIGTERM, on_stop, s, err) ||
         !io_on_signal(s->loop, SIGINT, on_stop, s, err) ||

@@ -78,16 +78,19 @@ bool worker_init(struct worker *w, unsigned number, const struct config *c,
     return w->server != NULL;
 }
 
-static void put_models(void *arg, struct arena *arena, struct buf *out)
+static void put_models(void *arg, const struct policy_key *key, struct arena *arena,
+                       struct buf *out)
 {
-    const struct worker *w = arg;
+    struct worker *w = arg;
     buf_put_cstr(out, "{\"models\":");
-    api_put_models(w->env.snapshot, arena, out);
+    api_put_models(&w->env, key, arena, out);
     buf_put_char(out, '}');
 }
 
-static void put_providers(void *arg, struct arena *arena, struct buf *out)
+static void put_providers(void *arg, const struct policy_key *key, struct arena *arena,
+                          struct buf *out)
 {
+    (void)key;
     const struct worker *w = arg;
     buf_put_cstr(out, "{\"providers\":");
     admin_put_providers(&w->env, arena, out);

@@ -17,9 +17,9 @@ static const char *op_name(enum llm_op op)
     return names[op];
 }
 
-static bool writes_text(const struct exchange *x)
+static bool writes_text(const struct llm_request *r)
 {
-    return x->r->op == LLM_OP_CHAT || x->r->op == LLM_OP_GENERATE;
+    return r->op == LLM_OP_CHAT || r->op == LLM_OP_GENERATE;
 }
 
 /* ---- tokens ---- */
@@ -30,7 +30,8 @@ static bool estimate_usage(const struct exchange *x, struct llm_usage *usage)
 {
     int64_t seen = (x->content_bytes + BYTES_PER_TOKEN - 1) / BYTES_PER_TOKEN;
     bool input = usage->input < 0;
-    bool output = writes_text(x) && (usage->output < 0 || (!x->finished && usage->output < seen));
+    bool output =
+        writes_text(x->r) && (usage->output < 0 || (!x->finished && usage->output < seen));
     if (!x->content || !(input || output))
         return false;
     if (input)
@@ -58,15 +59,41 @@ static void add_usage(struct llm_usage *into, const struct llm_usage *u)
 
 /* ---- money ---- */
 
+static struct account_offer offer_of(const struct exchange *x)
+{
+    return (struct account_offer){.snapshot = x->snapshot,
+                                  .r = x->r,
+                                  .key = x->caller->holder,
+                                  .task = x->task,
+                                  .p = x->p,
+                                  .model = x->model};
+}
+
+/* A request in the vendor's own form may ask for what costs more. */
+static bool asks_for(const struct account_offer *o, const char *member, const char *value)
+{
+    bool its_own = o->p->kind == PROVIDER_ANTHROPIC && o->r->dialect == LLM_ANTHROPIC;
+    yyjson_val *root = its_own ? o->r->body.root : NULL;
+    return strv_eq_cstr(json_get_str(root, member), value);
+}
+
+static struct ledger_sale sale_of(const struct account_offer *o, bool fast, bool us,
+                                  const struct llm_usage *u, int64_t wall_us)
+{
+    return (struct ledger_sale){.provider = o->p->name,
+                                .model = o->model,
+                                .local = o->p->zone == ZONE_LOCAL,
+                                .fast = fast,
+                                .us = us,
+                                .day = ledger_day(wall_us),
+                                .usage = *u};
+}
+
+/* The request's body may be gone by now: what it asks for is known from before. */
 static int64_t cost_of(const struct exchange *x, const struct llm_usage *u, int64_t wall_us)
 {
-    struct ledger_sale sale = {.provider = x->p->name,
-                               .model = x->model,
-                               .local = x->p->zone == ZONE_LOCAL,
-                               .fast = x->bill.fast,
-                               .us = x->bill.us,
-                               .day = ledger_day(wall_us),
-                               .usage = *u};
+    const struct account_offer o = offer_of(x);
+    struct ledger_sale sale = sale_of(&o, x->bill.fast, x->bill.us, u, wall_us);
     return ledger_price_cost(&x->snapshot->ledger.prices, &sale);
 }
 
@@ -76,29 +103,20 @@ static int64_t reference_of(const struct exchange *x, bool local, int64_t wall_u
 {
     const struct ledger_conf *conf = &x->snapshot->ledger;
     struct ledger_sale sale = {.day = ledger_day(wall_us), .usage = x->bill.usage};
-    if (conf->reference == NULL || !writes_text(x))
+    if (conf->reference == NULL || !writes_text(x->r))
         return 0;
     if (local)
         sale.usage.cached = sale.usage.cache_write = sale.usage.cache_write_1h = 0;
     return ledger_price_cost_by(&conf->prices, conf->reference_row, &sale);
 }
 
-/* A request in the vendor's own form may ask for what costs more. */
-static void look_for_extras(struct exchange *x)
+static bool is_priority(const struct account_offer *o)
 {
-    bool its_own = x->p->kind == PROVIDER_ANTHROPIC && x->r->dialect == LLM_ANTHROPIC;
-    yyjson_val *root = its_own ? x->r->body.root : NULL;
-    x->bill.fast = strv_eq_cstr(json_get_str(root, "speed"), "fast");
-    x->bill.us = strv_eq_cstr(json_get_str(root, "inference_geo"), "us");
-}
-
-static bool is_priority(const struct exchange *x)
-{
-    const char *const *name = x->snapshot->ledger.budget.priority;
-    const struct policy_key *key = x->caller->holder;
+    const char *const *name = o->snapshot->ledger.budget.priority;
+    const struct policy_key *key = o->key;
     for (; name != NULL && *name != NULL; name++)
         if ((key != NULL && (strcmp(*name, key->id) == 0 || strcmp(*name, key->name) == 0)) ||
-            strv_eq_cstr(x->task, *name))
+            strv_eq_cstr(o->task, *name))
             return true;
     return false;
 }
@@ -110,34 +128,62 @@ static struct ledger_limits limits_of(const struct policy_key *key)
     return (struct ledger_limits){key->rules.budget_day_micro, key->rules.budget_month_micro};
 }
 
-static int64_t estimate_cost(const struct exchange *x, int64_t wall_us)
+static int64_t estimate_cost(const struct account_offer *o, int64_t wall_us)
 {
     struct llm_usage usage = LLM_USAGE_NONE;
-    int64_t answer = llm_has(x->r, LLM_P_MAX_TOKENS) ? (int64_t)x->r->params[LLM_P_MAX_TOKENS]
-                     : x->p->max_tokens > 0          ? x->p->max_tokens
+    int64_t answer = llm_has(o->r, LLM_P_MAX_TOKENS) ? (int64_t)o->r->params[LLM_P_MAX_TOKENS]
+                     : o->p->max_tokens > 0          ? o->p->max_tokens
                                                      : ANSWER_TOKENS;
-    usage.input = llm_request_estimate_tokens(x->r);
-    if (writes_text(x))
+    usage.input = llm_request_estimate_tokens(o->r);
+    if (writes_text(o->r))
         usage.output = answer < ANSWER_TOKENS_MAX ? answer : ANSWER_TOKENS_MAX;
-    return cost_of(x, &usage, wall_us);
+    struct ledger_sale sale = sale_of(o, asks_for(o, "speed", "fast"),
+                                      asks_for(o, "inference_geo", "us"), &usage, wall_us);
+    return ledger_price_cost(&o->snapshot->ledger.prices, &sale);
+}
+
+static struct ledger_ask ask_of(const struct account_offer *o, int64_t wall_us)
+{
+    return (struct ledger_ask){.conf = &o->snapshot->ledger.budget,
+                               .key = o->key != NULL ? o->key->id : NULL,
+                               .limits = limits_of(o->key),
+                               .priority = is_priority(o),
+                               .micro = estimate_cost(o, wall_us),
+                               .wall_us = wall_us};
+}
+
+/* To be told how long a prompt is costs nothing. */
+static bool is_billed(const struct account_offer *o)
+{
+    return o->p->zone != ZONE_LOCAL && o->r->op != LLM_OP_COUNT;
+}
+
+bool account_affords(const struct account_offer *o, struct ledger_budget *budget, int64_t wall_us,
+                     uint64_t *wait_s)
+{
+    struct ledger_hold hold;
+    if (budget == NULL || !is_billed(o))
+        return true;
+    const struct ledger_ask ask = ask_of(o, wall_us);
+    if (!ledger_budget_hold(budget, &ask, &hold, wait_s))
+        return false;
+    ledger_budget_settle(budget, &hold, NULL, 0, wall_us);
+    return true;
 }
 
 bool account_open(struct exchange *x)
 {
+    const struct account_offer o = offer_of(x);
     x->usage = LLM_USAGE_NONE;
     x->content = false;
     x->content_bytes = 0;
     x->bill.open = true;
-    if (x->env->ledger == NULL || x->p->zone == ZONE_LOCAL || x->r->op == LLM_OP_COUNT)
+    if (x->env->ledger == NULL || !is_billed(&o))
         return true;
     int64_t now = io_wall_us(x->env->loop);
-    look_for_extras(x);
-    struct ledger_ask ask = {.conf = &x->snapshot->ledger.budget,
-                             .key = x->caller->key,
-                             .limits = limits_of(x->caller->holder),
-                             .priority = is_priority(x),
-                             .micro = estimate_cost(x, now),
-                             .wall_us = now};
+    x->bill.fast = asks_for(&o, "speed", "fast");
+    x->bill.us = asks_for(&o, "inference_geo", "us");
+    const struct ledger_ask ask = ask_of(&o, now);
     x->bill.open =
         ledger_budget_hold(ledger_budget_of(x->env->ledger), &ask, &x->bill.hold, &x->bill.wait_s);
     if (!x->bill.open)
@@ -183,14 +229,14 @@ void account_settle(struct exchange *x, int64_t wall_us)
 /* ---- the row ---- */
 
 /* A name that only the caller has said may be any text, also where a server answers to whatever it is called. */
-bool account_knows(const struct exchange *x, const struct provider *p, strv model)
+bool account_knows(const struct snapshot *s, struct arena *arena, const struct provider *p,
+                   strv model)
 {
-    const struct policy_conf *conf = &x->snapshot->policy;
     for (size_t i = 0; p->static_models != NULL && p->static_models[i] != NULL; i++)
         if (strv_eq_cstr(model, p->static_models[i]))
             return true;
-    return strv_eq_cstr(model, p->default_model) || policy_names_model(conf, model) ||
-           provider_has_model(p, model, x->arena, NULL, NULL);
+    return strv_eq_cstr(model, p->default_model) || policy_names_model(&s->policy, model) ||
+           provider_has_model(p, model, arena, NULL, NULL);
 }
 
 static strv model_of(const struct exchange *x, bool answered)
@@ -198,7 +244,7 @@ static strv model_of(const struct exchange *x, bool answered)
     if (x->n_attempts == 0 || !answered)
         return STRV_NONE;
     const struct attempt *last = &x->attempts[x->n_attempts - 1];
-    return account_knows(x, last->p, last->model) ? last->model : STRV("other");
+    return account_knows(x->snapshot, x->arena, last->p, last->model) ? last->model : STRV("other");
 }
 
 static void list_attempts(const struct exchange *x, struct ledger_attempt *out)
@@ -242,7 +288,8 @@ static void fill_row(struct exchange *x, struct ledger_row *row, int64_t now)
         row->recalled = true;
         row->provider = x->p->name;
         row->provider_index = (unsigned)x->p->cell->index;
-        row->model = account_knows(x, x->p, x->model) ? x->model : STRV("other");
+        row->model =
+            account_knows(x->snapshot, x->arena, x->p, x->model) ? x->model : STRV("other");
         row->local = x->p->zone == ZONE_LOCAL;
     }
     row->error = x->error;

@@ -58,8 +58,10 @@ static const struct {
     [EX_BACKOFF] = {"backoff", backoff, TO(PLAN), OUTCOME_DEADLINE},
     [EX_SEAL] = {"seal", seal, TO(RECORD) | TO(SEND) | TO(PLAN) | TO(BACKOFF), OUTCOME_DEADLINE},
     [EX_RECORD] = {"record", record, TO(SEND) | TO(PLAN) | TO(BACKOFF), OUTCOME_AUDIT},
-    [EX_SEND] = {"send", send_request, TO(AWAIT) | TO(PLAN) | TO(BACKOFF), OUTCOME_CONNECT_TIMEOUT},
-    [EX_AWAIT] = {"await", await_head, TO(HOLD) | TO(PLAN) | TO(BACKOFF), OUTCOME_HEAD_TIMEOUT},
+    [EX_SEND] = {"send", send_request, TO(AWAIT) | TO(RECORD) | TO(PLAN) | TO(BACKOFF),
+                 OUTCOME_CONNECT_TIMEOUT},
+    [EX_AWAIT] = {"await", await_head, TO(HOLD) | TO(RECORD) | TO(PLAN) | TO(BACKOFF),
+                  OUTCOME_HEAD_TIMEOUT},
     [EX_HOLD] = {"hold", hold, TO(STREAM) | TO(FINISH) | TO(PLAN) | TO(BACKOFF),
                  OUTCOME_FIRST_TOKEN_TIMEOUT},
     [EX_STREAM] = {"stream", stream, TO(FINISH), OUTCOME_IDLE_TIMEOUT},
@@ -364,23 +366,9 @@ static enum step seal(struct exchange *x)
     }
     if (!judge_seal(x))
         return STEP_WAIT;
-    x->recorded = false;
+    x->recorded = x->held = false;
     exchange_go(x, x->permit.leaves ? EX_RECORD : EX_SEND);
     return STEP_AGAIN;
-}
-
-/* No byte leaves before its record is durable. */
-static enum step record(struct exchange *x)
-{
-    if (x->recorded) {
-        exchange_go(x, EX_SEND);
-        return STEP_AGAIN;
-    }
-    if (x->ticket == NULL) {
-        record_intent(x);
-        exchange_arm(x, x->snapshot->audit_wait_ms);
-    }
-    return STEP_WAIT;
 }
 
 /* False: no memory, or the call would not be the one that was permitted. */
@@ -395,27 +383,66 @@ static bool call_provider(struct exchange *x, bool *withheld)
         .n_headers = headers != NULL ? provider_headers(x->p, x->r->arena, headers) : 0,
         .content_type = "application/json",
         .body = buf_view(&x->body),
+        .on_ready = x->permit.leaves ? relay_on_ready : NULL,
     };
-    *withheld = (x->permit.leaves && !x->recorded) ||
-                !judge_may_go(x, x->p); /* again: time may have passed since the plan was made */
+    *withheld = !judge_may_go(x, x->p); /* again: time may have passed since the plan was made */
     /* A key that found no memory must not become a call without a key. */
     if (!*withheld && !x->r->arena->failed)
         x->call = egress_call(x->env->client, &x->permit, &spec, &relay_ops, x, withheld);
     return x->call != NULL;
 }
 
-static enum step send_request(struct exchange *x)
+static bool begin_call(struct exchange *x)
 {
     bool withheld = false;
-    if (x->call != NULL)
-        return STEP_WAIT;
     x->calls++;
-    if (!call_provider(x, &withheld)) {
-        exchange_verdict(x, withheld ? OUTCOME_WITHHELD : OUTCOME_NO_MEMORY);
+    x->held = false;
+    if (call_provider(x, &withheld))
+        return true;
+    exchange_verdict(x, withheld ? OUTCOME_WITHHELD : OUTCOME_NO_MEMORY);
+    return false;
+}
+
+/* It leaves the premises. First a connection, since the record tells its address; the request is not on it before the
+ * record is durable. */
+static enum step record(struct exchange *x)
+{
+    if (x->recorded) {
+        exchange_go(x, EX_SEND);
+        return STEP_AGAIN;
+    }
+    if (x->call == NULL && !record_ready(x)) {
+        exchange_verdict(x, OUTCOME_AUDIT);
+    } else if (x->call == NULL) { /* the client's own connect_ms comes first */
+        if (begin_call(x))
+            exchange_arm(x, x->p->limits.connect_ms + x->snapshot->audit_wait_ms);
+    } else if (x->held && x->ticket == NULL) {
+        record_intent(x);
+        exchange_arm(x, x->snapshot->audit_wait_ms);
+    }
+    return STEP_WAIT;
+}
+
+/* The request that is held goes out, if it still may. */
+static enum step let_go(struct exchange *x)
+{
+    x->held = false;
+    if (!x->recorded || !judge_may_go(x, x->p)) {
+        exchange_verdict(x, OUTCOME_WITHHELD);
         return STEP_WAIT;
     }
+    exchange_arm(x, x->p->limits.head_ms);
+    egress_go(&x->permit, x->call);
+    return x->state == EX_SEND ? STEP_WAIT : STEP_AGAIN;
+}
+
+static enum step send_request(struct exchange *x)
+{
+    if (x->held)
+        return let_go(x);
     /* The client's own connect_ms comes first; this catches a request that cannot be written. */
-    exchange_arm(x, x->p->limits.connect_ms + x->p->limits.head_ms);
+    if (x->call == NULL && begin_call(x))
+        exchange_arm(x, x->p->limits.connect_ms + x->p->limits.head_ms);
     return STEP_WAIT;
 }
 

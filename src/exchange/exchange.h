@@ -168,17 +168,36 @@ const char *exchange_cloud_refused(const struct snapshot *s, int64_t wall_us);
 
 /* ---- explaining: what would become of a request, by the functions that a request itself passes ---- */
 
+struct exchange_basis { /* what a plan is made of besides the request */
+    const struct privacy_verdict *verdict;
+    const struct classify_result *classified; /* NULL = none */
+    const struct policy_key *key;             /* NULL = none */
+};
+/* The plan by these facts and what the snapshot's providers have told. */
+bool exchange_plan(struct snapshot *s, const struct llm_request *r,
+                   const struct exchange_basis *basis, struct arena *arena, struct policy_plan *out,
+                   struct err *err);
+
+struct exchange_asker {
+    const struct policy_key *key; /* NULL = none was needed */
+    strv address;                 /* where he calls from, with its port; STRV_NONE = a command */
+    struct ledger_budget *budget; /* where env has neither ledger nor loop: what was spent ... */
+    int64_t wall_us;              /* ... and the time */
+};
 struct exchange_outlook {
     struct privacy_verdict verdict;
     struct classify_result classified;
     bool has_class; /* false: no text, or no classifier */
     bool requires_tools;
+    bool pseudonyms; /* private, and it may leave all the same, under pseudonyms */
+    bool throttled;  /* the question itself was one too many: err says of what */
+    uint64_t wait_s; /* it would be refused, and is worth another try after that; 0 = not known */
     struct policy_plan plan;
 };
 /* False with err: it would be refused; the outlook says what is known all the same, unless there was no memory
- * (err->code <= 0). The conversation's past is not looked at. */
+ * (err->code <= 0). `out` begins as zero. The question counts as a request of the asker. */
 bool exchange_explain(struct exchange_env *env, const struct llm_request *r,
-                      const struct policy_key *key, struct arena *arena,
+                      const struct exchange_asker *asker, struct arena *arena,
                       struct exchange_outlook *out, struct err *err);
 /* The plan for a name alone, without a text: for model look-ups. */
 bool exchange_find(struct exchange_env *env, const struct llm_request *r,

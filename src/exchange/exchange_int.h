@@ -20,7 +20,7 @@ enum state {
     EX_QUEUE,   /* wait for a free slot of the target */
     EX_BACKOFF, /* wait before the same target again */
     EX_SEAL,    /* write the request; may exactly these bytes go there? */
-    EX_RECORD,  /* it leaves the premises: wait until its audit record is durable */
+    EX_RECORD,  /* it leaves the premises: connect, and wait until its audit record is durable */
     EX_SEND,    /* connecting, sending */
     EX_AWAIT,   /* sent; no response head yet */
     EX_HOLD,    /* head seen; nothing sent to the caller yet */
@@ -129,7 +129,9 @@ struct exchange {
     const char *path;            /* of it */
     struct egress_pass permit;   /* for x->body, to x->p */
     struct audit_ticket *ticket; /* its record is on its way; NULL = it is not */
-    bool recorded;               /* durable, for this attempt */
+    bool recorded;               /* durable, for this attempt's connection */
+    bool held;                   /* there is one, and nothing is on it yet */
+    char address[64];            /* its other end */
     uint32_t losses;
     struct llm_rename *renames; /* tool names that the upstream knows otherwise */
     size_t n_renames;
@@ -198,14 +200,6 @@ void exchange_arm(struct exchange *x, uint64_t limit_ms);
 /* The class of a conversation or prompt. False: it is neither, or there is no classifier. */
 bool exchange_classify(const struct snapshot *s, const struct llm_request *r,
                        struct classify_result *out);
-struct exchange_basis { /* what a plan is made of besides the request */
-    const struct privacy_verdict *verdict;
-    const struct classify_result *classified; /* NULL = none */
-    const struct policy_key *key;             /* NULL = none */
-};
-bool exchange_plan(struct snapshot *s, const struct llm_request *r,
-                   const struct exchange_basis *basis, struct arena *arena, struct policy_plan *out,
-                   struct err *err);
 
 /* plan.c */
 /* Judges and classifies the request and makes its list of targets. Whoever asks is told the error. */
@@ -231,6 +225,11 @@ void queue_join(struct exchange *x);
 void queue_leave(struct exchange *x); /* does nothing if it is in none */
 
 /* judge.c */
+/* All that tells whether a request of this key's holder is private: what it holds, hints, the key, the conversation's
+ * past. */
+void judge_whole(const struct exchange_env *env, const struct snapshot *s,
+                 const struct llm_request *r, const struct policy_key *key, int64_t now_us,
+                 struct privacy_verdict *out);
 /* Before there is a plan. False: no memory. */
 bool judge_request(struct exchange *x);
 /* A private request meets only local providers, and there only models that are served there. */
@@ -239,6 +238,9 @@ bool judge_may_go(const struct exchange *x, const struct provider *p);
 bool judge_seal(struct exchange *x);
 
 /* mask.c */
+/* Would it, if there is memory for it? */
+bool mask_wanted(const struct snapshot *s, const struct llm_request *r,
+                 const struct exchange_basis *basis);
 /* Might this private request leave under pseudonyms? Then x->mask is set, and the plan is that of a clean one. */
 bool mask_begin(struct exchange *x);
 /* It stays at home after all; or the exchange is over. */
@@ -253,6 +255,8 @@ bool mask_event(struct exchange *x, const struct llm_event *ev, llm_emit_fn go);
 /* quota.c */
 /* False: one of the caller's limits is reached; nothing was taken. */
 bool quota_enter(struct exchange *x, uint64_t *wait_ms, struct err *err);
+/* What a request takes of its caller's tokens before its answer is known. */
+int64_t quota_tokens(const struct policy_pass *pass, const struct llm_request *r);
 void quota_leave(struct exchange *x, const struct llm_usage *usage);
 
 /* recall.c */
@@ -266,19 +270,33 @@ void recall_fini(struct exchange *x);
 /* record.c */
 /* Asks for the record of the call that is about to be made; x->recorded when it is durable. */
 void record_intent(struct exchange *x);
-void record_forget(struct exchange *x); /* does nothing if there is none */
+void record_forget(struct exchange *x);      /* does nothing if there is none */
+bool record_ready(const struct exchange *x); /* can a record be made durable, as far as is known? */
 /* May a call be made at all, as far as the audit is concerned? */
 bool record_allows(const struct exchange *x);
 /* The record of an exchange that is over. */
 void record_close(struct exchange *x, const struct ledger_row *row);
 
 /* account.c */
+/* A call that could be made. */
+struct account_offer {
+    const struct snapshot *snapshot;
+    const struct llm_request *r;
+    const struct policy_key *key; /* NULL = none */
+    strv task;                    /* of the plan */
+    const struct provider *p;
+    strv model;
+};
+/* Would the budgets let it? NULL budget: there is none. *wait_s: when it will be another day or month. */
+bool account_affords(const struct account_offer *o, struct ledger_budget *budget, int64_t wall_us,
+                     uint64_t *wait_s);
 /* An attempt at x->p is about to be made: false, it would be above a budget. */
 bool account_open(struct exchange *x);
 /* It is over, and what it cost is known as well as it will ever be. */
 void account_settle(struct exchange *x, int64_t wall_us);
 /* Is this model's name one that the configuration or the provider told, and not the caller alone? */
-bool account_knows(const struct exchange *x, const struct provider *p, strv model);
+bool account_knows(const struct snapshot *s, struct arena *arena, const struct provider *p,
+                   strv model);
 /* The one row of the ledger. */
 void account_close(struct exchange *x, int64_t now_us);
 /* Native door: fills x->out.route_json, once, when the answer is about to be whole. */
@@ -300,6 +318,8 @@ bool form_ask_again(struct exchange *x, enum outcome why);
 /* relay.c */
 bool relay_deliver(struct exchange *x, const struct llm_event *ev);
 extern const struct http_call_ops relay_ops;
+/* Of a call that leaves the premises: it has a connection, and waits for its record. */
+void relay_on_ready(void *arg, const char *address);
 /* An answer that is not of an upstream: its beginning, each of its events, its end. */
 bool relay_replay_begin(struct exchange *x);
 void relay_replay(struct exchange *x, const struct llm_event *ev);

@@ -113,16 +113,30 @@ void exchange_judge(const struct exchange_env *env, const struct llm_request *r,
     judge(env, env->snapshot, r, out);
 }
 
-/* ---- its verdict ---- */
-
-static struct policy_turn turn_of(const struct exchange *x)
+static struct policy_turn turn_of(const struct policy_key *key, int64_t now_us)
 {
-    return (struct policy_turn){x->caller->key, x->entered_us};
+    return (struct policy_turn){key != NULL ? key->id : NULL, now_us};
 }
+
+void judge_whole(const struct exchange_env *env, const struct snapshot *s,
+                 const struct llm_request *r, const struct policy_key *key, int64_t now_us,
+                 struct privacy_verdict *out)
+{
+    judge(env, s, r, out);
+    if (key != NULL && key->rules.force_private)
+        privacy_verdict_add(out, PRIVACY_KEY);
+    if (out->is_private || env->sticky == NULL)
+        return;
+    const struct policy_turn turn = turn_of(key, now_us);
+    if (policy_sticky_seen(env->sticky, r, &turn))
+        privacy_verdict_add(out, PRIVACY_STICKY);
+}
+
+/* ---- its verdict ---- */
 
 static void remember(struct exchange *x)
 {
-    const struct policy_turn turn = turn_of(x);
+    const struct policy_turn turn = turn_of(x->caller->holder, x->entered_us);
     if (x->env->sticky != NULL)
         policy_sticky_note(x->env->sticky, x->r, &turn);
 }
@@ -138,16 +152,10 @@ static void take_words(struct exchange *x)
 
 bool judge_request(struct exchange *x)
 {
-    const struct policy_turn turn = turn_of(x);
     x->judged = arena_alloc(x->r->arena, sizeof *x->judged); /* judge() fills it */
     if (x->judged == NULL)
         return false;
-    judge(x->env, x->snapshot, x->r, x->judged);
-    if (x->caller->holder != NULL && x->caller->holder->rules.force_private)
-        privacy_verdict_add(x->judged, PRIVACY_KEY);
-    if (!x->judged->is_private && x->env->sticky != NULL &&
-        policy_sticky_seen(x->env->sticky, x->r, &turn))
-        privacy_verdict_add(x->judged, PRIVACY_STICKY);
+    judge_whole(x->env, x->snapshot, x->r, x->caller->holder, x->entered_us, x->judged);
     x->is_private = x->judged->is_private;
     take_words(x);
     if (x->is_private)
@@ -223,7 +231,7 @@ static enum egress_sealed seal_body(struct exchange *x, struct privacy_verdict *
 /* No list or configuration holds the model's name any more, or none ever did: it may be any text of the caller's. */
 static bool is_told(const struct exchange *x)
 {
-    return account_knows(x, x->p, x->model) || stays_here(x, x->p);
+    return account_knows(x->snapshot, x->arena, x->p, x->model) || stays_here(x, x->p);
 }
 
 bool judge_seal(struct exchange *x)

@@ -30,11 +30,11 @@ struct mask {
 
 /* ---- is it wanted, and can it be? ---- */
 
-static bool is_wished(const struct exchange *x)
+static bool is_wished(const struct snapshot *s, const struct exchange_basis *basis)
 {
-    if (x->caller->holder != NULL && x->caller->holder->rules.pseudonyms)
+    if (basis->key != NULL && basis->key->rules.pseudonyms)
         return true;
-    return (x->snapshot->pseudonym_tasks >> x->classified->task & 1) != 0;
+    return (s->pseudonym_tasks >> basis->classified->task & 1) != 0;
 }
 
 static bool is_answerable(const struct llm_request *r)
@@ -43,11 +43,20 @@ static bool is_answerable(const struct llm_request *r)
     return text && r->choices <= 1 && (r->needs & UNMASKABLE) == 0;
 }
 
+bool mask_wanted(const struct snapshot *s, const struct llm_request *r,
+                 const struct exchange_basis *basis)
+{
+    return basis->verdict->is_private && basis->classified != NULL &&
+           basis->classified->needs_cloud >= 0.5f && is_wished(s, basis) && is_answerable(r) &&
+           pseudonyms_possible(basis->verdict);
+}
+
 bool mask_begin(struct exchange *x)
 {
     uint64_t random;
-    if (!x->is_private || x->classified == NULL || x->classified->needs_cloud < 0.5f ||
-        !is_wished(x) || !is_answerable(x->r) || !pseudonyms_possible(x->judged))
+    const struct exchange_basis basis = {
+        .verdict = x->judged, .classified = x->classified, .key = x->caller->holder};
+    if (!mask_wanted(x->snapshot, x->r, &basis))
         return false;
     struct mask *m = ARENA_NEW(x->arena, struct mask);
     if (m == NULL || !rng_secret(&random, sizeof random))

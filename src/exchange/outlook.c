@@ -3,6 +3,11 @@
  * outlook - what would become of a request, told without sending it: verdict, class, plan, and the reasons of
  * each. Made by the functions that a request itself passes; nothing here decides.
  *
+ *   limits > judge > classify > pseudonyms? > list > budget, audit        as admit(), plan() and seal() in exchange.c
+ *
+ * Asking counts as a request of its caller, and as none of his tokens. What only the attempt itself shows is not
+ * known here: whether the written bytes are clean, who is busy or down.
+ *
  * Findings are told by kind and number. No text of the request is in what is written here.
  */
 #include "exchange/exchange_int.h"
@@ -16,19 +21,144 @@ bool exchange_classify(const struct snapshot *s, const struct llm_request *r,
     return true;
 }
 
+struct foreseen { /* one question */
+    struct exchange_env *env;
+    const struct llm_request *r;
+    const struct exchange_asker *asker;
+    struct arena *arena;
+    struct exchange_outlook *out;
+    struct err *err;
+    int64_t now_us, wall_us; /* 0 without a loop: a command, which has no limits either */
+};
+
+/* ---- the plan ---- */
+
+static bool make_plan(struct foreseen *f)
+{
+    struct exchange_outlook *out = f->out;
+    struct privacy_verdict *clean = ARENA_NEW(f->arena, struct privacy_verdict);
+    struct exchange_basis basis = {.verdict = &out->verdict, .key = f->asker->key};
+    if (clean == NULL)
+        return err_oom(f->err);
+    judge_whole(f->env, f->env->snapshot, f->r, f->asker->key, f->now_us, &out->verdict);
+    out->has_class = exchange_classify(f->env->snapshot, f->r, &out->classified);
+    if (out->has_class)
+        basis.classified = &out->classified;
+    out->pseudonyms = mask_wanted(f->env->snapshot, f->r, &basis);
+    if (out->pseudonyms) { /* as plan_make() */
+        privacy_verdict_init(clean);
+        basis.verdict = clean;
+    }
+    return exchange_plan(f->env->snapshot, f->r, &basis, f->arena, &out->plan, f->err);
+}
+
+/* ---- what the plan holds and would not be asked, for reasons that are no matter of the plan ---- */
+
+static enum outcome barrier(struct foreseen *f, const struct policy_target *target)
+{
+    struct snapshot *s = f->env->snapshot;
+    struct ledger_budget *budget =
+        f->env->ledger != NULL ? ledger_budget_of(f->env->ledger) : f->asker->budget;
+    const struct account_offer offer = {.snapshot = s,
+                                        .r = f->r,
+                                        .key = f->asker->key,
+                                        .task = f->out->plan.task,
+                                        .p = &s->providers[target->provider],
+                                        .model = target->model};
+    bool remote = false;
+    (void)provider_has_model(offer.p, offer.model, f->arena, NULL, &remote);
+    if (!account_affords(&offer, budget, f->wall_us, &f->out->wait_s))
+        return OUTCOME_BUDGET;
+    if (offer.p->zone == ZONE_LOCAL && !remote)
+        return OUTCOME_OK;
+    if (!account_knows(s, f->arena, offer.p, offer.model))
+        return OUTCOME_WITHHELD;
+    return f->env->loop == NULL || audit_ready(f->env->audit, NULL, 0) ? OUTCOME_OK : OUTCOME_AUDIT;
+}
+
+static const char *barrier_word(enum outcome o)
+{
+    return o == OUTCOME_BUDGET  ? "the budget for cloud models is used up"
+           : o == OUTCOME_AUDIT ? "the audit cannot be written"
+                                : "nobody but the caller knows this model's name";
+}
+
+static void leave_out(struct foreseen *f, const struct policy_target *target, enum outcome o)
+{
+    struct policy_plan *plan = &f->out->plan;
+    const char *name =
+        arena_printf(f->arena, "%s/" STRV_FMT, f->env->snapshot->providers[target->provider].name,
+                     STRV_ARG(target->model));
+    if (plan->n_skips < POLICY_TARGETS_MAX && name != NULL)
+        plan->skips[plan->n_skips++] = (struct policy_skip){name, barrier_word(o)};
+}
+
+static bool keep_open(struct foreseen *f)
+{
+    struct policy_plan *plan = &f->out->plan;
+    enum outcome last = OUTCOME_OK;
+    size_t kept = 0;
+    for (size_t i = 0; i < plan->n; i++) {
+        enum outcome o = barrier(f, &plan->targets[i]);
+        if (o == OUTCOME_OK) {
+            plan->targets[kept++] = plan->targets[i];
+        } else {
+            leave_out(f, &plan->targets[i], o);
+            last = o;
+        }
+    }
+    plan->n = kept;
+    if (kept > 0) {
+        f->out->wait_s = 0;
+        return true;
+    }
+    int code = f->out->verdict.is_private ? LLM_ERR_PRIVACY_LOCAL_UNAVAILABLE
+                                          : (int)outcome_row(last)->error;
+    return err_set(f->err, code, "%s", llm_error_row(code)->text);
+}
+
+/* ---- the whole ---- */
+
+static uint64_t whole_seconds(int64_t us)
+{
+    return (uint64_t)(us + 999999) / 1000000;
+}
+
+/* In the order of the steps that a request takes: exchange.c, admit(). */
+static bool foresee(struct foreseen *f, const struct policy_pass *pass)
+{
+    struct snapshot *s = f->env->snapshot;
+    int64_t wait_us = 0;
+    int code = LLM_ERR_AUDIT_UNAVAILABLE;
+    if (s->audit_all && f->env->loop != NULL && !audit_ready(f->env->audit, NULL, 0))
+        return err_set(f->err, code, "%s", llm_error_row(code)->text);
+    bool fits = policy_pass_fits(pass, quota_tokens(pass, f->r), f->now_us, &wait_us, f->err);
+    f->out->wait_s = whole_seconds(wait_us);
+    return fits && make_plan(f) && keep_open(f);
+}
+
 bool exchange_explain(struct exchange_env *env, const struct llm_request *r,
-                      const struct policy_key *key, struct arena *arena,
+                      const struct exchange_asker *asker, struct arena *arena,
                       struct exchange_outlook *out, struct err *err)
 {
-    exchange_judge(env, r, &out->verdict);
-    if (key != NULL && key->rules.force_private)
-        privacy_verdict_add(&out->verdict, PRIVACY_KEY);
-    out->has_class = exchange_classify(env->snapshot, r, &out->classified);
+    struct policy_pass pass;
+    int64_t wait_us = 0;
+    struct foreseen f = {.env = env,
+                         .r = r,
+                         .asker = asker,
+                         .arena = arena,
+                         .out = out,
+                         .err = err,
+                         .now_us = env->loop != NULL ? io_now_us(env->loop) : 0,
+                         .wall_us = env->loop != NULL ? io_wall_us(env->loop) : asker->wall_us};
     out->requires_tools = (r->needs & LLM_NEED_TOOLS) != 0;
-    const struct exchange_basis basis = {.verdict = &out->verdict,
-                                         .classified = out->has_class ? &out->classified : NULL,
-                                         .key = key};
-    return exchange_plan(env->snapshot, r, &basis, arena, &out->plan, err);
+    policy_pass_init(&pass, env->limits, &env->snapshot->quotas, asker->key, asker->address);
+    out->throttled = !policy_pass_enter(&pass, 0, f.now_us, &wait_us, err);
+    if (out->throttled)
+        out->wait_s = whole_seconds(wait_us);
+    bool ok = !out->throttled && foresee(&f, &pass);
+    policy_pass_leave(&pass, 0);
+    return ok && (!arena->failed || err_oom(err));
 }
 
 bool exchange_find(struct exchange_env *env, const struct llm_request *r,
@@ -150,11 +280,6 @@ static void put_error(struct buf *b, const struct err *err)
     buf_put_char(b, '}');
 }
 
-static strv task_of(const struct exchange_outlook *o)
-{
-    return o->plan.task;
-}
-
 void exchange_outlook_json(const struct snapshot *s, const struct exchange_outlook *o,
                            const struct err *err, const struct exchange_states *states,
                            struct buf *b)
@@ -163,9 +288,10 @@ void exchange_outlook_json(const struct snapshot *s, const struct exchange_outlo
     bool first = true;
     buf_put_char(b, '{');
     put_bool(b, &first, "is_private", plan->is_private || o->verdict.is_private);
+    put_bool(b, &first, "pseudonyms", o->pseudonyms);
     json_put_key(b, &first, "findings");
     put_findings(b, &o->verdict);
-    put_text(b, &first, "task", task_of(o));
+    put_text(b, &first, "task", plan->task);
     json_put_key(b, &first, "class");
     if (o->has_class)
         put_class(b, o);
@@ -189,6 +315,10 @@ void exchange_outlook_json(const struct snapshot *s, const struct exchange_outlo
     if (err->set) {
         json_put_key(b, &first, "error");
         put_error(b, err);
+    }
+    if (err->set && o->wait_s > 0) {
+        json_put_key(b, &first, "retry_after");
+        buf_put_u64(b, o->wait_s);
     }
     buf_put_char(b, '}');
 }

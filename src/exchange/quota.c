@@ -30,13 +30,17 @@ static bool counts_tokens(const struct policy_pass *pass)
     return false;
 }
 
+int64_t quota_tokens(const struct policy_pass *pass, const struct llm_request *r)
+{
+    return counts_tokens(pass) ? estimate(r) : 0;
+}
+
 bool quota_enter(struct exchange *x, uint64_t *wait_ms, struct err *err)
 {
     int64_t wait_us;
     policy_pass_init(&x->quota, x->env->limits, &x->snapshot->quotas, x->caller->holder,
                      x->caller->address);
-    if (policy_pass_enter(&x->quota, counts_tokens(&x->quota) ? estimate(x->r) : 0, x->started_us,
-                          &wait_us, err))
+    if (policy_pass_enter(&x->quota, quota_tokens(&x->quota, x->r), x->started_us, &wait_us, err))
         return true;
     *wait_ms = (uint64_t)(wait_us + 999) / 1000;
     return false;

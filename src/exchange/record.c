@@ -2,7 +2,8 @@
 /*
  * record - what the audit is told of an exchange, and when.
  *
- *   seal > RECORD: record_intent() --audit's writer--> on_durable() > send
+ *   seal > RECORD: connect > record_intent() --audit's writer--> on_durable() > send
+ *                     ^------------------------------------------- the connection was dead: another one, another intent
  *   close: record_close()
  *
  * An intent that could not be written is an attempt that failed: the next target's turn comes, which may be one at
@@ -14,14 +15,14 @@
 
 #include "exchange/exchange_int.h"
 
-static bool audit_is_ready(const struct exchange *x)
+bool record_ready(const struct exchange *x)
 {
     return audit_ready(x->env->audit, NULL, 0);
 }
 
 bool record_allows(const struct exchange *x)
 {
-    return !x->snapshot->audit_all || audit_is_ready(x);
+    return !x->snapshot->audit_all || record_ready(x);
 }
 
 static void on_durable(void *arg, bool ok)
@@ -35,8 +36,7 @@ static void on_durable(void *arg, bool ok)
     exchange_leave(x);
 }
 
-/* As configured: which address of a name it is, is known when the connection is made, and held to the provider's
- * rule then. */
+/* As configured. */
 static void print_address(const struct provider *p, char *out, size_t size)
 {
     const struct http_upstream *u = &p->upstream;
@@ -60,11 +60,12 @@ void record_intent(struct exchange *x)
         .findings = x->findings,
         .rule = strv_of(x->plan->targets[x->target].why),
         .rules = x->rules,
-        .attempt = (unsigned)x->calls + 1,
+        .attempt = (unsigned)x->calls,
         .provider = x->p->name,
         .zone = x->p->zone == ZONE_LOCAL ? "local" : "cloud",
-        .model = account_knows(x, x->p, x->model) ? x->model : STRV("other"),
+        .model = account_knows(x->snapshot, x->arena, x->p, x->model) ? x->model : STRV("other"),
         .address = address,
+        .ip = x->p->upstream.unix_path == NULL ? x->address : NULL,
         .bytes = x->permit.n_bytes,
     };
     memcpy(intent.sha256, x->permit.digest, sizeof intent.sha256);

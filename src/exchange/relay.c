@@ -725,6 +725,20 @@ static void on_sent(void *arg, bool reused)
     exchange_leave(x);
 }
 
+/* There is a connection. Not the first one, if a kept one turned out to be dead: what was recorded was the other's. */
+void relay_on_ready(void *arg, const char *address)
+{
+    struct exchange *x = arg;
+    exchange_enter(x);
+    x->held = true;
+    x->recorded = false;
+    snprintf(x->address, sizeof x->address, "%s", address);
+    record_forget(x);
+    if (x->verdict < 0 && !x->gone && x->state != EX_RECORD)
+        exchange_go(x, EX_RECORD);
+    exchange_leave(x);
+}
+
 const struct http_call_ops relay_ops = {on_head, on_body, on_end, on_sent};
 
 /* ---- from the cache ---- */

@@ -109,6 +109,7 @@ static void outlook(struct gateway_call *c, yyjson_val *args, bool whole)
 {
     struct exchange_env *env = c->g->env.exchange;
     struct exchange_states states = {state_of, env};
+    const struct exchange_asker asker = {.key = c->caller.holder, .address = c->caller.address};
     struct err err = ERR_INIT;
     struct buf b;
     struct asked *a = begin(c, args);
@@ -119,7 +120,13 @@ static void outlook(struct gateway_call *c, yyjson_val *args, bool whole)
     if (o == NULL)
         err_oom(&err);
     else
-        (void)exchange_explain(env, &a->r, c->caller.holder, &a->request, o, &err);
+        (void)exchange_explain(env, &a->r, &asker, &a->request, o, &err);
+    if (o != NULL && o->throttled) {
+        own_refused(c, &err);
+        buf_fini(&b);
+        fini(a);
+        return;
+    }
     if (err.set && err.code <= 0) { /* no memory: there is nothing to tell */
         b.failed = true;
     } else if (whole) {

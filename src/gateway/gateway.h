@@ -50,9 +50,11 @@ struct gateway_env {
     struct agent_env *agent;           /* NULL, or without a hub: no servers */
     const struct gateway_calls *calls; /* NULL: the same */
     struct gateway_hall *hall;
-    /* What folders behind this one know, as JSON text of an object. May be NULL: then there is no such tool. */
-    void (*models)(void *arg, struct arena *arena, struct buf *out);
-    void (*providers)(void *arg, struct arena *arena, struct buf *out);
+    /* What folders behind this one know, as JSON text of an object; `key` is the caller's. May be NULL: then there is no
+     * such tool. */
+    void (*models)(void *arg, const struct policy_key *key, struct arena *arena, struct buf *out);
+    void (*providers)(void *arg, const struct policy_key *key, struct arena *arena,
+                      struct buf *out);
     void *arg;
     size_t page; /* items in one answer to a list; 0 = 500 */
 };

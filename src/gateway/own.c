@@ -177,12 +177,12 @@ void own_refused(struct gateway_call *c, const struct err *err)
 }
 
 /* A whole JSON text that somebody else wrote: as structured content, and the same as text. */
-static void tell(struct gateway_call *c,
-                 void (*put)(void *arg, struct arena *arena, struct buf *out))
+static void tell(struct gateway_call *c, void (*put)(void *arg, const struct policy_key *key,
+                                                     struct arena *arena, struct buf *out))
 {
     struct buf b;
     buf_init(&b, GATEWAY_ANSWER_MAX);
-    put(c->g->env.arg, &c->work, &b);
+    put(c->g->env.arg, c->caller.holder, &c->work, &b);
     if (b.failed)
         gateway_no_memory(c);
     else

@@ -286,9 +286,11 @@ struct world {
     struct gateway *g, *other;
 };
 
-static void put_models(void *arg, struct arena *arena, struct buf *out)
+static void put_models(void *arg, const struct policy_key *key, struct arena *arena,
+                       struct buf *out)
 {
     (void)arg;
+    (void)key;
     (void)arena;
     buf_put_cstr(out, "{\"models\":[]}");
 }

@@ -2,9 +2,9 @@
 /*
  * client - calls: one request, one answer, on a connection from the pool or a new one.
  *
- *   call:  QUEUED --pooled wire--> WAIT --head--> BODY --> OVER
- *            '--> CONNECT --wire----^ |                     ^
- *                    ^----------------' stale: once         '-- any failure, any cancel
+ *   call:  QUEUED --pooled wire--> (HELD) --> WAIT --head--> BODY --> OVER
+ *            '--> CONNECT --wire------^         |                     ^
+ *                    ^----------------------------' stale: once       '-- any failure, any cancel
  *
  * A call starts at the end of the turn in which it was made, so no callback comes from inside
  * http_call(). What a callback may do, cancelling included, it may do at any point: the call is only
@@ -27,7 +27,7 @@
 /* A body up to this size is copied behind its head: cheaper than a second piece for the kernel. */
 #define COPY_MAX ((size_t)4096)
 
-enum call_state { CALL_QUEUED, CALL_CONNECT, CALL_WAIT, CALL_BODY, CALL_OVER };
+enum call_state { CALL_QUEUED, CALL_CONNECT, CALL_HELD, CALL_WAIT, CALL_BODY, CALL_OVER };
 
 struct http_call {
     struct list node; /* client->calls */
@@ -70,6 +70,7 @@ static void call_step(struct http_call *call);
 static void call_start(struct http_call *call);
 static void call_connect(struct http_call *call);
 static void on_connect(void *arg, struct io_stream *s, enum io_end why);
+static void call_ready(struct http_call *call);
 static void call_send(struct http_call *call);
 static bool write_head(struct http_call *call);
 static void call_receive(struct http_call *call, const char *data, size_t len);
@@ -163,6 +164,15 @@ struct http_call *http_call(struct http_client *c, const struct http_call_spec *
     list_add_tail(&c->calls, &call->node);
     call_attend(call);
     return call;
+}
+
+void http_call_go(struct http_call *call)
+{
+    if (call->state != CALL_HELD)
+        return;
+    enter(call->client);
+    call_send(call);
+    leave(call->client);
 }
 
 void http_call_cancel(struct http_call *call)
@@ -259,7 +269,7 @@ static void call_start(struct http_call *call)
     }
     call->wire->call = call;
     call->reused = true;
-    call_send(call);
+    call_ready(call);
 }
 
 static void call_connect(struct http_call *call)
@@ -298,9 +308,23 @@ static void on_connect(void *arg, struct io_stream *s, enum io_end why)
     } else {
         io_stream_bind(s, &wire_ops, call->wire);
         call->wire->call = call;
-        call_send(call);
+        call_ready(call);
     }
     leave(c);
+}
+
+/* There is a wire. Its end is looked for while it is held, too. */
+static void call_ready(struct http_call *call)
+{
+    struct io_stream *s = call->wire->stream;
+
+    if (call->spec.on_ready == NULL) {
+        call_send(call);
+        return;
+    }
+    call->state = CALL_HELD;
+    io_stream_read(s, true);
+    call->spec.on_ready(call->arg, io_stream_peer(s));
 }
 
 static void call_send(struct http_call *call)
@@ -403,6 +427,10 @@ static void call_receive(struct http_call *call, const char *data, size_t len)
 {
     size_t used = 0;
 
+    if (call->state == CALL_HELD) { /* an answer to nothing */
+        call_disconnected(call, IO_RESET);
+        return;
+    }
     call->got_bytes = true;
     if (!call->paused && !call->waiting)
         used = call_parse(call, data, len);
@@ -534,7 +562,7 @@ static void call_resume(struct http_call *call)
 
 static void call_disconnected(struct http_call *call, enum io_end why)
 {
-    if (call->paused || call->waiting) {
+    if (call->state != CALL_HELD && (call->paused || call->waiting)) {
         call->ended = true;
         call->ended_why = why;
         return;
@@ -545,7 +573,7 @@ static void call_disconnected(struct http_call *call, enum io_end why)
         call_leave_wire(call, false);
         call->ended = false;
         call_connect(call);
-    } else if (why == IO_EOF && http_parser_eof(&call->parser)) {
+    } else if (why == IO_EOF && call->state != CALL_HELD && http_parser_eof(&call->parser)) {
         call_end(call, false, HTTP_DONE_AT_EOF, why);
     } else if (why == IO_NO_MEMORY) {
         call_end(call, false, HTTP_NO_MEMORY, why);

@@ -9,6 +9,9 @@
  * answer is replaced by a fresh one, once and unseen (servers close idle connections under our hand;
  * llama-server after 5 s). A fresh connection is never retried here.
  *
+ * A call with on_ready stops where it has a connection: it is told the address, and not a byte of the request is
+ * written before http_call_go(). A connection that ends meanwhile is replaced as above, and on_ready comes again.
+ *
  * No redirects, no cookies, no compression (Accept-Encoding: identity), no upgrade. 1xx answers are
  * skipped. Time limits other than connect belong to the caller, who has http_call_cancel().
  */
@@ -75,6 +78,9 @@ struct http_call_spec {
     size_t n_headers;
     const char *content_type; /* NULL = no body */
     strv body;                /* path, headers and body must live until on_head or on_end */
+    /* NULL, or: there is a connection to this address ("203.0.113.9:443", "[2001:db8::1]:443"), and nothing of this call
+     * is on it before http_call_go(). */
+    void (*on_ready)(void *arg, const char *address);
 };
 
 struct http_client;
@@ -85,6 +91,8 @@ void http_client_free(struct http_client *c);
 /* NULL if memory is refused: then no callback comes. No callback comes from inside this call. */
 struct http_call *http_call(struct http_client *c, const struct http_call_spec *spec,
                             const struct http_call_ops *ops, void *arg);
+/* What was held at on_ready is written now. Not from inside on_ready. */
+void http_call_go(struct http_call *call);
 /* Ends it now: the connection is closed, no callback comes. NULL is fine. */
 void http_call_cancel(struct http_call *call);
 /* The brake of back-pressure: no on_body comes while it is on, and no on_end but HTTP_NO_MEMORY. Letting

@@ -14,7 +14,7 @@
 
 #define PEERS_MAX 8
 
-enum point { NOWHERE, AT_SENT, AT_HEAD, AT_BODY, AT_END };
+enum point { NOWHERE, AT_READY, AT_SENT, AT_HEAD, AT_BODY, AT_END };
 
 /* A client, the upstream it knows, and what one call has told. */
 struct world {
@@ -26,7 +26,8 @@ struct world {
     struct http_call *call;
     struct buf body;
     char type[64]; /* Content-Type of the answer */
-    unsigned sents, heads, bodies, ends;
+    unsigned readies, sents, heads, bodies, ends;
+    bool holding; /* calls wait for http_call_go() */
     bool reused;
     int status;
     size_t n_headers;
@@ -51,6 +52,15 @@ static void act(struct world *w, enum point at)
         http_client_free(w->client);
         w->client = NULL;
     }
+}
+
+static void on_ready(void *arg, const char *address)
+{
+    struct world *w = arg;
+
+    assert_string_equal(address, "203.0.113.1:80");
+    w->readies++;
+    act(w, AT_READY);
 }
 
 static void on_sent(void *arg, bool reused)
@@ -166,6 +176,7 @@ static void start(struct world *w, enum http_method method, const char *path, st
         .n_headers = 1,
         .content_type = body.ptr != NULL ? "application/json" : NULL,
         .body = body,
+        .on_ready = w->holding ? on_ready : NULL,
     };
     unsigned told = w->sents + w->heads + w->bodies + w->ends;
 
@@ -680,6 +691,84 @@ static void test_stale_connection_is_replaced_once(void **state)
     }
 }
 
+static void call_held(struct world *w)
+{
+    start(w, HTTP_POST, "/v1/x", STRV("{}"));
+    fake_run(w->loop);
+    assert_int_equal(w->sents, 0);
+}
+
+/* Nothing is on the connection before it may be, on each of them anew. */
+static void test_held_until_it_may_go(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        struct world w;
+
+        open_world(&w);
+        w.holding = true;
+        call_held(&w);
+        assert_int_equal(w.readies, 1);
+        assert_int_equal(fake_peer_received(w.peers[0]).len, 0);
+        assert_int_equal(w.sents, 0);
+        if (i == 3) { /* a new one that ends is not replaced */
+            fake_peer_eof(w.peers[0], false);
+            fake_run(w.loop);
+            assert_end(&w, HTTP_CUT);
+            close_world(&w);
+            continue;
+        }
+        http_call_go(w.call);
+        answer(&w, OK);
+        assert_end(&w, HTTP_DONE);
+        forget(&w);
+        call_held(&w); /* the kept one */
+        assert_int_equal(w.readies, 2);
+        if (i == 0)
+            fake_peer_reset(w.peers[0]); /* before it may go */
+        else if (i == 1)
+            fake_peer_send_cstr(w.peers[0], OK); /* an answer to nothing */
+        else
+            http_call_go(w.call);
+        fake_run(w.loop);
+        if (i == 2) { /* as it goes */
+            assert_int_equal(w.sents, 1);
+            fake_peer_reset(w.peers[0]);
+            fake_run(w.loop);
+        }
+        assert_int_equal(w.ends, 0);
+        assert_int_equal(w.n_peers, 2);
+        assert_int_equal(w.readies, 3);
+        assert_int_equal(fake_peer_received(w.peers[1]).len, 0);
+        http_call_go(w.call);
+        fake_run(w.loop);
+        fake_peer_send_cstr(w.peers[1], OK);
+        fake_run(w.loop);
+        assert_end(&w, HTTP_DONE);
+        close_world(&w);
+    }
+}
+
+static void test_cancelled_while_held(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        struct world w;
+
+        open_world(&w);
+        w.holding = true;
+        w.cancel_at = i == 0 ? AT_READY : NOWHERE;
+        w.free_at = i == 1 ? AT_READY : NOWHERE;
+        call_held(&w);
+        if (i == 2)
+            http_call_cancel(w.call);
+        fake_run(w.loop);
+        assert_int_equal(w.ends, 0);
+        assert_int_equal(fake_peer_received(w.peers[0]).len, 0);
+        close_world(&w);
+    }
+}
+
 static void test_no_replacement_after_the_first_byte(void **state)
 {
     struct world w;
@@ -993,6 +1082,8 @@ int main(void)
         cmocka_unit_test(test_pools_are_by_key),
         cmocka_unit_test(test_idle_connection_that_speaks_or_ends),
         cmocka_unit_test(test_stale_connection_is_replaced_once),
+        cmocka_unit_test(test_held_until_it_may_go),
+        cmocka_unit_test(test_cancelled_while_held),
         cmocka_unit_test(test_no_replacement_after_the_first_byte),
         cmocka_unit_test(test_answer_before_the_request_is_out),
         cmocka_unit_test(test_next_call_from_on_end),

@@ -66,7 +66,8 @@ struct audit_intent {
     unsigned attempt;     /* 1 = the first call of the exchange */
     const char *provider, *zone;
     strv model;
-    const char *address; /* where it goes, host:port */
+    const char *address; /* where it goes, host:port as configured */
+    const char *ip;      /* and the address that the connection is to; NULL = a UNIX socket */
     uint64_t bytes;      /* sent, and their digest */
     uint8_t sha256[32];
 };

@@ -76,6 +76,7 @@ void audit_put_intent(struct buf *b, int64_t wall_us, const struct audit_intent 
     put_word(b, NAME("zone"), in->zone);
     put_text(b, NAME("model"), in->model);
     put_word(b, NAME("address"), in->address);
+    put_word(b, NAME("ip"), in->ip);
     put_number(b, NAME("bytes"), (int64_t)in->bytes);
     buf_put_cstr(b, ",\"sha256\":\"");
     audit_put_hex(b, in->sha256, AUDIT_HASH);

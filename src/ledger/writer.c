@@ -53,6 +53,14 @@ static bool seed(void *arg, int64_t day, const char *key, int64_t micro)
     return ledger_budget_seed(arg, day, key, micro);
 }
 
+bool ledger_read_spent(struct ledger_book *book, int64_t wall_us, struct ledger_budget *out,
+                       struct err *err)
+{
+    int64_t civil = ledger_day_civil(ledger_day(wall_us));
+    int64_t month = ledger_day_of(civil / 10000, civil / 100 % 100, 1);
+    return ledger_book_spent(book, month, seed, out, err);
+}
+
 /* Opens the file if it is not open, or not there any more. What was spent is read once. */
 static bool ready(struct ledger *l, struct err *err)
 {
@@ -60,9 +68,7 @@ static bool ready(struct ledger *l, struct err *err)
         ledger_book_close(&l->book);
     if (l->book.d.db == NULL && !ledger_book_open(&l->book, err))
         return false;
-    int64_t civil = ledger_day_civil(ledger_day(l->start_us));
-    int64_t month = ledger_day_of(civil / 10000, civil / 100 % 100, 1);
-    l->seeded = l->seeded || ledger_book_spent(&l->book, month, seed, &l->budget, err);
+    l->seeded = l->seeded || ledger_read_spent(&l->book, l->start_us, &l->budget, err);
     return l->seeded;
 }
 

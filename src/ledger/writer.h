@@ -41,6 +41,9 @@ void ledger_free(struct ledger *l);                   /* writes what is left, if
 /* Reload: takes over all but path and queue. */
 void ledger_change(struct ledger *l, const struct ledger_setup *setup);
 
+/* What the book says was spent in the present day and month. */
+bool ledger_read_spent(struct ledger_book *book, int64_t wall_us, struct ledger_budget *out,
+                       struct err *err);
 /* Any thread. False: the queue is full, the row is lost. */
 bool ledger_put(struct ledger *l, const struct ledger_entry *entry);
 struct ledger_budget *ledger_budget_of(struct ledger *l);

@@ -94,6 +94,15 @@ const struct policy_key *policy_auth(const struct policy_keys *keys, strv secret
     return usable && found > 0 ? &keys->items[found - 1] : NULL;
 }
 
+bool policy_key_admits(const struct policy_key *key, int door, int64_t wall_us, struct err *err)
+{
+    if (key->rules.expires_us != 0 && wall_us >= key->rules.expires_us)
+        return err_set(err, LLM_ERR_UNAUTHORIZED, "This API key has expired.");
+    if (door >= 0 && key->rules.doors != 0 && (key->rules.doors & (1u << door)) == 0)
+        return err_set(err, LLM_ERR_FORBIDDEN, "This API key may not use this interface.");
+    return true;
+}
+
 strv policy_key_from_headers(strv authorization, strv x_api_key)
 {
     strv rest = strv_trim(authorization);

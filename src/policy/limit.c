@@ -15,7 +15,7 @@
 struct policy_cell {
     atomic_uint refs;
     bool in_table; /* not freed with its last reference, but free to be another's */
-    atomic_llong requests_full, tokens_full; /* when each bucket is full again */
+    atomic_llong requests_full, tokens_full, wrong_full; /* when each bucket is full again */
     atomic_llong running;
 };
 
@@ -119,7 +119,9 @@ static int64_t full_at(const struct policy_cell *c)
 {
     int64_t requests = atomic_load_explicit(&c->requests_full, memory_order_relaxed);
     int64_t tokens = atomic_load_explicit(&c->tokens_full, memory_order_relaxed);
-    return requests > tokens ? requests : tokens;
+    int64_t wrong = atomic_load_explicit(&c->wrong_full, memory_order_relaxed);
+    int64_t last = requests > tokens ? requests : tokens;
+    return last > wrong ? last : wrong;
 }
 
 /* Which cell may become another address's: nobody holds it, and it is full before all others. If every one is
@@ -149,6 +151,7 @@ static struct policy_cell *address_cell(struct policy_limits *l, strv address)
             set->hashes[k] = hash;
             atomic_store_explicit(&set->cells[k].requests_full, 0, memory_order_relaxed);
             atomic_store_explicit(&set->cells[k].tokens_full, 0, memory_order_relaxed);
+            atomic_store_explicit(&set->cells[k].wrong_full, 0, memory_order_relaxed);
         } else {
             k = hash / SETS % SET_CELLS;
         }
@@ -214,6 +217,19 @@ static void bucket_level(const atomic_llong *bucket, int64_t limit, int64_t now_
     int64_t remaining = (left + 999) / 1000 * limit / (MINUTE_NS / 1000);
     if (out->limit == 0 || remaining < out->remaining)
         *out = (struct policy_level){limit, remaining, (used + 999) / 1000};
+}
+
+bool policy_wrong_key(struct policy_limits *l, strv address, int64_t limit, int64_t now_us,
+                      int64_t *wait)
+{
+    if (l == NULL || limit == 0)
+        return true;
+    struct policy_cell *c = address_cell(l, address);
+    bool within = bucket_take(&c->wrong_full, 1, limit, now_us);
+    if (!within)
+        *wait = bucket_wait(&c->wrong_full, 1, limit, now_us);
+    policy_cell_unref(c);
+    return within;
 }
 
 /* ---- passes ---- */
@@ -327,6 +343,18 @@ bool policy_pass_enter(struct policy_pass *pass, int64_t tokens, int64_t now_us,
     if (*wait == 0) /* a place, or another was quicker in the meantime */
         *wait = BUSY_WAIT_US;
     return say(&pass->shares[missing / WANTS], (enum want)(missing % WANTS), err);
+}
+
+bool policy_pass_fits(const struct policy_pass *pass, int64_t tokens, int64_t now_us, int64_t *wait,
+                      struct err *err)
+{
+    for (size_t i = 0; i < pass->n; i++) {
+        const struct policy_share *s = &pass->shares[i];
+        *wait = bucket_wait(&s->cell->tokens_full, tokens, s->quota.tokens_min, now_us);
+        if (*wait > 0)
+            return say(s, WANT_TOKENS, err);
+    }
+    return true;
 }
 
 void policy_pass_leave(struct policy_pass *pass, int64_t tokens)

@@ -35,6 +35,7 @@ struct policy_quotas {        /* of a configuration */
     struct policy_quota all;  /* everybody together */
     struct policy_quota key;  /* a key that has none of its own */
     struct policy_quota peer; /* an address, of callers without a key */
+    int64_t wrong_min;        /* wrong keys a minute, of an address; 0 = no limit */
 };
 
 /* What one key, address or all have used. Counted; any thread. */
@@ -48,6 +49,11 @@ void policy_cell_unref(struct policy_cell *c);
 struct policy_limits;
 struct policy_limits *policy_limits_new(void);    /* NULL: no memory */
 void policy_limits_free(struct policy_limits *l); /* no pass may be held */
+
+/* A wrong key came from there. False: it is one too many; after *wait_us the next is not. A right key is never asked
+ * about: whoever shares an address with a guesser is served. */
+bool policy_wrong_key(struct policy_limits *l, strv address, int64_t limit, int64_t now_us,
+                      int64_t *wait_us);
 
 /* The quotas that hold for one request, and what it has taken of them. Zero is a pass without any. */
 struct policy_pass {
@@ -70,6 +76,9 @@ void policy_pass_init(struct policy_pass *pass, struct policy_limits *limits,
  * policy_pass_leave() ends it. */
 bool policy_pass_enter(struct policy_pass *pass, int64_t tokens, int64_t now_us, int64_t *wait_us,
                        struct err *err);
+/* Would so many tokens more be within the limits? Nothing is taken. False with err: after *wait_us. */
+bool policy_pass_fits(const struct policy_pass *pass, int64_t tokens, int64_t now_us,
+                      int64_t *wait_us, struct err *err);
 /* tokens: what was used in the end. A pass that was not entered, or left, leaves nothing. */
 void policy_pass_leave(struct policy_pass *pass, int64_t tokens);
 

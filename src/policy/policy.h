@@ -69,6 +69,8 @@ struct policy_keys *policy_keys_ref(struct policy_keys *k);
 void policy_keys_unref(struct policy_keys *k);
 /* The key that `secret` is, or NULL. Takes the same time whichever key matches or none. */
 const struct policy_key *policy_auth(const struct policy_keys *keys, strv secret);
+/* May it be used now, and at this door (-1: at none)? What it asks for there is route's matter. */
+bool policy_key_admits(const struct policy_key *key, int door, int64_t wall_us, struct err *err);
 void policy_key_digest(strv secret, uint8_t out[32]);
 /* The key in "Authorization: Bearer KEY" or "x-api-key: KEY"; STRV_NONE if neither holds one. */
 strv policy_key_from_headers(strv authorization, strv x_api_key);

@@ -102,3 +102,9 @@ struct http_call *egress_call(struct http_client *c, const struct egress_pass *p
         *withheld = !fit;
     return fit ? http_call(c, spec, ops, arg) : NULL;
 }
+
+void egress_go(const struct egress_pass *pass, struct http_call *call)
+{
+    if (pass->p != NULL && pass->leaves)
+        http_call_go(call);
+}

@@ -12,7 +12,7 @@
  * leave the premises, else by where they lie (at home nobody asks twice, and a digest of a long history costs as
  * much as relaying it). The address
  * belongs to it too: the provider's rule (`allow`) is asked for every resolved address, and the connection is
- * made to exactly the address that was asked about (io/connect.c); kept connections are shared only by
+ * made to exactly the address that was asked about (io/connect.c) and that the record of the call names; kept connections are shared only by
  * providers of the same zone and networks.
  *
  * Own questions (lists of models, health) hold no caller's text. They need a pass as well, made by
@@ -69,5 +69,8 @@ bool egress_seal_own(struct egress_pass *pass, const struct provider *p, strv bo
 struct http_call *egress_call(struct http_client *c, const struct egress_pass *pass,
                               const struct http_call_spec *spec, const struct http_call_ops *ops,
                               void *arg, bool *withheld);
+
+/* A call that egress_call() made with this pass is held on a connection: its bytes go out now. */
+void egress_go(const struct egress_pass *pass, struct http_call *call);
 
 #endif

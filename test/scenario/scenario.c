@@ -17,6 +17,9 @@
  *   client NAME again METHOD PATH BODY   the same on the connection that is open
  *   client NAME leave|reset|window N
  *   client NAME expect status N | has TEXT | lacks TEXT | header TEXT | complete | truncated | nothing | closed
+ *   client NAME follows OTHER            OTHER has asked /router/explain what NAME sends: the targets of that plan, one
+ *                                        after the other, are who is asked now (each fails), and nobody else; where the
+ *                                        answer told an error, so does NAME's
  *   provider NAME models JSON            its list of models, as if the prober had asked for it
  *   provider NAME memory JSON            an Ollama's /api/ps, likewise; then it counts as reached
  *                                        (the 2nd of several servers under one name is NAME#2)
@@ -38,6 +41,7 @@
  *   time +N[ms|s|m]
  *   cut N                                every read from now on is at most N bytes
  *   ledger rows N | has TEXT | lacks TEXT    rows so far; the last row's text
+ *   ledger keeps                         there is one that counts what is spent: before the first request
  *   audit works|fails|hangs              can its records be made durable; it works until something else is said
  *   audit goes on                        those that it hung with are durable now
  *   audit records N | has TEXT | lacks TEXT  so far; the last one's text
@@ -111,6 +115,7 @@ static struct {
     struct policy_keys *keys;
     struct policy_sticky *sticky;
     struct policy_limits *limits;
+    struct ledger *ledger;
     struct agent_env agent;
     struct agent_host *host;
     struct mcp_question *question;
@@ -302,7 +307,7 @@ static void write_config(int fd)
         rest = at + 6;
     }
     dprintf(fd, "%s", rest);
-    if (strstr(t.config_text, "privacy:") == NULL)
+    if (strstr(t.config_text, "privacy:") == NULL && strstr(t.config_text, "\"privacy\":") == NULL)
         dprintf(fd, "\nprivacy: { data: \"%s\" }\n", data_path());
 }
 
@@ -316,8 +321,8 @@ static struct config *read_config(const char *const *set)
         die("cannot write", path);
     write_config(fd);
     close(fd);
-    const char *none[] = {NULL};
-    struct config_source source = {.path = path, .environment = none, .set = set};
+    const char *environment[] = {"KEY=k", NULL};
+    struct config_source source = {.path = path, .environment = environment, .set = set};
     struct config *config = config_load(&source, &err);
     unlink(path);
     if (config == NULL && (!t.fault || judging))
@@ -549,6 +554,53 @@ static void client_expect(struct client_side *c, char *rest)
     }
 }
 
+static bool next_request(struct provider_side *p, const char *method, const char *path);
+static void say_head(struct provider_side *p, const char *status, const char *type,
+                     const char *framing);
+
+/* The next request is for this target; it fails. */
+static void follow_target(yyjson_val *target)
+{
+    char model[256];
+    struct provider_side *p = provider_side(yyjson_get_str(json_get(target, "provider")));
+    p->now = NULL;
+    snprintf(model, sizeof model, "\"model\":\"%s\"", yyjson_get_str(json_get(target, "model")));
+    if (!next_request(p, "POST", NULL)) {
+        fail("explain told %s of %s, and it was not asked", model, p->name);
+        return;
+    }
+    if (strstr(p->body, model) == NULL)
+        fail("explain told %s of %s, and it was asked for: %.200s", model, p->name, p->body);
+    say_head(p, "500", "json", "Content-Length: 2");
+    fake_peer_send(p->now, "{}", 2);
+    settle();
+}
+
+static void do_follow(struct client_side *c, const struct client_side *told)
+{
+    struct json doc;
+    struct arena arena;
+    struct err err = ERR_INIT;
+    size_t i, n;
+    yyjson_val *target;
+    arena_init(&arena, 4096, 1 << 20);
+    if (json_read(&doc, strv_of(find_body(told)), &arena, 0, &err)) {
+        strv code = json_get_str(json_get(doc.root, "error"), "code");
+        yyjson_arr_foreach(json_get(doc.root, "plan"), i, n, target) follow_target(target);
+        for (i = 0; i < t.n_providers; i++)
+            if (next_request(&t.providers[i], "POST", NULL))
+                fail("%s was asked, and explain did not tell so", t.providers[i].name);
+        collect(c);
+        if (!complete(c))
+            fail("client %s: its request is not over", c->name);
+        else if (code.len > 0 && strstr(find_body(c), arena_cstr(&arena, code)) == NULL)
+            fail("explain told " STRV_FMT ", and the answer is %s", STRV_ARG(code), find_body(c));
+    } else {
+        fail("client %s was told no plan: %s", told->name, told->seen);
+    }
+    arena_fini(&arena);
+}
+
 static void do_client(char *rest)
 {
     char *name = need(&rest, "name");
@@ -575,6 +627,8 @@ static void do_client(char *rest)
             fake_peer_eof(c->peer, false);
         else if (strcmp(what, "reset") == 0)
             fake_peer_reset(c->peer);
+        else if (strcmp(what, "follows") == 0)
+            do_follow(c, client_side(need(&rest, "another client"), false));
         else if (strcmp(what, "window") == 0) {
             char *n = need(&rest, "bytes");
             c->slow = c->slow || strcmp(n, "all") != 0;
@@ -604,7 +658,7 @@ static bool next_request(struct provider_side *p, const char *method, const char
             free(text);
             continue;
         }
-        snprintf(want, sizeof want, "%s %s HTTP/1.1\r\n", method, path);
+        snprintf(want, sizeof want, path != NULL ? "%s %s HTTP/1.1\r\n" : "%s ", method, path);
         if (strncmp(text, want, strlen(want)) != 0)
             fail("provider %s expected %s %s, got: %.100s", p->name, method, path, text);
         snprintf(p->body, sizeof p->body, "%.*s", (int)body, end + 4);
@@ -907,12 +961,31 @@ static void do_provider(char *rest)
     settle();
 }
 
+/* Without a file, since nothing here runs its thread; what was spent is counted all the same. */
+static void keep_ledger(void)
+{
+    struct err err = ERR_INIT;
+    const struct ledger_setup setup = {.path = "/dev/null/ledger.db",
+                                       .queue = 256,
+                                       .interval_ms = 1000,
+                                       .wall_us = io_wall_us(t.loop),
+                                       .log_fd = -1,
+                                       .log_level = LOG_OFF};
+    t.ledger = ledger_new(&setup, &err);
+    t.worker.env.ledger = t.ledger;
+}
+
 static void do_ledger(char *rest)
 {
     char *what = need(&rest, "expectation");
     char *arg = tail(&rest);
     char *last, *text = log_text();
     size_t rows = ledger_rows(text, &last);
+    if (strcmp(what, "keeps") == 0) {
+        free(text);
+        keep_ledger();
+        return;
+    }
     if (strcmp(what, "rows") == 0) {
         if (rows != strtoul(arg, NULL, 10))
             fail("expected %s rows in the ledger, there are %zu", arg, rows);
@@ -1336,6 +1409,7 @@ static void finish(void)
         policy_keys_unref(t.keys);
     policy_sticky_free(t.sticky);
     policy_limits_free(t.limits);
+    ledger_free(t.ledger);
     audit_close(t.audit);
     config_free(t.config);
     size_t forgotten = loop != NULL ? fake_end(loop) : 0;

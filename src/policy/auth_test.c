@@ -97,6 +97,20 @@ static void reads_the_key_from_the_headers(void **state)
     }
 }
 
+static void admits_until_it_expires_and_at_its_doors(void **state)
+{
+    struct policy_key key = {.rules = {.expires_us = 100, .doors = 1u << LLM_OPENAI}};
+    struct err err = ERR_INIT;
+    (void)state;
+    assert_true(policy_key_admits(&key, LLM_OPENAI, 99, &err));
+    assert_true(policy_key_admits(&key, -1, 99, &err));
+    assert_false(policy_key_admits(&key, LLM_NATIVE, 99, &err));
+    assert_int_equal(err.code, LLM_ERR_FORBIDDEN);
+    err_clear(&err);
+    assert_false(policy_key_admits(&key, LLM_OPENAI, 100, &err));
+    assert_int_equal(err.code, LLM_ERR_UNAUTHORIZED);
+}
+
 static void refused_memory_is_a_value(void **state)
 {
     struct policy_key item = {.id = "k_0"};
@@ -115,6 +129,7 @@ int main(void)
         cmocka_unit_test(no_keys_admit_nobody),
         cmocka_unit_test(a_digest_of_zeros_is_no_key),
         cmocka_unit_test(reads_the_key_from_the_headers),
+        cmocka_unit_test(admits_until_it_expires_and_at_its_doors),
         cmocka_unit_test(refused_memory_is_a_value),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

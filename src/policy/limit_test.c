@@ -307,6 +307,45 @@ static void workers_share_one_bucket(void **state)
     policy_keys_unref(shared);
 }
 
+static void tokens_are_foreseen_and_not_taken(void **state)
+{
+    struct policy_keys *keys = key_with(0, 60, 0);
+    struct policy_pass pass;
+    struct err err = ERR_INIT;
+    int64_t wait = 0;
+    (void)state;
+    assert_int_equal(ask(keys, 40, 40, START), 0);
+    assert_true(enter(&pass, keys, 0, START, &wait));
+    assert_true(policy_pass_fits(&pass, 20, START, &wait, &err));
+    assert_true(policy_pass_fits(&pass, 20, START, &wait, &err));
+    assert_false(policy_pass_fits(&pass, 21, START, &wait, &err));
+    assert_int_equal(err.code, LLM_ERR_RATE_LIMITED);
+    assert_int_equal(wait, S);
+    err_clear(&err);
+    assert_true(policy_pass_fits(&pass, 21, START + wait, &wait, &err));
+    policy_pass_leave(&pass, 0);
+    assert_int_equal(ask(keys, 20, 20, START), 0);
+    policy_keys_unref(keys);
+}
+
+static void wrong_keys_are_counted_by_address(void **state)
+{
+    struct policy_limits *l = policy_limits_new();
+    int64_t wait = 0;
+    (void)state;
+    assert_non_null(l);
+    for (int i = 0; i < 3; i++)
+        assert_true(policy_wrong_key(l, STRV("192.0.2.1:50"), 3, START, &wait));
+    assert_false(policy_wrong_key(l, STRV("192.0.2.1:51"), 3, START, &wait));
+    assert_int_equal(wait, 20 * S);
+    assert_true(policy_wrong_key(l, STRV("192.0.2.2:50"), 3, START, &wait));
+    assert_true(policy_wrong_key(l, STRV("192.0.2.1:52"), 3, START + wait, &wait));
+    assert_false(policy_wrong_key(l, STRV("192.0.2.1:53"), 3, START + wait, &wait));
+    assert_true(policy_wrong_key(l, STRV("192.0.2.1:54"), 0, START, &wait)); /* switched off */
+    assert_true(policy_wrong_key(NULL, STRV("192.0.2.1:54"), 3, START, &wait));
+    policy_limits_free(l);
+}
+
 static void refused_memory_is_told(void **state)
 {
     (void)state;
@@ -338,6 +377,8 @@ int main(void)
         cmocka_unit_test(more_addresses_than_there_is_room_for),
         cmocka_unit_test(a_key_has_the_configurations_limits_where_it_has_none),
         cmocka_unit_test(workers_share_one_bucket),
+        cmocka_unit_test(tokens_are_foreseen_and_not_taken),
+        cmocka_unit_test(wrong_keys_are_counted_by_address),
         cmocka_unit_test(refused_memory_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

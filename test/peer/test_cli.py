@@ -547,6 +547,19 @@ def test_private_questions_have_local_plans(router, upstream):
     assert refused.status == 4 and refused.err
 
 
+def test_explain_asks_as_the_holder_of_a_key(router, upstream):
+    r = router(cloud(upstream), start=False)
+    env = {"FAR_KEY": "x"}
+    cli(r, "keys", "add", "ward", "--mode", "local", "--doors", "openai")
+    cli(r, "keys", "add", "gone", "--expires", "2020-01-01")
+    assert [t["zone"] for t in cli(r, "explain", "--json", "--door", "openai", "--key", "ward", "Hi", env=env).json["plan"]] \
+        == ["local"]
+    assert cli(r, "explain", "--json", "--key", "ward", "Hi", env=env).json["error"]["code"] == "forbidden"
+    assert cli(r, "explain", "--json", "--key", "gone", "Hi", env=env).json["error"]["code"] == "unauthorized"
+    nobody = cli(r, "explain", "--key", "nobody", "Hi", env=env)
+    assert nobody.status == 2 and "nobody" in nobody.err
+
+
 @pytest.mark.parametrize("fence", [{"airgap": True}, {"mode": "local"}])
 def test_behind_a_fence_nothing_contacts_the_cloud(router, upstream, standin, fence):
     cloud_side = standin()

@@ -194,6 +194,8 @@ def test_a_budget_that_is_used_up_keeps_calls_at_home(router, standin):
     assert len(r.cloud.requests()) == 3
     levels = [line["state"] for line in r.log_lines() if line.get("event") == "budget" and line["budget"] == "day"]
     assert levels == ["warning", "critical", "exhausted"]
+    told = json.loads(r.command("explain", "--offline", "--json", "-m", "outside", "Hi").stdout)
+    assert told["skipped"][0]["why"] == "the budget for cloud models is used up"
     report = r.get("/router/usage")
     assert report["budget"]["day"] == {"spent_usd": 0.06, "limit_usd": 0.055, "level": "exhausted"}
     metrics = r.ask("GET", "/metrics").text

@@ -217,6 +217,35 @@ static void what_did_not_pass_the_gate_reaches_no_server_outside(void **state)
     assert_true(h.done == 1 && h.end == MCP_OK);
 }
 
+/* Addresses of resources may hold anything; a server that is elsewhere after a reload hears none of them. */
+static void what_was_asked_at_home_is_not_asked_again_outside(void **state)
+{
+    static const struct mcp_call_spec subscribe = {
+        .server = "s", .method = "resources/subscribe", .params = {"{\"uri\":\"p://1\"}", 15}};
+    struct fixture *f = *state;
+    struct mcp_server_conf rows[] = {f->row, f->row};
+
+    rows[0].call_ms = 1234;
+    rows[1].local = false;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct heard h = {0};
+
+        f->conf.servers = &f->row;
+        configure(f);
+        come_up(f);
+        assert_non_null(mcp_call(f->hub, f->loop, &subscribe, &ops, &h));
+        fake_run(f->loop);
+        answer(f, "{}");
+        assert_true(h.done == 1 && h.end == MCP_OK);
+        f->conf.servers = &rows[i];
+        configure(f);
+        come_up(f);
+        strv sent = fake_peer_received(fake_child_peer(f->child));
+        assert_int_equal(strv_contains_nocase(sent, STRV("p://1")), rows[i].local);
+    }
+    fake_advance(f->loop, 10000);
+}
+
 static void a_server_is_stopped_step_by_step(void **state)
 {
     struct fixture *f = *state;
@@ -356,6 +385,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(the_fallen_are_started_again_later_and_later),
         T(what_did_not_pass_the_gate_reaches_no_server_outside),
+        T(what_was_asked_at_home_is_not_asked_again_outside),
         T(a_server_is_stopped_step_by_step),
         T(a_server_that_reads_nothing_fails_calls_and_blocks_nothing),
         T(storms_of_changes_are_few_catalogues),

@@ -79,6 +79,8 @@ void mcp_uris_renew(struct mcp_server *s)
     static const struct mcp_call_ops ops = {.done = ignore};
     struct list *pos, *tmp;
 
+    if (!s->run->local) /* they were asked at home, and the name leads elsewhere now */
+        mcp_uris_free(s);
     list_for_each(pos, tmp, &s->uris)
     {
         struct uri *u = list_entry(pos, struct uri, node);

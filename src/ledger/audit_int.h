@@ -109,6 +109,11 @@ struct audit_map { /* a file, read whole */
 /* What the file holds now. */
 bool audit_map(const char *dir, uint64_t number, struct audit_map *out, struct err *err);
 void audit_unmap(struct audit_map *m);
+#define AUDIT_FIRST_MAX 2048
+/* The first record of a file, whose views are into `text`, and the file's size; no more of it is read. False: it cannot
+ * be read, or begins with no record. */
+bool audit_first(const char *dir, uint64_t number, char text[AUDIT_FIRST_MAX],
+                 struct audit_line *out, uint64_t *size);
 
 struct audit_head { /* the last record known to be durable */
     uint64_t file, seq;

@@ -137,6 +137,25 @@ void audit_unmap(struct audit_map *m)
     *m = (struct audit_map){NULL, 0};
 }
 
+bool audit_first(const char *dir, uint64_t number, char text[AUDIT_FIRST_MAX],
+                 struct audit_line *out, uint64_t *size)
+{
+    char name[AUDIT_NAME_MAX], path[4096];
+    struct stat st;
+    audit_name(name, number);
+    if (snprintf(path, sizeof path, "%s/%s", dir, name) >= (int)sizeof path)
+        return false;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0)
+        return false;
+    ssize_t n =
+        fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? pread(fd, text, AUDIT_FIRST_MAX, 0) : -1;
+    close(fd);
+    const char *end = n > 0 ? memchr(text, '\n', (size_t)n) : NULL;
+    *size = end != NULL ? (uint64_t)st.st_size : 0;
+    return end != NULL && audit_parse((strv){text, (size_t)(end - text)}, out);
+}
+
 /* ---- lines ---- */
 
 static bool take(strv *rest, strv literal)

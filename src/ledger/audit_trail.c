@@ -446,25 +446,16 @@ static bool checkpoint_due(const struct audit_trail *t)
 static bool look_at(const struct audit_trail *t, uint64_t number, char time[TIMEFMT_MAX],
                     uint64_t *seq, uint8_t prev[AUDIT_HASH], uint64_t *size)
 {
-    char name[AUDIT_NAME_MAX], text[2048];
+    char text[AUDIT_FIRST_MAX];
     struct audit_line line;
-    struct stat st;
     strv when;
-    audit_name(name, number);
-    int fd = openat(t->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0)
-        return false;
-    ssize_t n = fstat(fd, &st) == 0 ? pread(fd, text, sizeof text, 0) : -1;
-    close(fd);
-    const char *end = n > 0 ? memchr(text, '\n', (size_t)n) : NULL;
-    if (end == NULL || !audit_parse((strv){text, (size_t)(end - text)}, &line) || line.seq == 0 ||
+    if (!audit_first(t->opts.dir, number, text, &line, size) || line.seq == 0 ||
         !audit_member_text(line.content, "time", &when) || when.len >= TIMEFMT_MAX ||
         !audit_member_hex(line.content, "prev", prev, AUDIT_HASH))
         return false;
     memcpy(time, when.ptr, when.len);
     time[when.len] = '\0';
     *seq = line.seq;
-    *size = (uint64_t)st.st_size;
     return true;
 }
 

@@ -272,23 +272,17 @@ static void take_line(struct verify *v, strv text)
 /* How much of a file counts, as the next one tells; SIZE_MAX: all. */
 static size_t counted_bytes(struct verify *v, uint64_t next, bool *error)
 {
-    struct audit_map m;
+    char text[AUDIT_FIRST_MAX];
     struct audit_line l;
-    uint64_t size;
+    uint64_t size, whole;
     strv why;
-    size_t counts = SIZE_MAX;
     *error = false;
-    if (next == 0 || !audit_map(v->check->dir, next, &m, NULL))
-        return counts;
-    const char *end = m.size > 0 ? memchr(m.data, '\n', m.size) : NULL;
-    if (end != NULL && audit_parse((strv){m.data, (size_t)(end - m.data)}, &l) &&
-        strv_eq_cstr(l.type, "open") && audit_member_u64(l.content, "prev_size", &size) &&
-        audit_member_text(l.content, "why", &why)) {
-        *error = strv_eq_cstr(why, "error");
-        counts = size < SIZE_MAX ? (size_t)size : SIZE_MAX;
-    }
-    audit_unmap(&m);
-    return counts;
+    if (next == 0 || !audit_first(v->check->dir, next, text, &l, &whole) ||
+        !strv_eq_cstr(l.type, "open") || !audit_member_u64(l.content, "prev_size", &size) ||
+        !audit_member_text(l.content, "why", &why))
+        return SIZE_MAX;
+    *error = strv_eq_cstr(why, "error");
+    return size < SIZE_MAX ? (size_t)size : SIZE_MAX;
 }
 
 static void take_file(struct verify *v, const struct audit_map *m, size_t counts, bool error,

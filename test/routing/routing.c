@@ -137,31 +137,6 @@ static void tell_lists(struct arena *arena, struct snapshot *s)
     }
 }
 
-static bool has_model(void *arg, size_t i, strv model, struct arena *arena,
-                      struct policy_model *out)
-{
-    struct snapshot *s = arg;
-    struct provider_facts f;
-    bool has = provider_model_facts(&s->providers[i], model, arena, &f);
-    *out = (struct policy_model){.exact = f.exact,
-                                 .remote = f.remote,
-                                 .lacks = f.lacks,
-                                 .context = f.context,
-                                 .warmth = (enum policy_warmth)f.warmth,
-                                 .full = f.full,
-                                 .calls = f.calls};
-    return has;
-}
-
-static strv any_model(void *arg, size_t i, struct arena *arena)
-{
-    struct snapshot *s = arg;
-    struct provider_models *m = provider_models_any(&s->providers[i]);
-    strv name = m != NULL && m->n > 0 ? arena_strv(arena, strv_of(m->items[0].name)) : STRV_NONE;
-    provider_models_unref(m);
-    return name;
-}
-
 /* ---- a case ---- */
 
 struct facts { /* all that a plan is made of */
@@ -274,19 +249,13 @@ static void take_key(struct facts *f, yyjson_val *key)
 static bool run(struct snapshot *s, const struct facts *f, struct arena *arena,
                 struct policy_plan *plan, struct err *err)
 {
-    struct policy_facts facts = {
-        .conf = &s->policy,
-        .providers = s->policy_providers,
-        .n_providers = s->n_providers,
-        .has_model = has_model,
-        .any_model = any_model,
-        .arg = s,
+    const struct exchange_basis basis = {
         .verdict = &f->verdict,
         .classified = f->has_class ? &f->classified : NULL,
         .key = f->key.id[0] != '\0' ? &f->key : NULL,
     };
     *err = ERR_INIT;
-    return policy_run(&facts, &f->r, arena, plan, err);
+    return exchange_plan(s, &f->r, &basis, arena, plan, err);
 }
 
 /* ---- as text ---- */

@@ -152,11 +152,6 @@ static size_t tools_of(const struct mcp_catalogue *c, const struct mcp_listed *s
     return n;
 }
 
-static const char *transport_name(enum mcp_transport t)
-{
-    return t == MCP_STDIO ? "stdio" : t == MCP_HTTP ? "http" : "sse";
-}
-
 static void list_text(const struct mcp_catalogue *c, bool color, struct buf *out)
 {
     static const char *const heads[] = {"SERVER",   "STATE", "WAY",  "ZONE",
@@ -171,7 +166,7 @@ static void list_text(const struct mcp_catalogue *c, bool color, struct buf *out
         term_table_cell(&t, TERM_PLAIN, "%s", s->name);
         term_table_cell(&t, s->state == MCP_READY ? TERM_GOOD : TERM_BAD, "%s",
                         mcp_state_name(s->state));
-        term_table_cell(&t, TERM_PLAIN, "%s", transport_name(s->transport));
+        term_table_cell(&t, TERM_PLAIN, "%s", mcp_transport_name(s->transport));
         term_table_cell(&t, TERM_PLAIN, "%s", s->local ? "local" : "cloud");
         term_table_cell(&t, TERM_PLAIN, "%s", s->revision);
         term_table_cell(&t, TERM_PLAIN, "%zu", tools_of(c, s, false));
@@ -195,7 +190,7 @@ static void list_json(const struct mcp_catalogue *c, struct buf *out)
         term_json_text(out, &first, "name", strv_of(s->name));
         term_json_text(out, &first, "state", strv_of(mcp_state_name(s->state)));
         term_json_text(out, &first, "why", strv_of(s->why));
-        term_json_text(out, &first, "transport", strv_of(transport_name(s->transport)));
+        term_json_text(out, &first, "transport", strv_of(mcp_transport_name(s->transport)));
         term_json_text(out, &first, "zone", s->local ? STRV("local") : STRV("cloud"));
         term_json_text(out, &first, "revision", strv_of(s->revision));
         term_json_text(out, &first, "title", s->title);

@@ -9,8 +9,12 @@
  *       command: [ "npx", "-y", "x" ]
  *       env: [ "TOKEN" ]
  *
+ * Known are the files of Claude, VS Code (servers, inputs; also below mcp in its settings), Cursor, Windsurf and Gemini, and
+ * those of the two ollama-mcp-bridges, of which one has settings of its model in it, too.
+ *
  * Nothing is started, and nothing is taken over unseen: the operator reads what comes out and puts it into his file. Secrets
- * stand in such files often, so no value of a variable or header is copied; the notes say what must be set.
+ * stand in such files often, so no value of a variable or header is copied; the notes say what must be set, and what has
+ * no place here.
  */
 #include "app/mcp.h"
 
@@ -74,6 +78,28 @@ static void put_text(struct import *im, const char *key, strv text)
     buf_put_char(im->out, '\n');
 }
 
+/* Applications put something in the place of "${...}"; here nobody does. */
+static void tell_unresolved(struct import *im, const char *name, strv text)
+{
+    for (size_t i = 0; i + 1 < text.len; i++)
+        if (text.ptr[i] == '$' && text.ptr[i + 1] == '{') {
+            note(im, name, "nobody replaces what stands in ${...} here, write it out:", text);
+            return;
+        }
+}
+
+/* "--api-key", "sk-...": an argument is printed by `check` and seen by everybody on the machine. */
+static void tell_secret(struct import *im, const char *name, strv text)
+{
+    static const char *const signs[] = {"key", "token", "secret", "password", "sk-", "ghp_"};
+    for (size_t i = 0; i < sizeof signs / sizeof *signs; i++)
+        if (strv_contains_nocase(text, strv_of(signs[i]))) {
+            note(im, name, "if an argument is a secret, give it by env instead; see",
+                 STRV("command"));
+            return;
+        }
+}
+
 /* "${TOKEN}" and "$TOKEN" name a variable; STRV_NONE: anything else. */
 static strv variable_of(strv text)
 {
@@ -96,6 +122,7 @@ static void put_command(struct import *im, const char *name, yyjson_val *entry, 
     size_t i, n;
     buf_put_cstr(im->out, "    command: [ ");
     json_put_str(im->out, command);
+    tell_unresolved(im, name, command);
     yyjson_arr_foreach(args, i, n, arg)
     {
         if (!yyjson_is_str(arg)) {
@@ -104,6 +131,8 @@ static void put_command(struct import *im, const char *name, yyjson_val *entry, 
         }
         buf_put_cstr(im->out, ", ");
         json_put_str(im->out, json_str(arg));
+        tell_unresolved(im, name, json_str(arg));
+        tell_secret(im, name, json_str(arg));
     }
     buf_put_cstr(im->out, " ]\n");
 }
@@ -119,7 +148,10 @@ static void put_env(struct import *im, const char *name, yyjson_val *env)
         buf_put_cstr(im->out, begun ? ", " : "    env: [ ");
         json_put_str(im->out, own);
         begun = true;
-        if (other.len == 0)
+        if (strv_starts(json_str(value), STRV("${input:")))
+            note(im, name,
+                 "the application asks for it each time; set this variable for the router:", own);
+        else if (other.len == 0)
             note(im, name, "set this variable for the router, its value was not copied:", own);
         else if (!strv_eq(own, other))
             note(im, name, "set this variable for the router from the one that was named:", own);
@@ -172,34 +204,86 @@ static void put_headers(struct import *im, const char *name, yyjson_val *headers
     buf_fini(&more);
 }
 
-/* The include and exclude lists that bridges have. */
-static void put_filter(struct import *im, yyjson_val *entry)
+static void put_list(struct import *im, const char *key, yyjson_val *list)
 {
-    yyjson_val *filter = json_get(entry, "toolFilter");
-    yyjson_val *tools =
-                   filter != NULL ? json_get(filter, "tools") : json_get(entry, "disabledTools"),
-               *tool;
-    bool deny = filter == NULL || strv_eq_cstr(json_get_str(filter, "mode"), "exclude");
     size_t i, n;
     bool begun = false;
-    yyjson_arr_foreach(tools, i, n, tool)
+    yyjson_val *item;
+    yyjson_arr_foreach(list, i, n, item)
     {
-        if (!yyjson_is_str(tool))
+        if (!yyjson_is_str(item))
             continue;
-        buf_put_cstr(im->out, begun ? ", " : deny ? "    deny: [ " : "    allow: [ ");
-        json_put_str(im->out, json_str(tool));
+        if (begun)
+            buf_put_cstr(im->out, ", ");
+        else
+            buf_printf(im->out, "%s: [ ", key);
+        json_put_str(im->out, json_str(item));
         begun = true;
     }
     if (begun)
         buf_put_cstr(im->out, " ]\n");
 }
 
+/* The include and exclude lists of bridges and applications. */
+static void put_filter(struct import *im, yyjson_val *entry)
+{
+    yyjson_val *filter = json_get(entry, "toolFilter");
+    bool deny = strv_eq_cstr(json_get_str(filter, "mode"), "exclude");
+    put_list(im, deny ? "    deny" : "    allow", json_get(filter, "tools"));
+    if (filter != NULL)
+        return;
+    put_list(im, "    allow", json_get(entry, "includeTools"));
+    put_list(im, "    deny",
+             json_get(entry, "excludeTools") != NULL ? json_get(entry, "excludeTools")
+                                                     : json_get(entry, "disabledTools"));
+}
+
+/* Cursor's auth, Claude's oauth: what the client is known by. */
+static void put_oauth(struct import *im, const char *name, yyjson_val *entry)
+{
+    yyjson_val *auth = json_get(entry, "auth"), *oauth = json_get(entry, "oauth");
+    strv id = json_get_str(auth, "CLIENT_ID").len > 0 ? json_get_str(auth, "CLIENT_ID")
+                                                      : json_get_str(oauth, "clientId");
+    bool secret = json_get_str(auth, "CLIENT_SECRET").len > 0;
+    int64_t port = json_get_int(oauth, "callbackPort", 0);
+    if (id.len == 0)
+        return;
+    buf_put_cstr(im->out, "    oauth:\n      client_id: ");
+    json_put_str(im->out, id);
+    buf_put_char(im->out, '\n');
+    tell_unresolved(im, name, id);
+    if (secret) {
+        strv variable = made_up_variable(im, name, STRV("client_secret"));
+        buf_printf(im->out, "      secret_env: \"" STRV_FMT "\"\n", STRV_ARG(variable));
+        note(im, name, "set this variable to the client's secret, which was not copied:", variable);
+    }
+    if (port > 0 && port < 65536)
+        buf_printf(im->out, "      port: %d\n", (int)port);
+    put_list(im, "      scopes", json_get(auth, "scopes"));
+    note(im, name, "log in once with: llm-router mcp login", strv_of(name));
+}
+
 static void tell_unknown(struct import *im, const char *name, yyjson_val *entry)
 {
-    static const char *const known[] = {
-        "command",       "args",     "env",     "cwd",       "url",
-        "serverUrl",     "httpUrl",  "type",    "headers",   "toolFilter",
-        "disabledTools", "disabled", "enabled", "transport", NULL};
+    static const char *const known[] = {"command",
+                                        "args",
+                                        "env",
+                                        "cwd",
+                                        "url",
+                                        "serverUrl",
+                                        "httpUrl",
+                                        "type",
+                                        "headers",
+                                        "auth",
+                                        "oauth",
+                                        "toolFilter",
+                                        "includeTools",
+                                        "excludeTools",
+                                        "disabledTools",
+                                        "disabled",
+                                        "enabled",
+                                        "transport",
+                                        NULL};
     yyjson_val *key, *value;
     size_t i, n;
     yyjson_obj_foreach(entry, i, n, key, value)
@@ -220,6 +304,60 @@ static strv first_text(yyjson_val *entry, const char *const *keys)
     return STRV_NONE;
 }
 
+/* Without what a key often hides in: our own addresses have neither a user nor a query. */
+static strv bare_url(struct import *im, const char *name, strv url)
+{
+    const char *query = memchr(url.ptr, '?', url.len), *at = memchr(url.ptr, '@', url.len);
+    const char *scheme = memmem(url.ptr, url.len, "://", 3);
+    if (query != NULL) {
+        note(im, name, "what stands behind ? in its address was not copied; give a key by key_env",
+             STRV_NONE);
+        url.len = (size_t)(query - url.ptr);
+    }
+    if (at == NULL || at >= url.ptr + url.len || scheme == NULL || at < scheme)
+        return url;
+    note(im, name, "name and password in its address were not copied", STRV_NONE);
+    char *text = arena_printf(&im->arena, "%.*s" STRV_FMT, (int)(scheme + 3 - url.ptr), url.ptr,
+                              STRV_ARG(strv_from(url, (size_t)(at + 1 - url.ptr))));
+    return text != NULL ? strv_of(text) : STRV("");
+}
+
+/* Which zone it is of, nobody has said: on this machine it is local, and else the operator has to. */
+static void put_zone(struct import *im, const char *name, strv url)
+{
+    static const char *const here[] = {"://localhost", "://127.", "://[::1]"};
+    for (size_t i = 0; i < sizeof here / sizeof *here; i++)
+        if (strv_contains_nocase(url, strv_of(here[i])))
+            return;
+    buf_put_cstr(im->out, "    zone: cloud\n");
+    note(im, name,
+         "taken for one outside: if it is on the premises, say zone: local, and local_networks",
+         STRV_NONE);
+}
+
+static void put_remote(struct import *im, const char *name, yyjson_val *entry, strv url, strv type)
+{
+    url = bare_url(im, name, url);
+    put_text(im, "url", url);
+    tell_unresolved(im, name, url);
+    if (strv_eq_nocase(type, STRV("sse")))
+        buf_put_cstr(im->out, "    transport: sse\n");
+    put_zone(im, name, url);
+    put_headers(im, name, json_get(entry, "headers"));
+    put_oauth(im, name, entry);
+}
+
+/* Why nothing here can be this server; NULL = it can. */
+static const char *unfit(yyjson_val *entry, strv command, strv url, strv type)
+{
+    if (!yyjson_is_obj(entry) || (command.len == 0 && url.len == 0))
+        return "left out: neither command nor url";
+    if (strv_starts(type, STRV("ws")) || strv_eq_nocase(type, STRV("websocket")) ||
+        strv_starts(url, STRV("ws")))
+        return "left out: servers by WebSocket are not reached";
+    return NULL;
+}
+
 static void put_server(struct import *im, strv own, yyjson_val *entry)
 {
     static const char *const urls[] = {"url", "serverUrl", "httpUrl", NULL};
@@ -227,8 +365,9 @@ static void put_server(struct import *im, strv own, yyjson_val *entry)
     char name[NAME_MAX_LEN + 1];
     name_for(im, own, name);
     strv command = json_get_str(entry, "command"), url = first_text(entry, urls);
-    if (!yyjson_is_obj(entry) || (command.len == 0 && url.len == 0)) {
-        note(im, name, "left out: neither command nor url", STRV_NONE);
+    const char *why = unfit(entry, command, url, first_text(entry, types));
+    if (why != NULL) {
+        note(im, name, why, STRV_NONE);
         return;
     }
     memcpy(im->names[im->n++], name, sizeof name);
@@ -240,16 +379,60 @@ static void put_server(struct import *im, strv own, yyjson_val *entry)
         put_env(im, name, json_get(entry, "env"));
         if (json_get_str(entry, "cwd").len > 0)
             put_text(im, "cwd", json_get_str(entry, "cwd"));
+        tell_unresolved(im, name, json_get_str(entry, "cwd"));
     } else {
-        put_text(im, "url", url);
-        if (strv_eq_nocase(first_text(entry, types), STRV("sse")))
-            buf_put_cstr(im->out, "    transport: sse\n");
-        put_headers(im, name, json_get(entry, "headers"));
+        put_remote(im, name, entry, url, first_text(entry, types));
     }
     if (yyjson_is_true(json_get(entry, "disabled")) || yyjson_is_false(json_get(entry, "enabled")))
         buf_put_cstr(im->out, "    enabled: false\n");
     put_filter(im, entry);
     tell_unknown(im, name, entry);
+}
+
+/* ---- the rest of such a file ---- */
+
+/* A bridge's model is a provider and the role for tools here, which the alias agent leads to. */
+static void put_model(struct import *im, yyjson_val *llm)
+{
+    static const char *const unfit_here[] = {"temperature", "maxTokens", NULL};
+    strv model = json_get_str(llm, "model"), url = json_get_str(llm, "baseUrl");
+    if (!yyjson_is_obj(llm))
+        return;
+    buf_put_cstr(im->out, "providers:\n  ollama:\n    kind: ollama\n    url: ");
+    json_put_str(im->out, url.len > 0 ? bare_url(im, "llm", url) : STRV("http://127.0.0.1:11434"));
+    buf_put_char(im->out, '\n');
+    if (model.len > 0) {
+        buf_put_cstr(im->out, "roles:\n  tools: [ \"ollama/");
+        json_put_esc(im->out, model);
+        buf_put_cstr(im->out, "\" ]\n");
+    }
+    if (json_get_str(llm, "apiKey").len > 0)
+        note(im, "llm", "its key was not copied; where one is needed, set providers.ollama.key_env",
+             STRV_NONE);
+    for (size_t i = 0; unfit_here[i] != NULL; i++)
+        if (json_get(llm, unfit_here[i]) != NULL)
+            note(im, "llm", "left out, each request says it itself:", strv_of(unfit_here[i]));
+}
+
+static void tell_rest(struct import *im, yyjson_val *root)
+{
+    static const char *const known[] = {"mcpServers", "servers", "inputs", "mcp",
+                                        "llm",        "$schema", NULL};
+    yyjson_val *key, *value;
+    size_t i, n;
+    yyjson_obj_foreach(root, i, n, key, value)
+    {
+        bool found = json_get(root, "mcp") != NULL; /* settings of a whole application */
+        for (size_t k = 0; known[k] != NULL; k++)
+            found = found || strv_eq_cstr(json_str(key), known[k]);
+        if (strv_eq_cstr(json_str(key), "systemPrompt"))
+            note(im, "file", "left out, each request says it itself:", STRV("systemPrompt"));
+        else if (!found)
+            note(im, "file", "left out, there is nothing like it here:", json_str(key));
+    }
+    yyjson_arr_foreach(json_get(root, "inputs"), i, n, value)
+        note(im, "file",
+             "the application asks for this, here it is a variable:", json_get_str(value, "id"));
 }
 
 bool mcp_import_text(strv text, struct buf *out, struct buf *notes, struct err *err)
@@ -265,8 +448,11 @@ bool mcp_import_text(strv text, struct buf *out, struct buf *notes, struct err *
     arena_init(&im->arena, 4096, 8 * FILE_BYTES_MAX);
     bool ok = json_read(&doc, text, &im->arena, 0, err);
     yyjson_val *servers = ok ? json_get(doc.root, "mcpServers") : NULL;
+    yyjson_val *root = ok ? doc.root : NULL;
+    if (servers == NULL && json_get(json_get(root, "mcp"), "servers") != NULL)
+        root = json_get(root, "mcp");
     if (ok && servers == NULL)
-        servers = json_get(doc.root, "servers");
+        servers = json_get(root, "servers");
     if (ok && !yyjson_is_obj(servers))
         ok = err_set(err, 0, "expected an object with mcpServers (or servers)");
     if (ok)
@@ -278,6 +464,10 @@ bool mcp_import_text(strv text, struct buf *out, struct buf *notes, struct err *
             break;
         }
         put_server(im, json_str(key), value);
+    }
+    if (ok) {
+        put_model(im, json_get(root, "llm"));
+        tell_rest(im, root);
     }
     if (ok && (out->failed || notes->failed || im->arena.failed))
         ok = err_oom(err);

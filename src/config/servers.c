@@ -84,7 +84,7 @@ static bool settle_transport(struct load *l, const struct setting *first, struct
         return true;
     }
     return load_fail(l, &said->origin, path_of(c->name, "transport", path, sizeof path),
-                     "%s goes with %s", url != NULL ? "stdio" : "http",
+                     "%s goes with %s", mcp_transport_name(url != NULL ? MCP_STDIO : MCP_HTTP),
                      url != NULL ? "command" : "url");
 }
 

@@ -121,7 +121,7 @@ static void refused(void **state)
         {"  t: { url: \"http://127.0.0.1/\", oauth: { client_credentials: true } }\n",
          "file:4:63: mcp_servers.t.oauth: client_credentials goes with client_id"},
         {"  t: { url: \"http://127.0.0.1/\", oauth: { document: \"http://h/x\" } }\n",
-         "file:4:50: mcp_servers.t.oauth: document must be an https address"},
+         "file:4:53: mcp_servers.t.oauth: document must be an https address"},
         {"  T: { command: [ x ] }\n",
          "file:4:3: mcp_servers: expected a name of at most 31 small letters, digits and -, "
          "beginning with no -, not \"T\""},

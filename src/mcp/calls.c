@@ -419,17 +419,25 @@ static void take_result(struct mcp_client_call *call, const struct reply *reply)
         end_text(call, MCP_BAD, "its answer is of a kind that we do not know");
 }
 
-static void on_answer(struct request *r, const struct reply *reply)
+/* What came to a request of the call: true = a result. All else is dealt with here. */
+static bool has_result(struct mcp_client_call *call, const struct reply *reply)
 {
-    struct mcp_client_call *call = r->owner;
-
     call->request = NULL;
     if (reply->m == NULL)
         take_fault(call, reply);
-    else if (reply->m->kind == MCP_ERROR)
+    else if (reply->m->kind != MCP_ERROR)
+        return true;
+    else if (call->stage == CALL_ASKED)
         take_error(call, reply->m);
     else
-        take_result(call, reply);
+        end_error(call, reply->m);
+    return false;
+}
+
+static void on_answer(struct request *r, const struct reply *reply)
+{
+    if (has_result(r->owner, reply))
+        take_result(r->owner, reply);
 }
 
 /* ---- rounds of questions (modern era) ---- */
@@ -509,33 +517,28 @@ static void wait_for_task(struct mcp_client_call *call)
 
 static void on_updated(struct request *r, const struct reply *reply)
 {
-    struct mcp_client_call *call = r->owner;
-
-    call->request = NULL;
-    if (reply->m == NULL)
-        take_fault(call, reply);
-    else if (reply->m->kind == MCP_ERROR)
-        end_error(call, reply->m);
-    else
-        wait_for_task(call);
+    if (has_result(r->owner, reply))
+        wait_for_task(r->owner);
 }
 
-static void update_task(struct mcp_client_call *call, struct buf *b)
+/* A request about the task. `more`: further members of its params, which the name of the task is put behind. */
+static void ask_about(struct mcp_client_call *call, const char *method, struct buf *more,
+                      void (*answered)(struct request *, const struct reply *))
 {
-    struct asking a = {.method = "tasks/update",
+    struct asking a = {.method = method,
                        .name = call->task,
                        .capabilities = call->capabilities,
-                       .answered = on_updated,
+                       .answered = answered,
                        .owner = call};
 
-    buf_put_cstr(b, buf_len(b) > 0 ? ",\"taskId\":" : "\"taskId\":");
-    json_put_str(b, call->task);
-    a.more = buf_view(b);
+    buf_put_cstr(more, buf_len(more) > 0 ? ",\"taskId\":" : "\"taskId\":");
+    json_put_str(more, call->task);
+    a.more = buf_view(more);
     call->stage = CALL_TASK;
     alive(call);
-    call->request = b->failed ? NULL : mcp_request(call->c, &a);
+    call->request = more->failed ? NULL : mcp_request(call->c, &a);
     if (call->request == NULL)
-        end_later(call, MCP_GONE, "it could not be sent what it asked for");
+        end_later(call, MCP_GONE, "its task could not be asked for");
 }
 
 static void end_round(struct mcp_client_call *call)
@@ -545,7 +548,7 @@ static void end_round(struct mcp_client_call *call)
     buf_init(&b, CALL_BYTES_MAX);
     put_responses(call, &b);
     if (call->task.len > 0) {
-        update_task(call, &b);
+        ask_about(call, "tasks/update", &b, on_updated);
     } else {
         if (call->state.len > 0) {
             buf_put_cstr(&b, call->n_answers > 0 ? ",\"requestState\":" : "\"requestState\":");
@@ -599,56 +602,32 @@ void mcp_call_answered(struct mcp_client_call *call, size_t index, strv result, 
 /* The modern era puts the result into the task; before it, it is asked for, and waited for, on its own. */
 static void on_task(struct request *r, const struct reply *reply)
 {
-    struct mcp_client_call *call = r->owner;
-
-    call->request = NULL;
-    if (reply->m == NULL) {
-        take_fault(call, reply);
-    } else if (reply->m->kind == MCP_ERROR) {
-        end_error(call, reply->m);
-    } else {
-        take_task(call, reply->m->result, &reply->m->json);
-    }
+    if (has_result(r->owner, reply))
+        take_task(r->owner, reply->m->result, &reply->m->json);
 }
 
 static void on_task_result(struct request *r, const struct reply *reply)
 {
-    struct mcp_client_call *call = r->owner;
-
-    call->request = NULL;
-    if (reply->m == NULL)
-        take_fault(call, reply);
-    else if (reply->m->kind == MCP_ERROR)
-        end_error(call, reply->m);
-    else
-        end_result(call, reply->result);
-}
-
-static void ask_about(struct mcp_client_call *call, const char *method,
-                      void (*answered)(struct request *, const struct reply *))
-{
-    struct asking a = {.method = method,
-                       .name = call->task,
-                       .capabilities = call->capabilities,
-                       .answered = answered,
-                       .owner = call};
-    struct buf b;
-
-    buf_init(&b, 4096);
-    buf_put_cstr(&b, "{\"taskId\":");
-    json_put_str(&b, call->task);
-    buf_put_char(&b, '}');
-    a.params = buf_view(&b);
-    alive(call);
-    call->request = b.failed ? NULL : mcp_request(call->c, &a);
-    buf_fini(&b);
-    if (call->request == NULL)
-        end_later(call, MCP_GONE, "its task could not be asked for");
+    if (has_result(r->owner, reply))
+        end_result(r->owner, reply->result);
 }
 
 static void ask_task(void *arg)
 {
-    ask_about(arg, "tasks/get", on_task);
+    struct buf none;
+
+    buf_init(&none, 4096);
+    ask_about(arg, "tasks/get", &none, on_task);
+    buf_fini(&none);
+}
+
+static void ask_task_result(struct mcp_client_call *call)
+{
+    struct buf none;
+
+    buf_init(&none, 4096);
+    ask_about(call, "tasks/result", &none, on_task_result);
+    buf_fini(&none);
 }
 
 /* A modern task's end stands in it: `result`, or `error`. */
@@ -703,7 +682,7 @@ static void take_task(struct mcp_client_call *call, yyjson_val *task, const stru
     else if (strv_eq(status, STRV("input_required")) && modern)
         begin_round(call, task, doc);
     else if (!modern && (over || strv_eq(status, STRV("input_required"))))
-        ask_about(call, "tasks/result", on_task_result);
+        ask_task_result(call);
     else
         wait_for_task(call);
 }

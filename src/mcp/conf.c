@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* conf - words of the configuration: effects, data classes, approvals, and the rules made of them. */
+/* conf - words of the configuration: ways to a server, effects, data classes, approvals, and the rules made of them. */
 #include "mcp/conf.h"
 
+static const char *const transports[MCP_TRANSPORTS] = {"stdio", "http", "sse"};
 static const char *const effects[MCP_EFFECTS] = {"read", "write", "destructive", "external"};
 static const char *const datas[MCP_DATAS] = {"none", "staff", "health"};
 static const char *const approvals[MCP_APPROVALS] = {"auto", "ask", "ask-always", "off"};
+
+const char *mcp_transport_name(enum mcp_transport t)
+{
+    return transports[t];
+}
 
 const char *mcp_effect_name(enum mcp_effect e)
 {

@@ -12,7 +12,7 @@
 
 #define MCP_SERVERS_MAX 64
 
-enum mcp_transport { MCP_STDIO, MCP_HTTP, MCP_SSE /* of 2024-11-05 */ };
+enum mcp_transport { MCP_STDIO, MCP_HTTP, MCP_SSE /* of 2024-11-05 */, MCP_TRANSPORTS };
 
 /* What a tool does, in order of gravity. Unknown counts as DESTRUCTIVE. */
 enum mcp_effect { MCP_READ, MCP_WRITE, MCP_DESTRUCTIVE, MCP_EXTERNAL, MCP_EFFECTS };
@@ -20,9 +20,10 @@ enum mcp_effect { MCP_READ, MCP_WRITE, MCP_DESTRUCTIVE, MCP_EXTERNAL, MCP_EFFECT
 enum mcp_data { MCP_DATA_NONE, MCP_DATA_STAFF, MCP_DATA_HEALTH, MCP_DATAS };
 /* May it run? ASK: a person decides, and may say so for the session; ASK_ALWAYS: each time; OFF: it is not offered. */
 enum mcp_approval { MCP_AUTO, MCP_ASK, MCP_ASK_ALWAYS, MCP_OFF, MCP_APPROVALS };
-const char *mcp_effect_name(enum mcp_effect e);     /* "read" ... */
-const char *mcp_data_name(enum mcp_data d);         /* "none", "staff", "health" */
-const char *mcp_approval_name(enum mcp_approval a); /* "auto", "ask", "ask-always", "off" */
+const char *mcp_transport_name(enum mcp_transport t); /* "stdio", "http", "sse" */
+const char *mcp_effect_name(enum mcp_effect e);       /* "read" ... */
+const char *mcp_data_name(enum mcp_data d);           /* "none", "staff", "health" */
+const char *mcp_approval_name(enum mcp_approval a);   /* "auto", "ask", "ask-always", "off" */
 
 /* "restore_*=destructive,none,ask-always": the first rule whose pattern fits the tool's name counts, word by word;
  * -1 = it says nothing of that. What it leaves open comes from the overlay, then the tool's annotations, then the

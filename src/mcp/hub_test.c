@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "../test/lib/fake_io.h"
@@ -21,6 +22,7 @@ struct fixture {
     struct io_child *child; /* the newest */
     unsigned starts, held, told;
     bool stopped;
+    int stillborn; /* children die with this status before they read a word; 0 = they live */
 };
 
 static void hold(void *owner)
@@ -39,6 +41,10 @@ static void on_child(void *arg, struct io_child *c)
 
     f->child = c;
     f->starts++;
+    if (f->stillborn != 0) {
+        fake_peer_reset(fake_child_peer(c));
+        fake_child_exit(c, f->stillborn, 0);
+    }
 }
 
 static int setup(void **state)
@@ -348,6 +354,77 @@ static void a_program_that_cannot_be_started_is_told_and_tried_again(void **stat
     assert_int_equal(state_of(f), MCP_READY);
 }
 
+/* The reason is its own, not that nothing could be sent to it. */
+static void a_child_that_dies_at_once_is_told_by_its_exit(void **state)
+{
+    struct fixture *f = *state;
+    enum mcp_era eras[] = {MCP_ERA_LEGACY, MCP_ERA_UNKNOWN};
+
+    for (size_t i = 0; i < sizeof eras / sizeof *eras; i++) {
+        struct mcp_catalogue *c;
+
+        f->row.era = eras[i];
+        f->stillborn = 127;
+        configure(f);
+        fake_run(f->loop);
+        fake_advance(f->loop, 500);
+        c = mcp_hub_catalogue(f->hub);
+        assert_int_equal(c->servers[0].state, MCP_DOWN);
+        assert_string_equal(c->servers[0].why, "it ended with status 127");
+        mcp_catalogue_unref(c);
+    }
+    f->stillborn = 0;
+}
+
+static bool was_sent(struct fixture *f, const char *text)
+{
+    strv got = fake_peer_received(fake_child_peer(f->child));
+
+    return memmem(got.ptr, got.len, text, strlen(text)) != NULL;
+}
+
+static void subscribe(struct fixture *f, const char *method, const char *uri)
+{
+    char params[100];
+    struct mcp_call_spec s = {.server = "s", .method = method};
+    struct heard h = {0};
+
+    snprintf(params, sizeof params, "{\"uri\":\"%s\"}", uri);
+    s.params = strv_of(params);
+    assert_non_null(mcp_call(f->hub, f->loop, &s, &ops, &h));
+    fake_run(f->loop);
+    answer(f, "{}");
+    assert_true(h.done == 1 && h.end == MCP_OK);
+}
+
+static void on_updated(void *arg, const char *server, strv uri)
+{
+    (void)server;
+    assert_true(strv_eq_cstr(uri, "x:a"));
+    ((struct fixture *)arg)->told++;
+}
+
+static void a_server_begun_anew_is_asked_again_what_it_shall_tell_of(void **state)
+{
+    struct fixture *f = *state;
+    struct mcp_watch *w = mcp_watch_updates(f->hub, f->loop, on_updated, f);
+
+    configure(f);
+    come_up(f);
+    subscribe(f, "resources/subscribe", "x:a");
+    subscribe(f, "resources/subscribe", "x:b");
+    subscribe(f, "resources/subscribe", "x:a");
+    subscribe(f, "resources/unsubscribe", "x:b");
+    fake_child_exit(f->child, 1, 0);
+    fake_run(f->loop);
+    fake_advance(f->loop, 2000);
+    come_up(f);
+    assert_true(was_sent(f, "\"method\":\"resources/subscribe\",\"params\":{\"uri\":\"x:a\"}"));
+    assert_false(was_sent(f, "x:b"));
+    assert_int_equal(f->told, 1); /* it may be another one by now */
+    mcp_unwatch(w);
+}
+
 /* Whatever is refused, each call made ends once, and in the end the server is up. */
 static void refused_memory_is_survived(void **state)
 {
@@ -390,6 +467,8 @@ int main(void)
         T(a_server_that_reads_nothing_fails_calls_and_blocks_nothing),
         T(storms_of_changes_are_few_catalogues),
         T(a_program_that_cannot_be_started_is_told_and_tried_again),
+        T(a_child_that_dies_at_once_is_told_by_its_exit),
+        T(a_server_begun_anew_is_asked_again_what_it_shall_tell_of),
         T(refused_memory_is_survived),
     };
 

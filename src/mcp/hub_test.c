@@ -419,7 +419,7 @@ static void a_server_begun_anew_is_asked_again_what_it_shall_tell_of(void **stat
     fake_run(f->loop);
     fake_advance(f->loop, 2000);
     come_up(f);
-    assert_true(was_sent(f, "\"method\":\"resources/subscribe\",\"params\":{\"uri\":\"x:a\"}"));
+    assert_true(was_sent(f, "resources/subscribe") && was_sent(f, "\"uri\":\"x:a\""));
     assert_false(was_sent(f, "x:b"));
     assert_int_equal(f->told, 1); /* it may be another one by now */
     mcp_unwatch(w);

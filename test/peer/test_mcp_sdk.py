@@ -19,7 +19,7 @@ import pytest
 from harness import SENTENCE, TOP, ask, node_binary, router_binary, wait_for
 
 MCP = os.path.join(TOP, "test", "mcp")
-NEEDED = os.path.join(TOP, "build", "node", "node_modules", "@modelcontextprotocol", "sdk")
+MODULES = os.path.join(TOP, "build", "node", "node_modules", "@modelcontextprotocol")
 CLIENTS = ["v1", "v2", "v2-modern", "python"]
 DOORS = ["http", "stdio"]
 SERVERS = {"v1pipe": ("v1", "stdio"), "v1web": ("v1", "http"), "v2pipe": ("v2-strict", "stdio"),
@@ -99,7 +99,7 @@ class Web:
 @pytest.fixture(scope="module")
 def between(module_router, module_standin, node):
     """The router with all servers behind it, and a model of its own."""
-    if not os.path.isdir(NEEDED):
+    if not os.path.isdir(os.path.join(MODULES, "sdk")):
         pytest.skip("the libraries are not here: ./dev setup test brings them")
     model = module_standin()
     webs = {name: Web(name) for name, (_, transport) in SERVERS.items() if transport == "http"}
@@ -175,3 +175,36 @@ def test_what_a_client_sees_of_a_server(client, door, server, seen, matrix):
     matrix.setdefault("MCP libraries: features that work, of those the server has", {})[
         client + " " + door, server] = "%d of %d" % (len(tried) - len(wrong), len(tried))
     assert not wrong
+
+
+# ---- the inspector's command line ----------------------------------------------------------------
+
+
+def inspect(door, r, folder, *words):
+    """(status, what it printed as JSON or text)"""
+    cli = os.path.join(MODULES, "inspector", "clients", "launcher", "build", "index.js")
+    target = [r.url + "/mcp", "--transport", "http"] if door == "http" else \
+        [router_binary(), "mcp", "serve", "--stdio", "--url", r.url]
+    done = subprocess.run([node_binary(), cli, "--cli", *target, *words], capture_output=True, text=True,
+                          stdin=subprocess.DEVNULL, timeout=120, cwd=str(folder), env={**r.env, "HOME": str(folder)})
+    try:
+        return done.returncode, json.loads(done.stdout)
+    except ValueError:
+        return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("door, era", [("http", "modern"), ("stdio", "legacy")])
+def test_the_inspector_understands_us(door, era, between, tmp_path):
+    def ask_it(*words):
+        return inspect(door, between, tmp_path, "--protocol-era", era, *words)
+    status, found = ask_it("--method", "tools/list", "--strict")
+    assert status == 0, found       # 6: a schema that is not portable
+    assert "v1pipe__add" in [t["name"] for t in found["tools"]]
+    status, found = ask_it("--method", "tools/call", "--tool-name", "v2web__add", "--tool-arg", "a=2", "b=3")
+    assert (status, found["structuredContent"]) == (0, {"sum": 5})
+    if era == "modern":     # each of its commands takes two seconds
+        return
+    status, found = ask_it("--method", "resources/read", "--uri", "pypipe://text")
+    assert (status, found["contents"][0]["text"]) == (0, "A text.")
+    status, found = ask_it("--method", "prompts/get", "--prompt-name", "pyweb__greet", "--prompt-args", "who=ann")
+    assert (status, found["messages"][0]["content"]["text"]) == (0, "Greet ann.")

@@ -12,6 +12,7 @@
 #define TOOL_WORDS_MAX                                                                             \
     2000                  /* of one tool; the rest of a server's flood of words is not looked at */
 #define SYNONYMS_MAX 4000 /* phrases of all overlays */
+#define SAME_MAX     8    /* words of one group of everyday.def */
 
 /* How much a word tells where it stands. */
 #define IN_NAME     3.0f
@@ -221,6 +222,20 @@ static bool add_phrase(struct build *b, uint32_t group, strv text)
     return p != NULL;
 }
 
+static bool open_group(struct build *b)
+{
+    struct index_group *g = push(b, &b->groups);
+    if (g != NULL)
+        *g = (struct index_group){(uint32_t)b->leads.n, 0};
+    return g != NULL;
+}
+
+static void close_group(struct build *b)
+{
+    struct index_group *g = (struct index_group *)b->groups.items + b->groups.n - 1;
+    g->n = (uint32_t)b->leads.n - g->from;
+}
+
 static bool add_synonyms(struct build *b, strv overlay)
 {
     struct json doc;
@@ -231,17 +246,32 @@ static bool add_synonyms(struct build *b, strv overlay)
         return !b->scratch.failed;
     yyjson_arr_foreach(json_get(doc.root, "words"), i, n, list)
     {
-        struct index_group *g = push(b, &b->groups);
-        if (g == NULL)
+        if (!open_group(b))
             return false;
-        *g = (struct index_group){(uint32_t)b->leads.n, 0};
         yyjson_arr_foreach(list, k, m, one)
         {
             if (yyjson_is_str(one) && !add_phrase(b, (uint32_t)b->groups.n - 1, json_str(one)))
                 return false;
         }
-        g = (struct index_group *)b->groups.items + b->groups.n - 1;
-        g->n = (uint32_t)b->leads.n - g->from;
+        close_group(b);
+    }
+    return true;
+}
+
+static bool add_everyday(struct build *b)
+{
+    static const char *const same[][SAME_MAX] = {
+#define SAME(...) {__VA_ARGS__},
+#include "agent/everyday.def"
+#undef SAME
+    };
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+        if (!open_group(b))
+            return false;
+        for (size_t k = 0; k < SAME_MAX && same[i][k] != NULL; k++)
+            if (!add_phrase(b, (uint32_t)b->groups.n - 1, strv_of(same[i][k])))
+                return false;
+        close_group(b);
     }
     return true;
 }
@@ -249,6 +279,8 @@ static bool add_synonyms(struct build *b, strv overlay)
 static bool add_all_synonyms(struct build *b)
 {
     const struct mcp_catalogue *c = b->x->catalogue;
+    if (!add_everyday(b))
+        return false;
     for (size_t i = 0; i < c->n_servers; i++) {
         bool same = false; /* two servers may have one overlay */
         for (size_t k = 0; k < i && !same; k++)
@@ -319,6 +351,35 @@ static bool make_postings(struct build *b)
     return true;
 }
 
+/* ---- what a tool says ---- */
+
+/* The postings are by term, so the words of each tool come in that order, too. */
+static bool make_words(struct build *b)
+{
+    struct agent_index *x = b->x;
+    uint32_t from = 0;
+    x->words = ARENA_ARRAY(&x->arena, struct index_word, x->n_postings + 1);
+    if (x->words == NULL)
+        return false;
+    for (size_t i = 0; i < x->n_postings; i++)
+        x->entries[x->postings[i].entry].n++;
+    for (size_t i = 0; i < x->n; i++) {
+        x->entries[i].from = from;
+        from += x->entries[i].n;
+        x->entries[i].n = 0;
+    }
+    for (uint32_t term = 0; term < x->n_terms; term++)
+        for (uint32_t p = x->terms[term].from; p < x->terms[term].from + x->terms[term].n; p++) {
+            struct index_entry *e = &x->entries[x->postings[p].entry];
+            float weight = x->postings[p].weight;
+            x->words[e->from + e->n++] = (struct index_word){term, weight};
+            e->length += weight * weight;
+        }
+    for (size_t i = 0; i < x->n; i++)
+        x->entries[i].length = sqrtf(x->entries[i].length);
+    return true;
+}
+
 /* ---- all of it ---- */
 
 static void *keep(struct agent_index *x, const struct pile *l)
@@ -372,7 +433,7 @@ static bool build_index(struct build *b)
     for (size_t i = 0; i < b->x->n; i++)
         if (!add_tool(b, (uint32_t)i))
             return false;
-    return add_all_synonyms(b) && keep_lists(b) && make_postings(b);
+    return add_all_synonyms(b) && keep_lists(b) && make_postings(b) && make_words(b);
 }
 
 static void describe_finder(struct agent_index *x)
@@ -422,6 +483,7 @@ void agent_index_unref(struct agent_index *x)
 {
     if (x == NULL || atomic_fetch_sub_explicit(&x->refs, 1, memory_order_acq_rel) != 1)
         return;
+    mem_free(atomic_load_explicit(&x->vectors, memory_order_acquire));
     arena_fini(&x->arena);
     mcp_catalogue_unref(x->catalogue);
     mem_free(x);

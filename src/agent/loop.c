@@ -3,9 +3,9 @@
  * loop - question after question; see loop.h. turn.c runs the calls of an answer, speak.c writes to the caller, model.c
  * knows what the models can take.
  *
- *   loop_ask > exchange > on_event* > on_end --no call of ours--> conclude
- *      ^                                 |
- *      '---- results < turn_begin <------'
+ *   (meaning >) menu > loop_ask > exchange > on_event* > on_end --no call of ours--> conclude
+ *                         ^                                 |
+ *                         '---- results < turn_begin <------'
  *
  * All that happens between two exchanges begins with a timer, so that nothing is started or freed under the feet of one
  * that is ending. The memory of a loop goes at the end of the turn of the event loop in which it was over.
@@ -165,7 +165,7 @@ static const char *const *used_tools(struct agent_loop *l)
 }
 
 /* Once: it does not change while the loop runs, whatever the servers do. */
-static bool make_menu(struct agent_loop *l)
+static bool make_menu(struct agent_loop *l, const float *meaning, size_t n)
 {
     struct agent_wish wish;
     if (l->index == NULL)
@@ -174,6 +174,8 @@ static bool make_menu(struct agent_loop *l)
     loop_wish(l, &wish);
     ask_menu(l, &wish);
     wish.used = used_tools(l);
+    wish.meaning = meaning;
+    wish.n_meaning = n;
     return agent_menu_make(l->index, &wish, &l->own, &l->menu) && !l->own.failed;
 }
 
@@ -217,6 +219,9 @@ void loop_over(struct agent_loop *l)
 {
     assert(!l->over);
     l->over = true;
+    if (l->meaning != NULL)
+        meaning_cancel(l->meaning);
+    l->meaning = NULL;
     turn_cancel(l);
     io_timer_stop(l->ex->loop, &l->next);
     io_timer_stop(l->ex->loop, &l->tick);
@@ -574,6 +579,33 @@ static void take_index(struct agent_loop *l)
     agent_index_unref(old);
 }
 
+static void begin(struct agent_loop *l, const float *meaning, size_t n)
+{
+    if (make_menu(l, meaning, n))
+        loop_ask(l);
+    else
+        fail_memory(l);
+}
+
+static void on_meaning(void *arg, const float *vector, size_t n)
+{
+    struct agent_loop *l = arg;
+    l->meaning = NULL;
+    begin(l, vector, n);
+}
+
+/* What the question means, if somebody here can tell. */
+static bool ask_meaning(struct agent_loop *l)
+{
+    struct agent_wish wish;
+    if (l->index == NULL)
+        return false;
+    loop_wish(l, &wish);
+    ask_menu(l, &wish);
+    l->meaning = meaning_ask(l->env, l->index, wish.question, l->caller, on_meaning, l);
+    return l->meaning != NULL;
+}
+
 /* With the tools that there are, once no more are to be expected. */
 static void enter(void *arg)
 {
@@ -583,11 +615,12 @@ static void enter(void *arg)
         io_timer_start(l->ex->loop, &l->next, LOOK_MS, enter, l);
         return;
     }
-    if (!absent_tell(l) || !make_menu(l)) {
+    if (!absent_tell(l)) {
         fail_memory(l);
         return;
     }
-    loop_ask(l);
+    if (!ask_meaning(l))
+        begin(l, NULL, 0);
 }
 
 struct agent_loop *agent_start(struct agent_env *env, struct arena *arena, struct llm_request *r,

@@ -7,6 +7,7 @@
 #define AGENT_LOOP_INT_H
 
 #include "agent/loop.h"
+#include "agent/meaning.h"
 #include "agent/menu.h"
 
 #define LOOP_CALLS_MAX 16 /* of one answer; what is beyond gets a sentence for a result */
@@ -36,6 +37,7 @@ struct agent_loop {
     struct arena own; /* of all rounds: until the end */
     struct snapshot *snapshot;
     struct agent_index *index; /* NULL: there are no tools */
+    struct meaning *meaning;   /* it is asked for, before there is a menu; NULL = it is not */
     struct agent_menu menu;
     unsigned rounds_max;
     int64_t menu_tokens;

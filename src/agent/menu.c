@@ -65,14 +65,9 @@ struct ranking {
     size_t n;
 };
 
-struct order {
-    float score;
-    uint32_t entry;
-};
-
 static int by_score(const void *pa, const void *pb)
 {
-    const struct order *a = pa, *b = pb;
+    const struct index_order *a = pa, *b = pb;
     if (a->score != b->score)
         return a->score > b->score ? -1 : 1;
     return a->entry < b->entry ? -1 : a->entry > b->entry;
@@ -89,14 +84,16 @@ static bool is_named(const struct index_entry *e, strv bare_question)
 }
 
 static bool order_entries(const struct agent_index *x, const struct agent_wish *w,
-                          struct arena *arena, struct order **out, size_t *n)
+                          struct arena *arena, struct index_order **out, size_t *n)
 {
     float *scores = ARENA_ARRAY(arena, float, x->n + 1);
-    struct order *orders = ARENA_ARRAY(arena, struct order, x->n + 1);
+    struct index_order *orders = ARENA_ARRAY(arena, struct index_order, x->n + 1);
     strv bare = index_bare(utf8_cut(w->question, 4000), arena);
     if (scores == NULL || orders == NULL || bare.ptr == NULL ||
         !index_score(x, w->question, w->before, arena, scores))
         return false;
+    if (w->meaning != NULL)
+        index_resemble(x, w->meaning, w->n_meaning, scores);
     *n = 0;
     for (size_t i = 0; i < x->n; i++) {
         const struct index_entry *e = &x->entries[i];
@@ -105,10 +102,12 @@ static bool order_entries(const struct agent_index *x, const struct agent_wish *
         if (was_used(w, e->tool))
             scores[i] += USED_BONUS;
         else if (is_named(e, bare))
-            scores[i] += NAMED_BONUS;
-        orders[(*n)++] = (struct order){scores[i], (uint32_t)i};
+            scores[i] +=
+                NAMED_BONUS + 5 * (float)e->bare.len; /* the longer name is the one meant */
+        orders[(*n)++] = (struct index_order){scores[i], (uint32_t)i};
     }
     qsort(orders, *n, sizeof *orders, by_score);
+    index_spread(x, orders, *n, w->tools_max, NAMED_BONUS);
     *out = orders;
     return true;
 }
@@ -124,7 +123,7 @@ static const char *reason_of(float score)
 static bool rank(const struct agent_index *x, const struct agent_wish *w, struct arena *arena,
                  struct ranking *out)
 {
-    struct order *orders;
+    struct index_order *orders;
     *out = (struct ranking){.x = x};
     if (!order_entries(x, w, arena, &orders, &out->n))
         return false;

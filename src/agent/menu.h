@@ -37,6 +37,8 @@ struct agent_wish {
         used; /* ids called earlier in this conversation: they stay on the menu. NULL-terminated or NULL */
     const char *const
         *only; /* ids or patterns the caller narrowed it to (allowed_tools); NULL = no narrowing */
+    const float *meaning; /* the question's vector, of length one (meaning.h); NULL = words alone */
+    size_t n_meaning;
 };
 
 struct agent_choice {

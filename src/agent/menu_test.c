@@ -79,12 +79,28 @@ static bool is_answer(yyjson_val *tools, const struct agent_menu *m)
     return false;
 }
 
-/* The floor lies a little below what test/agent/menu_measure shows; the target is 0.95. */
+/* How many of a hundred must be found at least, a little below what test/agent/menu_measure shows; the target is 95. */
+static const struct {
+    const char *part;
+    unsigned asked, percent;
+} floors[] = {
+    {"dev", 170, 98}, {"held", 60, 98}, {"other", 45, 95}, {"look", 90, 95}, {"final", 90, 95}};
+
+static size_t floor_of(strv part)
+{
+    size_t i = 0;
+    while (i < sizeof floors / sizeof *floors && !strv_eq_cstr(part, floors[i].part))
+        i++;
+    assert_true(i < sizeof floors / sizeof *floors);
+    return i;
+}
+
 static void the_right_tool_is_among_eight(void **state)
 {
     (void)state;
     strv rest = shelf_file("tools", "questions.jsonl", &shelf.arena), line;
-    unsigned asked = 0, found = 0, others = 0, others_found = 0;
+    unsigned asked[sizeof floors / sizeof *floors] = {0},
+                                          found[sizeof floors / sizeof *floors] = {0};
     while (strv_cut(&rest, '\n', &line)) {
         struct json doc;
         struct err err = ERR_INIT;
@@ -97,15 +113,79 @@ static void the_right_tool_is_among_eight(void **state)
         assert_true(m.tokens <= 800 && m.n <= 9);
         if (yyjson_arr_size(tools) == 0)
             continue;
-        bool other = strv_eq_cstr(json_get_str(doc.root, "part"), "other");
-        asked++;
-        found += is_answer(tools, &m);
-        others += other;
-        others_found += other && is_answer(tools, &m);
+        size_t part = floor_of(json_get_str(doc.root, "part"));
+        asked[part]++;
+        found[part] += is_answer(tools, &m);
     }
-    assert_true(asked >= 280);
-    assert_true(found * 100 >= asked * 98);
-    assert_true(others_found * 100 >= others * 95);
+    for (size_t i = 0; i < sizeof floors / sizeof *floors; i++) {
+        assert_true(asked[i] >= floors[i].asked);
+        assert_true(found[i] * 100 >= asked[i] * floors[i].percent);
+    }
+}
+
+/* Many servers have the same tools: five file servers shall not fill the menu with one tool each of five. */
+static void look_alikes_do_not_take_every_place(void **state)
+{
+    (void)state;
+    struct shelf s;
+    struct buf b;
+    buf_init(&b, 1 << 16);
+    buf_put_cstr(&b, "{\"tools\":[");
+    for (int i = 0; i < 8; i++)
+        buf_printf(
+            &b,
+            "{\"name\":\"read_file_%d\",\"description\":\"Read the text of a file, whole or in "
+            "part.\",\"inputSchema\":{\"properties\":{\"path\":{\"type\":\"string\"}}}},",
+            i);
+    buf_put_cstr(
+        &b,
+        "{\"name\":\"count_lines\",\"description\":\"Count lines of text.\",\"inputSchema\":{}},"
+        "{\"name\":\"send_mail\",\"description\":\"Send a letter.\",\"inputSchema\":{}}]}");
+    buf_put_char(&b, '\0');
+    shelf_text(&s, buf_view(&b).ptr);
+    struct agent_index *own = agent_index_new(s.catalogue);
+    struct agent_wish w = wish("read the text of that file");
+    struct agent_menu m;
+    w.tools_max = 6;
+    assert_true(agent_menu_make(own, &w, &arena, &m));
+    assert_int_equal(m.n, 7);
+    assert_true(has(&m, "read_file_0") && has(&m, "read_file_1"));
+    assert_true(has(&m, "count_lines"));
+    assert_false(has(&m, "send_mail"));
+    static const char *const used[] = {"x__read_file_5", "x__read_file_6", "x__read_file_7", NULL};
+    w.used = used; /* what is in use stays, alike or not */
+    assert_true(agent_menu_make(own, &w, &arena, &m));
+    assert_true(has(&m, "read_file_5") && has(&m, "read_file_6") && has(&m, "read_file_7"));
+    agent_index_unref(own);
+    shelf_close(&s);
+    buf_fini(&b);
+}
+
+static void everyday_words_need_no_overlay(void **state)
+{
+    (void)state;
+    struct shelf s;
+    shelf_text(
+        &s,
+        "{\"tools\":["
+        "{\"name\":\"delete_document\",\"description\":\"Delete it.\",\"inputSchema\":{}},"
+        "{\"name\":\"list_repositories\",\"description\":\"All of them.\",\"inputSchema\":{}},"
+        "{\"name\":\"restore_version\",\"description\":\"An older one.\",\"inputSchema\":{}}]}");
+    static const struct {
+        const char *question, *tool;
+    } cases[] = {{"get rid of that file", "delete_document"},
+                 {"show my repos", "list_repositories"},
+                 {"undo it", "restore_version"}};
+    struct agent_index *own = agent_index_new(s.catalogue);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct agent_wish w = wish(cases[i].question);
+        struct agent_menu m;
+        w.tools_max = 1;
+        assert_true(agent_menu_make(own, &w, &arena, &m));
+        assert_true(has(&m, cases[i].tool));
+    }
+    agent_index_unref(own);
+    shelf_close(&s);
 }
 
 static void the_same_question_gives_the_same_menu(void **state)
@@ -351,6 +431,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(the_right_tool_is_among_eight),
+        TEST(look_alikes_do_not_take_every_place),
+        TEST(everyday_words_need_no_overlay),
         TEST(the_same_question_gives_the_same_menu),
         TEST(small_talk_gets_the_finder_alone),
         TEST(what_was_used_stays_and_what_is_named_comes),

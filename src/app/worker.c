@@ -206,8 +206,10 @@ bool worker_take_keys(struct worker *w, struct policy_keys *keys)
 static void take_tools(void *arg)
 {
     struct message *m = arg;
-    agent_index_unref(m->w->agent.index);
+    struct agent_index *before = m->w->agent.index;
     m->w->agent.index = m->index;
+    agent_learn(&m->w->agent, before);
+    agent_index_unref(before);
     mem_free(m);
 }
 

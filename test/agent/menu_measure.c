@@ -3,9 +3,9 @@
  * menu-measure - how often the right tool is on the menu: the questions of test/data/tools against the scheduler's
  * tools, for its three sizes.
  *
- *   usage: menu-measure [-v]      -v: the questions of the part for tuning whose tool was not among 8
+ *   usage: menu-measure [-v]      -v: the questions whose tool was not among 8
  *
- * The part that is held back is counted and never shown.
+ * Parts that are held back are counted and never shown.
  */
 #include <string.h>
 #include <time.h>
@@ -112,14 +112,17 @@ static void count(const struct agent_index *x, yyjson_val *row, struct tally *t,
     arena_fini(&arena);
 }
 
-/* TUNED: looked at while tuning; HELD: by the same author, not looked at; OTHER: by another author. */
-enum { TUNED, HELD, OTHER, PARTS };
-static const char *const parts[PARTS] = {"dev", "held", "other"};
+/* The parts of the questions (test/data/tools/README.md); of some nobody sees what was missed. */
+static const struct {
+    const char *name;
+    bool hidden;
+} parts[] = {{"dev", false}, {"held", true}, {"other", false}, {"look", false}, {"final", true}};
+#define PARTS (sizeof parts / sizeof *parts)
 
 static size_t part_of(strv word)
 {
     size_t i = PARTS - 1;
-    while (i > 0 && !strv_eq_cstr(word, parts[i]))
+    while (i > 0 && !strv_eq_cstr(word, parts[i].name))
         i--;
     return i;
 }
@@ -149,14 +152,14 @@ static void measure(const char *name, bool overlay, bool (*keep)(yyjson_val *), 
         size_t part = part_of(json_get_str(doc.root, "part"));
         yyjson_val *tools = json_get(doc.root, "tools");
         if (yyjson_arr_size(tools) == 0 || is_here(&s, tools))
-            count(x, doc.root, &tallies[part], tell && part != HELD);
+            count(x, doc.root, &tallies[part], tell && !parts[part].hidden);
     }
     for (size_t i = 0; i < PARTS; i++) {
         const struct tally *t = &tallies[i];
         printf("%-22s %-5s %4u questions  at 4: %.3f  at 8: %.3f  at 12: %.3f  tokens: mean %.0f, "
                "most "
                "%u  no tool needed: %.1f offered  %.0f us (index %.1f ms)\n",
-               name, parts[i], t->asked, share(t->at4, t->asked), share(t->at8, t->asked),
+               name, parts[i].name, t->asked, share(t->at4, t->asked), share(t->at8, t->asked),
                share(t->at12, t->asked), (double)t->tokens / t->offers, t->tokens_most,
                share(t->none_tools, t->none), (double)t->ns / t->offers / 1000,
                (double)built / 1e6);

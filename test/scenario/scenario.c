@@ -77,6 +77,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "agent/index.h"
 #include "app/worker.h"
 #include "fake_hub.h"
 #include "fake_io.h"
@@ -1385,6 +1386,11 @@ static void finish(void)
     mem_fail_at(0, false);
     bool has_env = t.worker.env.waits != NULL;
     size_t active = has_env ? t.worker.env.active : 0;
+    if (active == 1 && t.agent.index != NULL && atomic_load(&t.agent.index->learning)) {
+        exchange_stop_all(&t.worker.env); /* asked for nobody: it ends with the process */
+        fake_run(t.loop);
+        active = t.worker.env.active;
+    }
     if (active > 0) {
         t.fault = false;
         fail("%zu exchanges are still active after every caller left", active);

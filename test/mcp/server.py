@@ -11,6 +11,8 @@ It answers as many servers do, out of order where a call is slow, and can be mad
   --large N       answers initialize with N bytes
   --deaf          reads nothing at all
   --many N        has N more tools
+  --flood         writes lines that are no messages, without end
+  --stubborn      goes on when its input has ended, and at SIGTERM
 
 Tools: echo {text}; wait {id} answers when `go {id}` is called; die; ask (elicitation); sample (sampling); add_tool;
 progress {n}; noise (writes to standard error); env {name}; bad (an error); structured.
@@ -19,6 +21,7 @@ usage: server.py [OPTION...]
 """
 import json
 import os
+import signal
 import sys
 import threading
 
@@ -167,7 +170,18 @@ def answer(m):
             send({"id": m["id"], "result": result})
 
 
+def flood():
+    while True:
+        with out_lock:
+            sys.stdout.write(("x" * 1000 + "\n") * 64)
+            sys.stdout.flush()
+
+
 def main():
+    if "--stubborn" in args:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if "--flood" in args:
+        threading.Thread(target=flood, daemon=True).start()
     if "--banner" in args:
         print("Welcome to the server!\n\n[info] it is ready\n{not json", flush=True)
     if "--deaf" in args:
@@ -181,6 +195,8 @@ def main():
         first = False
         if "--mute" not in args:
             answer(m)
+    if "--stubborn" in args:
+        threading.Event().wait()
 
 
 main()

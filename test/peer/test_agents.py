@@ -4,7 +4,8 @@
 The stand-in plays the model: where tools are offered it calls one of them, and once the result is there it says so. So
 each agent goes its whole way: its own system prompt and dozens of tools, a streamed call, the work, the result, an end.
 
-The agents are large (Claude Code 364 MB, Codex 404 MB), so ./dev test does not fetch them; this file's README says how.
+Qwen Code comes with the other npm clients. The others are large (Claude Code 364 MB, Codex 404 MB), so ./dev test does not
+fetch them; this file's README says how.
 """
 import json
 import os
@@ -20,7 +21,8 @@ SAID = "Hello from the agent\n"
 
 
 def installed(path):
-    return first_of(os.path.join(AGENTS, "node_modules", path))
+    return first_of(*(os.path.join(place, "node_modules", path)
+                      for place in (AGENTS, os.path.join(TOP, "build", "node"))))
 
 
 def claude(url, home, target):

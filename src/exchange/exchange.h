@@ -85,6 +85,7 @@ struct exchange_env {
     struct exchange_wait *waits; /* per provider cell: exchanges waiting for a slot */
     struct arena scratch;        /* for decoding one frame or body; empty between callbacks */
     struct privacy_scratch *privacy_scratch; /* NULL: no memory for it, everything is private */
+    struct classify_memo *classes;           /* NULL: each turn is classified anew */
     struct policy_sticky *sticky; /* shared by all workers; NULL = nothing is remembered */
     struct buf encoded;           /* for encoding one frame's events; empty between callbacks */
 };

@@ -198,8 +198,8 @@ void exchange_go(struct exchange *x, enum state state);
 void exchange_arm(struct exchange *x, uint64_t limit_ms);
 
 /* The class of a conversation or prompt. False: it is neither, or there is no classifier. */
-bool exchange_classify(const struct snapshot *s, const struct llm_request *r,
-                       struct classify_result *out);
+bool exchange_classify(const struct exchange_env *env, const struct snapshot *s,
+                       const struct llm_request *r, struct classify_result *out);
 
 /* plan.c */
 /* Judges and classifies the request and makes its list of targets. Whoever asks is told the error. */

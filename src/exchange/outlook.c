@@ -12,12 +12,12 @@
  */
 #include "exchange/exchange_int.h"
 
-bool exchange_classify(const struct snapshot *s, const struct llm_request *r,
-                       struct classify_result *out)
+bool exchange_classify(const struct exchange_env *env, const struct snapshot *s,
+                       const struct llm_request *r, struct classify_result *out)
 {
     if (s->classify == NULL || (r->op != LLM_OP_CHAT && r->op != LLM_OP_GENERATE))
         return false;
-    classify_run(s->classify, r, out);
+    classify_again(env->classes, s->classify, r, out);
     return true;
 }
 
@@ -41,7 +41,7 @@ static bool make_plan(struct foreseen *f)
     if (clean == NULL)
         return err_oom(f->err);
     judge_whole(f->env, f->env->snapshot, f->r, f->asker->key, f->now_us, &out->verdict);
-    out->has_class = exchange_classify(f->env->snapshot, f->r, &out->classified);
+    out->has_class = exchange_classify(f->env, f->env->snapshot, f->r, &out->classified);
     if (out->has_class)
         basis.classified = &out->classified;
     out->pseudonyms = mask_wanted(f->env->snapshot, f->r, &basis);

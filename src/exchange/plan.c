@@ -104,7 +104,7 @@ bool plan_make(struct exchange *x, struct err *err)
 static void classify_request(struct exchange *x)
 {
     struct classify_result *c = ARENA_NEW(x->r->arena, struct classify_result);
-    if (c != NULL && exchange_classify(x->snapshot, x->r, c)) {
+    if (c != NULL && exchange_classify(x->env, x->snapshot, x->r, c)) {
         x->classified = c;
         x->complexity = c->complexity;
     }

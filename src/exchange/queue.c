@@ -48,6 +48,7 @@ bool exchange_env_init(struct exchange_env *env, struct err *err)
     env->waits = mem_zalloc(sizeof *env->waits * PROVIDERS_MAX);
     if (env->waits == NULL)
         return err_oom(err);
+    env->classes = classify_memo_new();
     list_init(&env->live);
     arena_init(&env->scratch, SCRATCH_BYTES, SCRATCH_BYTES_MAX);
     buf_init(&env->encoded, SCRATCH_BYTES_MAX);
@@ -77,6 +78,8 @@ void exchange_env_fini(struct exchange_env *env)
     assert(env->active == 0);
     privacy_scratch_free(env->privacy_scratch);
     env->privacy_scratch = NULL;
+    classify_memo_free(env->classes);
+    env->classes = NULL;
     if (env->waits == NULL)
         return;
     for (size_t i = 0; i < PROVIDERS_MAX; i++)

@@ -283,13 +283,93 @@ static strv turn_text(const struct llm_message *m, char joined[FEATURES_TEXT_MAX
     return texts > 1 ? (strv){joined, n} : only;
 }
 
-void classify_run(const struct classify *c, const struct llm_request *r,
-                  struct classify_result *out)
+static strv last_turn(const struct llm_request *r, char joined[FEATURES_TEXT_MAX])
 {
-    char joined[FEATURES_TEXT_MAX];
     strv text = STRV_NONE;
     for (size_t i = r->n_messages; i-- > 0 && text.len == 0;)
         if (r->messages[i].role == LLM_USER)
             text = turn_text(&r->messages[i], joined);
-    classify_text(c, text, r->n_tools > 0, out);
+    return text;
+}
+
+void classify_run(const struct classify *c, const struct llm_request *r,
+                  struct classify_result *out)
+{
+    char joined[FEATURES_TEXT_MAX];
+    classify_text(c, last_turn(r, joined), r->n_tools > 0, out);
+}
+
+/* ---- what was classified before ---- */
+
+#define MEMO_PLACES 256
+
+struct classify_memo {
+    struct siphash_key key;
+    struct classify *of; /* whose results these are; held, so that no other gets its address */
+    uint64_t hits;
+    struct {
+        uint64_t digest[2]; /* both 0 = free */
+        struct classify_result result;
+    } places[MEMO_PLACES];
+};
+
+struct classify_memo *classify_memo_new(void)
+{
+    struct classify_memo *m = mem_zalloc(sizeof *m);
+    if (m != NULL && !rng_secret(&m->key, sizeof m->key)) {
+        mem_free(m);
+        return NULL;
+    }
+    return m;
+}
+
+void classify_memo_free(struct classify_memo *m)
+{
+    if (m == NULL)
+        return;
+    classify_unref(m->of);
+    mem_wipe(&m->key, sizeof m->key);
+    mem_free(m);
+}
+
+uint64_t classify_memo_hits(const struct classify_memo *m)
+{
+    return m->hits;
+}
+
+static void memo_for(struct classify_memo *m, struct classify *c)
+{
+    if (m->of == c)
+        return;
+    classify_unref(m->of);
+    m->of = classify_ref(c);
+    memset(m->places, 0, sizeof m->places);
+}
+
+void classify_again(struct classify_memo *m, struct classify *c, const struct llm_request *r,
+                    struct classify_result *out)
+{
+    char joined[FEATURES_TEXT_MAX];
+    strv text = last_turn(r, joined);
+    bool has_tools = r->n_tools > 0;
+    uint64_t digest[2];
+    struct siphash h;
+    if (m == NULL || c == NULL) {
+        classify_text(c, text, has_tools, out);
+        return;
+    }
+    memo_for(m, c);
+    siphash_begin(&h, &m->key);
+    siphash_put_u64(&h, has_tools);
+    siphash_put(&h, text);
+    siphash_end(&h, digest);
+    size_t at = digest[0] % MEMO_PLACES;
+    if (digest[0] != 0 && memcmp(m->places[at].digest, digest, sizeof digest) == 0) {
+        *out = m->places[at].result;
+        m->hits++;
+        return;
+    }
+    classify_text(c, text, has_tools, out);
+    memcpy(m->places[at].digest, digest, sizeof digest);
+    m->places[at].result = *out;
 }

@@ -46,9 +46,17 @@ struct classify *classify_new(struct text_data *data);
 struct classify *classify_from(strv section);      /* as above, of a copy of the section's bytes */
 struct classify *classify_ref(struct classify *c); /* NULL is fine, here and below */
 void classify_unref(struct classify *c);
+struct classify_memo; /* one thread's: digests of turns and their classes, no text */
+struct classify_memo *classify_memo_new(void); /* NULL: no memory, or no secret */
+void classify_memo_free(struct classify_memo *m);
+uint64_t classify_memo_hits(const struct classify_memo *m); /* for tests */
 /* `c` may be NULL. Reads the text of the last user turn that has any, and whether tools are offered. */
 void classify_run(const struct classify *c, const struct llm_request *r,
                   struct classify_result *out);
+/* The same, at the cost of a digest if the very same turn was classified not long ago: a loop of tools and a second
+ * try ask the same again. `m` may be NULL. */
+void classify_again(struct classify_memo *m, struct classify *c, const struct llm_request *r,
+                    struct classify_result *out);
 void classify_text(const struct classify *c, strv text, bool has_tools,
                    struct classify_result *out);
 

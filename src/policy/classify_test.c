@@ -244,6 +244,48 @@ static void the_development_set_is_known(void **state)
     assert_true(cloud_right * 100 >= cloud * 94 && cloud_wrong * 100 <= cloud_right * 15);
 }
 
+static void the_same_turn_is_read_once(void **state)
+{
+    static const struct {
+        const char *text;
+        bool tools;
+        unsigned hits; /* so far */
+    } asks[] = {{"Explain the 80-hour rule", false, 0},
+                {"Explain the 80-hour rule", false, 1},
+                {"Explain the 80-hour rule", true, 1},
+                {"Explain the 80-hour rules", false, 1},
+                {"", false, 1},
+                {"Explain the 80-hour rule", true, 2}};
+    (void)state;
+    struct classify_memo *m = classify_memo_new();
+    assert_non_null(m);
+    for (unsigned round = 0; round < 2; round++) {
+        uint64_t before = classify_memo_hits(m);
+        for (size_t i = 0; i < sizeof asks / sizeof *asks; i++) {
+            struct llm_part part = {.kind = LLM_PART_TEXT, .text = strv_of(asks[i].text)};
+            struct llm_message message = {.role = LLM_USER, .parts = &part, .n_parts = 1};
+            struct llm_request r = {
+                .messages = &message, .n_messages = 1, .n_tools = asks[i].tools};
+            struct classify_result got, want = of(asks[i].text, asks[i].tools);
+            classify_again(m, model, &r, &got);
+            assert_memory_equal(&got.scores, &want.scores, sizeof got.scores);
+            assert_int_equal(got.task, want.task);
+            assert_true(got.why == want.why && got.sure == want.sure);
+            assert_int_equal(classify_memo_hits(m) - before, asks[i].hits);
+        }
+        close_model(state); /* another model's results are none of this one's */
+        assert_int_equal(open_model(state), 0);
+    }
+    struct llm_request none = {.n_messages = 0};
+    struct classify_result got;
+    classify_again(NULL, model, &none, &got);
+    assert_string_equal(got.why, "no text");
+    classify_again(m, NULL, &none, &got);
+    assert_string_equal(got.why, "no model");
+    classify_memo_free(m);
+    classify_memo_free(NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -255,6 +297,7 @@ int main(void)
         cmocka_unit_test(the_last_user_turn_decides),
         cmocka_unit_test(a_broken_section_is_none),
         cmocka_unit_test(the_development_set_is_known),
+        cmocka_unit_test(the_same_turn_is_read_once),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);
 }

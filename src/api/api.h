@@ -24,6 +24,7 @@
 #include "policy/policy.h"
 #include "provider/provider.h"
 
+struct advisor_conf;
 struct agent_env;
 struct api;
 struct api_route {
@@ -55,6 +56,7 @@ struct api {
     size_t relays;              /* calls of relay.c in progress */
     struct gateway *gateway;    /* what /mcp is a face of */
     struct agent_env *agent;    /* tools of MCP servers; NULL = there are none */
+    const struct advisor_conf *advisor;
 };
 
 /* For http_handlers; arg is the struct api. */
@@ -65,6 +67,8 @@ void api_on_bad(void *arg, struct http_request *req, enum http_bad why);
 /* Handlers of rows. */
 void api_generate(struct api *api, struct http_request *req,
                   const struct api_route *route); /* chat, messages, ... */
+void api_advise(struct api *api, struct http_request *req,
+                const struct api_route *route); /* /advisor/... */
 void api_explain(struct api *api, struct http_request *req,
                  const struct api_route *route); /* /router/explain */
 void api_classify(struct api *api, struct http_request *req,

@@ -14,6 +14,7 @@ struct api_state {
     struct api_call *call;         /* while an exchange serves the request */
     struct api_relay *relay;       /* while a provider's own answer is passed on */
     struct api_question *question; /* while the ledger is asked */
+    struct api_advice *advice;     /* while a model is asked for it */
     struct api_mcp *mcp;           /* while the gateway serves the request */
 };
 

@@ -33,6 +33,7 @@ static void use_config(struct worker *w, const struct config *c)
     w->api.require_keys = c->require_keys || w->exposed;
     w->api.allow_pull = c->allow_pull;
     w->agent.conf = &c->mcp;
+    w->api.advisor = &c->advisor;
 }
 
 bool worker_init(struct worker *w, unsigned number, const struct config *c,

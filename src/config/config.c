@@ -63,6 +63,9 @@ static struct whole *whole_new(size_t arena_bytes_max)
     w->config.mcp.owner = &w->snapshot;
     w->config.mcp.hold = hold_snapshot;
     w->config.mcp.drop = drop_snapshot;
+    w->config.advisor.owner = &w->snapshot;
+    w->config.advisor.hold = hold_snapshot;
+    w->config.advisor.drop = drop_snapshot;
     return w;
 }
 
@@ -283,7 +286,7 @@ struct config *load_within(const struct config_source *source, const strv *text,
     if (ok) {
         apply(&l);
         ok = providers_build(&l) && servers_build(&l) && names_build(&l) && privacy_build(&l) &&
-             money_build(&l) && cache_build(&l);
+             money_build(&l) && cache_build(&l) && advisor_build(&l);
     }
     if (ok)
         return &w->config;

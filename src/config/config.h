@@ -15,6 +15,7 @@
 #ifndef CONFIG_CONFIG_H
 #define CONFIG_CONFIG_H
 
+#include "advisor/advisor.h"
 #include "base/base.h"
 #include "exchange/exchange.h"
 #include "http/http.h"
@@ -57,7 +58,8 @@ struct config {
     } ledger;
     struct audit_opts audit;
     struct mcp_conf mcp; /* tool servers, and how tools are used */
-    uint64_t drain_ms;   /* longest wait for streams at SIGTERM */
+    struct advisor_conf advisor;
+    uint64_t drain_ms; /* longest wait for streams at SIGTERM */
     const struct config_warning *warnings;
 };
 

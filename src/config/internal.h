@@ -224,6 +224,7 @@ bool privacy_build(
 /* privacy.c: drops the detector that is kept for the next load. */
 void privacy_forget(void);
 bool money_build(struct load *l);
+bool advisor_build(struct load *l);
 bool servers_build(
     struct load *l); /* MCP; after the providers, whose networks count, before names */
 

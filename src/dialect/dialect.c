@@ -140,14 +140,14 @@ static bool unique_many(yyjson_val *obj, struct err *err)
 }
 
 /* Recursion is as deep as JSON_DEPTH_MAX at most. */
-static bool unique(yyjson_val *v, struct err *err)
+bool dialect_unique(yyjson_val *v, struct err *err)
 {
     size_t at, max;
     yyjson_val *key, *value;
     if (yyjson_is_arr(v)) {
         yyjson_arr_foreach(v, at, max, value)
         {
-            if (yyjson_is_ctn(value) && !unique(value, err))
+            if (yyjson_is_ctn(value) && !dialect_unique(value, err))
                 return false;
         }
     } else if (yyjson_is_obj(v)) {
@@ -155,7 +155,7 @@ static bool unique(yyjson_val *v, struct err *err)
             return false;
         yyjson_obj_foreach(v, at, max, key, value)
         {
-            if (yyjson_is_ctn(value) && !unique(value, err))
+            if (yyjson_is_ctn(value) && !dialect_unique(value, err))
                 return false;
         }
     }
@@ -183,7 +183,7 @@ bool dialect_put_arguments(struct buf *out, strv text)
         return buf_put_cstr(out, "{}");
     arena_init(&arena, 4096, SIZE_MAX / 2); /* a small multiple of the text, which has its limit */
     bool ok = json_read(&doc, text, &arena, LLM_ERR_INVALID_REQUEST, &err) &&
-              (!yyjson_is_ctn(doc.root) || unique(doc.root, &err));
+              (!yyjson_is_ctn(doc.root) || dialect_unique(doc.root, &err));
     if (ok && yyjson_is_obj(doc.root)) {
         buf_put_strv(out, text);
     } else if (ok) {
@@ -438,7 +438,7 @@ bool dialect_root(struct json *doc, strv body, struct arena *arena, struct err *
         return false;
     if (!yyjson_is_obj(doc->root))
         return err_set(err, LLM_ERR_INVALID_REQUEST, "the body must be a JSON object");
-    return unique(doc->root, err) && undisguised(doc->root, 2, err);
+    return dialect_unique(doc->root, err) && undisguised(doc->root, 2, err);
 }
 
 /* ---- members ---- */

@@ -276,6 +276,8 @@ bool dialect_check_end(struct dialect_check *c, bool complete);
 
 /* Sets err to "field: what" with the field; returns false. */
 bool dialect_bad(struct err *err, int code, const char *field, const char *what);
+/* No object in it has a member twice: two readers could take different ones. False with err. */
+bool dialect_unique(yyjson_val *v, struct err *err);
 /* Root object of a body: reads, refuses non-objects and duplicate members. */
 bool dialect_root(struct json *doc, strv body, struct arena *arena, struct err *err);
 /* Reads the sampling parameters named for dialect `d` from `obj` into r; `prefix` goes before the names in

@@ -31,7 +31,7 @@ static bool prepare(struct exchange *x, const struct dialect *d)
     bool own = d == x->door && !x->up.fresh;
     x->renames = NULL;
     x->n_renames = 0;
-    x->form = x->r->format;
+    x->form = x->r->form_unchecked ? LLM_FORMAT_TEXT : x->r->format;
     if (x->form == LLM_FORMAT_SCHEMA && x->schema.ptr == NULL)
         x->schema = arena_strv(x->arena, x->r->schema);
     if (x->arena->failed || (!own && !llm_request_mend(x->r)))

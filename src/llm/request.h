@@ -182,6 +182,7 @@ struct llm_request {
     enum llm_format format;
     strv schema, schema_name, schema_description; /* FORMAT_SCHEMA: the caller's own JSON text */
     bool schema_strict;
+    bool form_unchecked; /* servers are asked for it, but whoever asks reads any answer himself */
 
     /* thinking */
     enum llm_effort effort;

@@ -235,7 +235,7 @@ struct mcp_client_call *mcp_client_call(struct mcp_client *c, const struct mcp_c
     alive(call);
     io_timer_start(c->env.loop, &call->total, call->total_ms, on_limit, call);
     if (c->state == CLIENT_OVER)
-        end_later(call, MCP_GONE, c->why);
+        end_later(call, MCP_GONE, "it is down, and will be started again");
     else if (!read_params(call))
         end_later(call, call->arena.failed ? MCP_MEMORY : MCP_BAD,
                   "the parameters are no JSON object");

@@ -489,7 +489,7 @@ void mcp_client_down(struct mcp_client *c, const char *why)
     io_timer_stop(c->env.loop, &c->start);
     mcp_lists_stop(c);
     mcp_questions_forget(c, NULL);
-    mcp_calls_end(c, c->why, false);
+    mcp_calls_end(c, why, false); /* without those words: they may hold what the server was given */
     while (!list_empty(&c->requests))
         mcp_request_drop(list_first(&c->requests, struct request, node), NULL);
     if (!c->gone && c->links > 0 && c->ops != NULL)

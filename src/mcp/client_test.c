@@ -508,6 +508,7 @@ static void a_bad_handshake_is_the_end(void **state)
     static const char *const results[] = {"{\"protocolVersion\":\"2099-01-01\"}", "{}",
                                           "{\"protocolVersion\":\"2026-07-28\"}"};
     struct fixture *f = *state;
+    struct heard h;
 
     for (size_t i = 0; i < COUNT(results); i++) {
         f->downs = 0;
@@ -519,10 +520,13 @@ static void a_bad_handshake_is_the_end(void **state)
     }
     f->downs = 0;
     start(f, MCP_ERA_LEGACY);
+    call_tool(f, &h, "a", true);
     link_now->ops->line(link_now->arg, STRV("\x1b[31mModuleNotFoundError: x"));
     fake_advance(f->loop, 30001);
     assert_int_equal(f->downs, 1);
     assert_non_null(strstr(f->why, "its last words: ModuleNotFoundError: x"));
+    assert_int_equal(h.done, 1);
+    assert_null(strstr(h.text, "ModuleNotFoundError")); /* for the operator, and nobody else */
 }
 
 /* ---- lists ---- */

@@ -224,7 +224,27 @@ static const char *set_schema(struct making *mk, struct mcp_tool *t, const struc
     return NULL;
 }
 
-static bool digest_of(struct mcp_tool *t, const struct json *doc)
+static void put_part(struct buf *b, strv part)
+{
+    buf_printf(b, "%zu:", part.len);
+    buf_put_strv(b, part);
+}
+
+/* Whose tool it is: a name that leads to another server after a reload is another one. */
+static void put_way(struct buf *b, const struct mcp_server_conf *conf)
+{
+    const struct http_url *url = &conf->upstream.url;
+    const char *const parts[] = {conf->local ? "local" : "cloud", url->tls ? "tls" : "",
+                                 url->authority, url->unix_path, conf->path};
+
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        put_part(b, strv_of(parts[i] != NULL ? parts[i] : ""));
+    for (size_t i = 0; conf->argv != NULL && conf->argv[i] != NULL; i++)
+        put_part(b, strv_of(conf->argv[i]));
+}
+
+static bool digest_of(struct mcp_tool *t, const struct mcp_server_conf *conf,
+                      const struct json *doc)
 {
     strv parts[4] = {t->name, json_get_str(doc->root, "description"), STRV(""), STRV("")};
     struct buf b;
@@ -233,10 +253,9 @@ static bool digest_of(struct mcp_tool *t, const struct json *doc)
     json_raw_member(doc, doc->root, "inputSchema", &parts[2]);
     json_raw_member(doc, doc->root, "outputSchema", &parts[3]);
     buf_init(&b, BYTES_MAX);
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        buf_printf(&b, "%zu:", parts[i].len);
-        buf_put_strv(&b, parts[i]);
-    }
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        put_part(&b, parts[i]);
+    put_way(&b, conf);
     ok = !b.failed;
     if (ok)
         SHA256((const unsigned char *)buf_view(&b).ptr, buf_len(&b), t->digest);
@@ -321,7 +340,7 @@ static bool add_tool(struct making *mk, const struct mcp_entry *e)
         json_raw_member(&doc, doc.root, "outputSchema", &out))
         t->output_schema = arena_strv(a, out);
     bad = set_schema(mk, t, &doc);
-    if (a->failed || !digest_of(t, &doc))
+    if (a->failed || !digest_of(t, mk->source->conf, &doc))
         return false;
     set_note(mk, t, &note);
     set_rights(t, mk->source->conf, doc.root, note);

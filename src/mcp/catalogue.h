@@ -27,8 +27,9 @@ struct mcp_tool {
     enum mcp_effect effect;
     enum mcp_data data;
     enum mcp_approval approval;
-    bool task_required;  /* it runs only as a task (2025-11-25) */
-    uint8_t digest[32];  /* of name, description and schemas: approvals are bound to it */
+    bool task_required; /* it runs only as a task (2025-11-25) */
+    uint8_t digest
+        [32]; /* of name, description, schemas, and where its server is: approvals are bound to it */
     const char *refused; /* why it is not offered (schema, name, denied, off); NULL = it is */
 };
 

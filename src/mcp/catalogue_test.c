@@ -161,7 +161,14 @@ static void a_changed_schema_or_description_changes_the_digest(void **state)
         "\"outputSchema\":{}}"};
     static const char first[] =
         "{\"name\":\"a\",\"description\":\"d\",\"inputSchema\":{\"type\":\"object\"}}";
+    static const char *const argv[] = {"other", NULL};
     struct mcp_server_conf conf = {.name = "s"};
+    struct mcp_server_conf elsewhere[] = {
+        {.name = "s", .argv = argv},
+        {.name = "s", .local = true},
+        {.name = "s", .path = "/mcp"},
+        {.name = "s", .upstream = {.url = {.authority = "h:1"}}},
+    };
     struct mcp_catalogue *c = catalogue(&conf, first), *again = catalogue(&conf, first);
 
     (void)state;
@@ -169,6 +176,11 @@ static void a_changed_schema_or_description_changes_the_digest(void **state)
     mcp_catalogue_unref(again);
     for (size_t i = 0; i < COUNT(others); i++) {
         again = catalogue(&conf, others[i]);
+        assert_memory_not_equal(c->tools[0].digest, again->tools[0].digest, 32);
+        mcp_catalogue_unref(again);
+    }
+    for (size_t i = 0; i < COUNT(elsewhere); i++) {
+        again = catalogue(&elsewhere[i], first);
         assert_memory_not_equal(c->tools[0].digest, again->tools[0].digest, 32);
         mcp_catalogue_unref(again);
     }

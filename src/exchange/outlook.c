@@ -17,7 +17,7 @@ bool exchange_classify(const struct exchange_env *env, const struct snapshot *s,
 {
     if (s->classify == NULL || (r->op != LLM_OP_CHAT && r->op != LLM_OP_GENERATE))
         return false;
-    classify_again(env->classes, s->classify, r, out);
+    classify_run(env->classes, s->classify, r, out);
     return true;
 }
 

@@ -292,13 +292,6 @@ static strv last_turn(const struct llm_request *r, char joined[FEATURES_TEXT_MAX
     return text;
 }
 
-void classify_run(const struct classify *c, const struct llm_request *r,
-                  struct classify_result *out)
-{
-    char joined[FEATURES_TEXT_MAX];
-    classify_text(c, last_turn(r, joined), r->n_tools > 0, out);
-}
-
 /* ---- what was classified before ---- */
 
 #define MEMO_PLACES 256
@@ -346,8 +339,8 @@ static void memo_for(struct classify_memo *m, struct classify *c)
     memset(m->places, 0, sizeof m->places);
 }
 
-void classify_again(struct classify_memo *m, struct classify *c, const struct llm_request *r,
-                    struct classify_result *out)
+void classify_run(struct classify_memo *m, struct classify *c, const struct llm_request *r,
+                  struct classify_result *out)
 {
     char joined[FEATURES_TEXT_MAX];
     strv text = last_turn(r, joined);

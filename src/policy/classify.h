@@ -50,13 +50,10 @@ struct classify_memo; /* one thread's: digests of turns and their classes, no te
 struct classify_memo *classify_memo_new(void); /* NULL: no memory, or no secret */
 void classify_memo_free(struct classify_memo *m);
 uint64_t classify_memo_hits(const struct classify_memo *m); /* for tests */
-/* `c` may be NULL. Reads the text of the last user turn that has any, and whether tools are offered. */
-void classify_run(const struct classify *c, const struct llm_request *r,
+/* Reads the text of the last user turn that has any, and whether tools are offered; at the cost of a digest if the very
+ * same was classified not long ago: a loop of tools and a second try ask the same again. `m` and `c` may be NULL. */
+void classify_run(struct classify_memo *m, struct classify *c, const struct llm_request *r,
                   struct classify_result *out);
-/* The same, at the cost of a digest if the very same turn was classified not long ago: a loop of tools and a second
- * try ask the same again. `m` may be NULL. */
-void classify_again(struct classify_memo *m, struct classify *c, const struct llm_request *r,
-                    struct classify_result *out);
 void classify_text(const struct classify *c, strv text, bool has_tools,
                    struct classify_result *out);
 

@@ -178,16 +178,16 @@ static void the_last_user_turn_decides(void **state)
     struct llm_request r = {.messages = messages, .n_messages = 1};
     struct classify_result out;
     (void)state;
-    classify_run(model, &r, &out);
+    classify_run(NULL, model, &r, &out);
     assert_int_equal(out.task, CLASSIFY_CODE_GENERATION);
     r.n_messages = 5; /* a turn of results only continues the one before */
-    classify_run(model, &r, &out);
+    classify_run(NULL, model, &r, &out);
     assert_string_equal(out.why, "greeting");
     r.n_messages = 0;
-    classify_run(model, &r, &out);
+    classify_run(NULL, model, &r, &out);
     assert_string_equal(out.why, "no text");
     assert_false(out.sure);
-    classify_run(NULL, &r, &out);
+    classify_run(NULL, NULL, &r, &out);
     assert_string_equal(out.why, "no model");
     assert_false(out.sure || out.needs_cloud >= 0.5f);
 }
@@ -267,7 +267,7 @@ static void the_same_turn_is_read_once(void **state)
             struct llm_request r = {
                 .messages = &message, .n_messages = 1, .n_tools = asks[i].tools};
             struct classify_result got, want = of(asks[i].text, asks[i].tools);
-            classify_again(m, model, &r, &got);
+            classify_run(m, model, &r, &got);
             assert_memory_equal(&got.scores, &want.scores, sizeof got.scores);
             assert_int_equal(got.task, want.task);
             assert_true(got.why == want.why && got.sure == want.sure);
@@ -278,9 +278,9 @@ static void the_same_turn_is_read_once(void **state)
     }
     struct llm_request none = {.n_messages = 0};
     struct classify_result got;
-    classify_again(NULL, model, &none, &got);
+    classify_run(NULL, model, &none, &got);
     assert_string_equal(got.why, "no text");
-    classify_again(m, NULL, &none, &got);
+    classify_run(m, NULL, &none, &got);
     assert_string_equal(got.why, "no model");
     classify_memo_free(m);
     classify_memo_free(NULL);

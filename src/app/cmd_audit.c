@@ -401,19 +401,37 @@ static int audit_show_command(struct cli *cli)
 
 /* ---- key ---- */
 
+/* The key that is to follow, made at its place beside the present one; a second time it is the same one. */
+static bool make_next(const char *key, struct buf *pem, struct err *err)
+{
+    char path[4096];
+    if (snprintf(path, sizeof path, "%s" AUDIT_KEY_NEXT, key) >= (int)sizeof path)
+        return err_set(err, 0, "audit.key: the path is too long");
+    return audit_public_key(path, true, pem, err);
+}
+
 static int audit_key_command(struct cli *cli)
 {
     struct err err = ERR_INIT;
     struct buf pem, out;
+    bool rotate = cli->n_words == 2;
+    if (rotate && strcmp(cli->words[1], "rotate") != 0)
+        return command_usage_error(cli);
     struct config *config = command_config(cli);
     if (config == NULL)
         return EXIT_USAGE;
     buf_init(&pem, 4096);
     buf_init(&out, 8192);
     bool ok = audit_public_key(config->audit.key, false, &pem, &err);
+    if (ok && rotate) {
+        buf_clear(&pem);
+        ok = make_next(config->audit.key, &pem, &err);
+        if (ok)
+            fputs("the router takes it at its next reload (SIGHUP) or start\n", stderr);
+    }
     config_free(config);
     if (!ok) {
-        term_error("%s; the router makes it when it starts", err.text);
+        term_error("%s%s", err.text, rotate ? "" : "; the router makes it when it starts");
     } else if (cli->flags[FLAG_JSON] != NULL) {
         bool first = true;
         buf_put_char(&out, '{');
@@ -438,7 +456,7 @@ static const struct {
 } verbs[] = {
     {"verify", 2, audit_verify_command},
     {"show", 2, audit_show_command},
-    {"key", 1, audit_key_command},
+    {"key", 2, audit_key_command},
 };
 
 int command_audit(struct cli *cli)

@@ -186,7 +186,8 @@ const struct command commands[] = {
      "on a terminal, shows COST in full cells, and behind it in light ones what more the cloud "
      "would have been.",
      SOURCE | F(JSON) | F(CSV) | F(BY) | F(SINCE) | F(UNTIL), 0, 0, command_usage},
-    {"audit", "verify [DIR] | show [DIR] | key", "check and read the record of what went where",
+    {"audit", "verify [DIR] | show [DIR] | key [rotate]",
+     "check and read the record of what went where",
      "verify reads every record and tells each one that was changed, removed, repeated, moved or "
      "put in, by file, line and number; exit status 1 if there is any. It works on a copy of the "
      "folder with the public key alone. Keep the line `last:` that it prints, or those that the "
@@ -196,7 +197,9 @@ const struct command commands[] = {
      "show prints the records in order, those of exchanges as a table; the flags choose. With "
      "--json each line is the record as it stands.\n\n"
      "key prints the public key (PEM). Whoever checks should have it from a place that whoever "
-     "can write the audit cannot change.",
+     "can write the audit cannot change. key rotate makes a new one and prints that; the router "
+     "takes it at its next reload or start, with a record that the old one signs. Records of both "
+     "are checked with either.",
      SOURCE | F(JSON) | F(PUBLIC_KEY) | F(EXPECT) | F(SINCE) | F(UNTIL) | F(KEY_ID) |
          F(REQUEST_ID) | F(PROVIDER) | F(ZONE) | F(PRIVATE) | F(OUTCOME) | F(FOLLOW),
      1, 2, command_audit},

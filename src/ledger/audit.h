@@ -156,6 +156,7 @@ struct audit_place {
 bool audit_each(const char *dir, struct audit_place *place, bool (*fn)(void *arg, strv line),
                 void *arg, struct err *err);
 
+#define AUDIT_KEY_NEXT ".next" /* behind a key's path: the one that is to take its place */
 /* The public half of the private key in `key`, as PEM. With `make` a key is made if there is none. */
 bool audit_public_key(const char *key, bool make, struct buf *pem, struct err *err);
 

@@ -83,14 +83,22 @@ struct audit_key {
     uint8_t public[KEY_BYTES];
     uint8_t mac[SEED]; /* of the private key; for audit_keyed() */
     bool private;
+    struct audit_key *before; /* the one it took the place of */
 };
 
 void audit_key_free(struct audit_key *k)
 {
-    if (k == NULL)
-        return;
-    EVP_PKEY_free(k->pkey);
-    mem_free_secret(k, sizeof *k);
+    while (k != NULL) {
+        struct audit_key *before = k->before;
+        EVP_PKEY_free(k->pkey);
+        mem_free_secret(k, sizeof *k);
+        k = before;
+    }
+}
+
+void audit_key_follow(struct audit_key *k, struct audit_key *before)
+{
+    k->before = before;
 }
 
 const uint8_t *audit_key_bytes(const struct audit_key *k)
@@ -183,6 +191,15 @@ struct audit_key *audit_key_load_public(const char *path, struct err *err)
     return NULL;
 }
 
+struct audit_key *audit_key_of(const uint8_t bytes[KEY_BYTES], struct err *err)
+{
+    EVP_PKEY *pkey = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, bytes, KEY_BYTES);
+    if (pkey != NULL)
+        return wrap(pkey, false, "a record", err);
+    err_oom(err);
+    return NULL;
+}
+
 static bool print_pem(EVP_PKEY *pkey, bool private, struct buf *out)
 {
     char *text;
@@ -219,6 +236,11 @@ static bool sync_folder_of(const char *path)
     bool ok = fsync(fd) == 0;
     close(fd);
     return ok;
+}
+
+bool audit_key_settle(const char *path)
+{
+    return sync_folder_of(path);
 }
 
 static bool write_key(const char *path, const struct buf *pem, struct err *err)

@@ -9,7 +9,7 @@
  *
  *   hash = SHA-256(hash of the line before, as 32 bytes, and content)
  *
- * Some records are signed (open, checkpoint, retire): `,"sig":"<128>"` ends their content; it is an Ed25519
+ * Some records are signed (open, checkpoint, retire, key): `,"sig":"<128>"` ends their content; it is an Ed25519
  * signature of a word of purpose, the hash before, and the content up to it.
  */
 #ifndef LEDGER_AUDIT_INT_H
@@ -45,7 +45,11 @@ struct audit_key *audit_key_load(const char *path, struct err *err); /* private 
 /* Makes one, durable before it returns. */
 struct audit_key *audit_key_make(const char *path, struct err *err);
 struct audit_key *audit_key_load_public(const char *path, struct err *err); /* of a PEM of either */
-void audit_key_free(struct audit_key *k);
+struct audit_key *audit_key_of(const uint8_t bytes[32], struct err *err);   /* public */
+void audit_key_free(struct audit_key *k); /* and those it follows */
+/* Others may still be using the one before: it lives as long as `k`, which owns it from here on. */
+void audit_key_follow(struct audit_key *k, struct audit_key *before);
+bool audit_key_settle(const char *path); /* its name is durable */
 bool audit_key_pem(const struct audit_key *k, struct buf *out);
 /* The public half, as it stands in every file's first record. */
 const uint8_t *audit_key_bytes(const struct audit_key *k);
@@ -172,6 +176,7 @@ struct audit_trail {
     uint64_t signed_seq; /* last record that a signature of the chain covers */
     int64_t signed_us, retired_us;
     bool open, head_ok;
+    bool renew_due;             /* is there another key? At a start and a reload */
     struct audit_finding found; /* until a record tells it */
 };
 bool audit_trail_init(struct audit_trail *t, const struct audit_opts *opts,

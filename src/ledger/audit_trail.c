@@ -8,6 +8,9 @@
  *
  *   add  add  add  commit: write > fdatasync > head > durable
  *
+ * A new key (audit.key.next) is named in a record that the old one signs, takes its place, and begins the next file. Until
+ * the head is signed with it a start that finds the new key in place asks the newest file for the old one.
+ *
  * The first record of a file tells the digest and the length of the one before. What a failed write left behind
  * is cut off; where that is not sure any more (fdatasync failed: nobody knows what the disk holds) the file is
  * left as it is and the next one tells up to where it counts.
@@ -89,6 +92,7 @@ bool audit_trail_init(struct audit_trail *t, const struct audit_opts *opts,
                               .lock_fd = -1,
                               .fd = -1,
                               .head_fd = -1,
+                              .renew_due = true,
                               .why = "start"};
     buf_init(&t->out, OUT_MAX);
     t->opts.dir = mem_strdup(opts->dir);
@@ -128,6 +132,7 @@ void audit_trail_set(struct audit_trail *t, const struct audit_opts *opts)
     t->opts = *opts;
     t->opts.dir = dir;
     t->opts.key = key;
+    t->renew_due = true;
 }
 
 /* Makes the folder and those above it. */
@@ -530,8 +535,64 @@ static bool retire(struct audit_trail *t, struct err *err)
     return ok;
 }
 
+/* ---- another key ---- */
+
+static bool tell_next(struct audit_trail *t, const struct audit_key *next, struct err *err)
+{
+    struct buf b;
+    if (!audit_trail_begin(t, err))
+        return false;
+    begin_body(t, &b, "key");
+    buf_put_cstr(&b, ",\"next\":\"");
+    audit_put_hex(&b, audit_key_bytes(next), 32);
+    buf_put_char(&b, '"');
+    return put_body(t, &b, true, err) && audit_trail_commit(t, err);
+}
+
+/* From its record on the old key signs nothing more: the next file is the new one's. A crash before the name is changed
+ * does it all once more. */
+static bool take_next(struct audit_trail *t, const char *path, struct audit_key *next,
+                      struct err *err)
+{
+    if (!tell_next(t, next, err))
+        return false;
+    if (rename(path, t->opts.key) != 0 || !audit_key_settle(t->opts.key))
+        return system_error(err, t->opts.key);
+    audit_key_follow(next, t->key);
+    t->key = next;
+    end_file(t, "key");
+    LOG(t->log, LOG_WARN, "audit_key_changed", LOG_I(SEQ, t->seq));
+    if (!audit_trail_begin(t, err) || !audit_trail_commit(t, err))
+        return false;
+    t->signed_seq = t->seq; /* its first record is signed */
+    return true;
+}
+
+/* One that cannot be read changes nothing. */
+static bool renew(struct audit_trail *t, struct err *err)
+{
+    char path[PATH_MAX];
+    struct err why = ERR_INIT;
+    t->renew_due = false;
+    if (snprintf(path, sizeof path, "%s" AUDIT_KEY_NEXT, t->opts.key) >= (int)sizeof path ||
+        access(path, F_OK) != 0)
+        return true;
+    struct audit_key *next = audit_key_load(path, &why);
+    if (next == NULL) {
+        LOG(t->log, LOG_ERROR, "audit_key_refused", LOG_C(REASON, why.text));
+        return true;
+    }
+    bool ok = take_next(t, path, next, err);
+    t->renew_due = !ok;
+    if (t->key != next)
+        audit_key_free(next);
+    return ok;
+}
+
 bool audit_trail_tend(struct audit_trail *t, bool last, struct err *err)
 {
+    if (t->renew_due && !last && !renew(t, err))
+        return false;
     bool full = t->fd >= 0 && (t->size >= t->opts.rotate_bytes ||
                                (t->size > 0 && is_past(t, t->opened, t->opts.rotate_ms)));
     if ((last || full || checkpoint_due(t)) && !checkpoint(t, err))
@@ -554,6 +615,7 @@ struct tail {
     bool met, head_fits; /* the head's record is here, and has its digest */
     uint64_t signed_seq;
     char opened[TIMEFMT_MAX];
+    uint8_t key[32]; /* that the file was begun with */
 };
 
 static void meet_head(struct tail *tail, const struct audit_head *head)
@@ -571,6 +633,7 @@ static bool first_line(const struct audit_line *line, uint64_t number, struct ta
     if (line->seq == 0 || !strv_eq_cstr(line->type, "open") ||
         !audit_member_u64(line->content, "file", &file) || file != number ||
         !audit_member_hex(line->content, "prev", tail->hash, AUDIT_HASH) ||
+        !audit_member_hex(line->content, "key", tail->key, sizeof tail->key) ||
         !audit_member_text(line->content, "time", &when) || when.len >= TIMEFMT_MAX)
         return false;
     memcpy(tail->opened, when.ptr, when.len);
@@ -699,7 +762,62 @@ static bool take_up(struct audit_trail *t, struct audit_files *files, enum audit
     settle(t, &tail, state, head);
     if (t->found.damage != NULL)
         end_file(t, "damage");
+    else if (tail.lines > 0 && memcmp(tail.key, audit_key_bytes(t->key), sizeof tail.key) != 0)
+        end_file(t, "key");
     return true;
+}
+
+/* Is the last record of a file one that names our key as the next? */
+static bool ends_with_us(const struct audit_trail *t, uint64_t number)
+{
+    struct audit_map m;
+    struct audit_line line;
+    uint8_t next[32];
+    if (!audit_map(t->opts.dir, number, &m, NULL))
+        return false;
+    size_t end = m.size;
+    while (end > 0 && m.data[end - 1] != '\n')
+        end--;
+    size_t at = end > 0 ? end - 1 : 0;
+    while (at > 0 && m.data[at - 1] != '\n')
+        at--;
+    bool us = end > 0 && audit_parse((strv){m.data + at, end - 1 - at}, &line) &&
+              strv_eq_cstr(line.type, "key") &&
+              audit_member_hex(line.content, "next", next, sizeof next) &&
+              memcmp(next, audit_key_bytes(t->key), sizeof next) == 0;
+    audit_unmap(&m);
+    return us;
+}
+
+/* The head by the key that this file was begun with. */
+static enum audit_head_state head_by(const struct audit_trail *t, uint64_t number,
+                                     struct audit_head *head)
+{
+    char text[AUDIT_FIRST_MAX];
+    struct audit_line line;
+    uint64_t size;
+    uint8_t bytes[32];
+    if (!audit_first(t->opts.dir, number, text, &line, &size) ||
+        !audit_member_hex(line.content, "key", bytes, sizeof bytes))
+        return AUDIT_HEAD_BAD;
+    struct audit_key *key = audit_key_of(bytes, NULL);
+    if (key == NULL)
+        return AUDIT_HEAD_UNREAD;
+    enum audit_head_state state = audit_head_read(t->opts.dir, key, head);
+    audit_key_free(key);
+    return state;
+}
+
+/* It is still the old key's if the router was killed just when the new one had come into its place: the last record
+ * names the new one then, or only its file's beginning is behind that. */
+static enum audit_head_state read_head(const struct audit_trail *t, const struct audit_files *files,
+                                       struct audit_head *head)
+{
+    enum audit_head_state state = audit_head_read(t->opts.dir, t->key, head);
+    for (size_t back = 1; back <= 2 && back <= files->n && state == AUDIT_HEAD_BAD; back++)
+        if (ends_with_us(t, files->numbers[files->n - back]))
+            state = head_by(t, files->numbers[files->n - back], head);
+    return state;
 }
 
 static bool open_head(struct audit_trail *t, enum audit_head_state state, struct err *err)
@@ -782,7 +900,7 @@ bool audit_trail_open(struct audit_trail *t, struct err *err)
         return false;
     bool ok = get_key(t, &files, err);
     if (ok) {
-        enum audit_head_state state = audit_head_read(t->opts.dir, t->key, &head);
+        enum audit_head_state state = read_head(t, &files, &head);
         t->file = 0;
         t->why = "start";
         t->last_size = 0;

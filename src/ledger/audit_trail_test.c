@@ -485,6 +485,131 @@ static void a_chain_goes_on_with_its_own_key_only(void **state)
     audit_trail_fini(&t);
 }
 
+/* ---- another key ---- */
+
+static void make_next(struct place *p)
+{
+    char path[600];
+    struct err err = ERR_INIT;
+    struct buf pem;
+    buf_init(&pem, 4096);
+    snprintf(path, sizeof path, "%s" AUDIT_KEY_NEXT, p->key);
+    assert_true(audit_public_key(path, true, &pem, &err));
+    buf_fini(&pem);
+}
+
+/* A file by the first key, one by a second, one by a third; p->public is the first, `second` the second. */
+static void write_with_three_keys(struct place *p, char *second, size_t size)
+{
+    struct audit_trail t;
+    open_trail(p, &t);
+    assert_true(add(&t, 1));
+    write_public(p);
+    for (unsigned i = 2; i <= 3; i++) {
+        make_next(p);
+        audit_trail_set(&t, &p->opts); /* a reload */
+        tend(&t);
+        assert_true(add(&t, i));
+        if (i == 2) {
+            snprintf(second, size, "%s/second.pem", p->folder);
+            shell("cp '%s' '%s'", p->key, second);
+        }
+    }
+    assert_int_equal(t.file, 3);
+    audit_trail_fini(&t);
+}
+
+static void a_new_key_is_named_by_the_old_one_and_either_checks_it_all(void **state)
+{
+    struct place *p = *state;
+    struct audit_trail t;
+    char second[600];
+    write_with_three_keys(p, second, sizeof second);
+    assert_clean(checked(p));
+    assert_clean(check_dir(p->dir, p->public, NULL));
+    assert_clean(check_dir(p->dir, second, NULL));
+    open_trail(p, &t); /* and it goes on */
+    assert_int_equal(t.file, 3);
+    assert_null(t.found.damage);
+    assert_true(add(&t, 4));
+    audit_trail_fini(&t);
+    assert_clean(checked(p));
+    assert_clean(check_dir(p->dir, p->public, NULL));
+}
+
+static void a_change_in_any_of_the_keys_files_is_found_with_each_key(void **state)
+{
+    struct place *p = *state;
+    char second[600];
+    write_with_three_keys(p, second, sizeof second);
+    const char *const keys[] = {p->key, second, p->public};
+    for (unsigned file = 1; file <= 3; file++) {
+        shell("cp -r '%s' '%s.was'", p->dir, p->dir);
+        shell("sed -i 's/\"attempt\":%u/\"attempt\":7/' '%s/audit-0000000%u.jsonl'", file, p->dir,
+              file);
+        for (size_t i = 0; i < 3; i++)
+            assert_true(check_dir(p->dir, keys[i], NULL).problems > 0);
+        shell("rm -rf '%s' && mv '%s.was' '%s'", p->dir, p->dir, p->dir);
+    }
+    /* the record that names the second key names another */
+    shell("sed -i '/\"type\":\"key\"/s/\"next\":\"..../\"next\":\"0000/' '%s/audit-00000001.jsonl'",
+          p->dir);
+    for (size_t i = 0; i < 3; i++)
+        assert_true(check_dir(p->dir, keys[i], NULL).problems > 0);
+}
+
+/* Killed between any two steps of it. */
+static void a_change_of_keys_survives_a_crash(void **state)
+{
+    struct place *p = *state;
+    struct audit_trail t;
+    struct err err = ERR_INIT;
+    open_trail(p, &t);
+    assert_true(add(&t, 1));
+    make_next(p);
+    shell("cp -r '%s' '%s.was' && cp '%s' '%s.old' && cp '%s" AUDIT_KEY_NEXT "' '%s.new'", p->dir,
+          p->dir, p->key, p->key, p->key, p->key);
+    audit_trail_set(&t, &p->opts);
+    tend(&t);
+    audit_trail_fini(&t);
+    for (int step = 0; step < 3; step++) {
+        /* 0: the record is written, the key not in its place; 1: it is; 2: the new file is begun, its head is not */
+        shell("cp '%s.%s' '%s'", p->key, step == 0 ? "old" : "new", p->key);
+        if (step == 0)
+            shell("cp '%s.new' '%s" AUDIT_KEY_NEXT "'", p->key, p->key);
+        else
+            shell("rm -f '%s" AUDIT_KEY_NEXT "'", p->key);
+        shell("cp -r '%s' '%s.now' && cp '%s.was/head' '%s.now/head'", p->dir, p->dir, p->dir,
+              p->dir);
+        if (step < 2)
+            shell("rm '%s.now/audit-00000002.jsonl'", p->dir);
+        shell("mv '%s' '%s.all' && mv '%s.now' '%s'", p->dir, p->dir, p->dir, p->dir);
+        open_trail(p, &t);
+        assert_null(t.found.damage);
+        assert_true(audit_trail_tend(&t, false, &err));
+        assert_true(add(&t, 2));
+        assert_int_equal(t.file, 2);
+        audit_trail_fini(&t);
+        struct told told = checked(p);
+        assert_int_equal(told.problems, 0);
+        shell("rm -rf '%s' && mv '%s.all' '%s'", p->dir, p->dir, p->dir);
+    }
+}
+
+static void a_next_key_that_is_none_changes_nothing(void **state)
+{
+    struct place *p = *state;
+    struct audit_trail t;
+    open_trail(p, &t);
+    shell("echo nonsense >'%s" AUDIT_KEY_NEXT "'", p->key);
+    audit_trail_set(&t, &p->opts);
+    tend(&t);
+    assert_true(add(&t, 1));
+    assert_int_equal(t.file, 1);
+    audit_trail_fini(&t);
+    assert_clean(checked(p));
+}
+
 static void a_key_that_others_can_read_is_refused(void **state)
 {
     struct place *p = *state;
@@ -1007,6 +1132,10 @@ int main(void)
         T(a_head_that_is_gone_is_told),
         T(all_files_gone_is_found),
         T(a_chain_goes_on_with_its_own_key_only),
+        T(a_new_key_is_named_by_the_old_one_and_either_checks_it_all),
+        T(a_change_in_any_of_the_keys_files_is_found_with_each_key),
+        T(a_change_of_keys_survives_a_crash),
+        T(a_next_key_that_is_none_changes_nothing),
         T(a_key_that_others_can_read_is_refused),
         T(a_full_disk_leaves_nothing_behind),
         T(a_disk_that_is_full_when_a_file_begins),

@@ -23,7 +23,10 @@ struct verify {
     const struct audit_check *check;
     struct audit_count *out;
     struct audit_hasher hasher;
-    struct audit_key *key;
+    struct audit_key *trusted, *key; /* the one to check with; the present file's */
+    bool follows;                    /* the keys of the files: the trusted one is among them */
+    bool named;                      /* a record tells the next key: */
+    uint8_t next_key[32];
     struct audit_head head;
     enum audit_head_state head_state;
     bool head_met, expect_met, enough;
@@ -96,7 +99,7 @@ static void meet(struct verify *v)
 static bool is_signed_type(strv type)
 {
     return strv_eq_cstr(type, "checkpoint") || strv_eq_cstr(type, "open") ||
-           strv_eq_cstr(type, "retire");
+           strv_eq_cstr(type, "retire") || strv_eq_cstr(type, "key");
 }
 
 /* `prev` is the digest that the record's own was computed with. */
@@ -178,6 +181,8 @@ static void heed(struct verify *v, const struct audit_line *l)
     strv what;
     if (strv_eq_cstr(l->type, "retire")) {
         learn_retired(v, l);
+    } else if (strv_eq_cstr(l->type, "key")) {
+        v->named = audit_member_hex(l->content, "next", v->next_key, sizeof v->next_key);
     } else if (strv_eq_cstr(l->type, "damage")) {
         if (!audit_member_text(l->content, "what", &what))
             what = STRV("damage");
@@ -189,6 +194,60 @@ static void heed(struct verify *v, const struct audit_line *l)
     } else if (strv_eq_cstr(l->type, "start") && audit_member_u64(l->content, "unsigned", &n) &&
                n > 0) {
         REMARK(v, l->seq, "the %llu records before it were not signed when the router ended", N(n));
+    }
+}
+
+/* ---- keys: each is named in a record that the one before has signed ---- */
+
+static bool take_key(struct verify *v, const uint8_t bytes[32])
+{
+    struct audit_key *key = audit_key_of(bytes, NULL);
+    if (key == NULL)
+        return false;
+    if (v->key != v->trusted)
+        audit_key_free(v->key);
+    v->key = key;
+    return true;
+}
+
+static void check_key(struct verify *v, const struct audit_line *l, const uint8_t bytes[32])
+{
+    bool first = v->last_number == 0;
+    if (memcmp(bytes, audit_key_bytes(v->key), 32) == 0)
+        return;
+    if (!v->follows)
+        PROBLEM(v, l->seq, "it was begun with another key");
+    else if (!first && (!v->named || memcmp(bytes, v->next_key, 32) != 0))
+        PROBLEM(v, l->seq, "it was begun with another key, and no record says so");
+    else if (!take_key(v, bytes))
+        PROBLEM(v, l->seq, "no memory for its key");
+}
+
+static bool first_key(const struct verify *v, uint64_t number, uint8_t out[32])
+{
+    char text[AUDIT_FIRST_MAX];
+    struct audit_line l;
+    uint64_t size;
+    return audit_first(v->check->dir, number, text, &l, &size) && strv_eq_cstr(l.type, "open") &&
+           audit_member_hex(l.content, "key", out, 32);
+}
+
+/* Is the trusted key one of the files'? Its signatures cover all that was before, and name who comes after. The head is
+ * the newest file's, or, just when its key was changed, the one's before. */
+static void look_for_keys(struct verify *v, const struct audit_files *files)
+{
+    uint8_t bytes[32];
+    for (size_t i = 0; i < files->n && !v->follows; i++)
+        v->follows = first_key(v, files->numbers[i], bytes) &&
+                     memcmp(bytes, audit_key_bytes(v->trusted), 32) == 0;
+    for (size_t back = 1; back <= 2 && back <= files->n; back++) {
+        if (v->head_state != AUDIT_HEAD_BAD || !v->follows ||
+            !first_key(v, files->numbers[files->n - back], bytes))
+            return;
+        struct audit_key *key = audit_key_of(bytes, NULL);
+        v->head_state =
+            key != NULL ? audit_head_read(v->check->dir, key, &v->head) : AUDIT_HEAD_UNREAD;
+        audit_key_free(key);
     }
 }
 
@@ -207,8 +266,7 @@ static void check_open(struct verify *v, const struct audit_line *l)
     }
     if (file != v->number)
         PROBLEM(v, l->seq, "it says that it is file %llu: renamed or copied", N(file));
-    if (memcmp(key, audit_key_bytes(v->key), sizeof key) != 0)
-        PROBLEM(v, l->seq, "it was begun with another key");
+    check_key(v, l, key);
     if (v->last_number == 0 && v->number > 1 && l->seq > 0) { /* what was before is gone */
         v->begin_seq = v->seq = l->seq - 1;
         memcpy(v->begin_hash, prev, AUDIT_HASH);
@@ -388,16 +446,19 @@ bool audit_verify(const struct audit_check *check, struct audit_count *out, stru
     struct verify v = {.check = check, .out = out};
     struct audit_files files = {NULL, 0};
     *out = (struct audit_count){0};
-    v.key = audit_key_load_public(check->public_key, err);
+    v.key = v.trusted = audit_key_load_public(check->public_key, err);
     if (v.key == NULL)
         return false;
     bool ok = audit_hasher_init(&v.hasher) || err_oom(err);
     v.head_state = audit_head_read(check->dir, v.key, &v.head);
+    ok = ok && audit_list(check->dir, &files, err);
+    if (ok)
+        look_for_keys(&v, &files);
     if (v.head_state == AUDIT_HEAD_GOOD && v.head.seq == 0)
         v.head_met = true;
     if (ok && v.head_state == AUDIT_HEAD_UNREAD)
         ok = err_set(err, 0, "the head of %.200s cannot be read", check->dir);
-    ok = ok && audit_list(check->dir, &files, err) && check_files(&v, &files, err);
+    ok = ok && check_files(&v, &files, err);
     if (ok && !v.enough && files.n > 0)
         check_beginning(&v);
     if (ok && !v.enough)
@@ -406,6 +467,8 @@ bool audit_verify(const struct audit_check *check, struct audit_count *out, stru
     memcpy(out->last_hash, v.hash, AUDIT_HASH);
     audit_list_free(&files);
     audit_hasher_fini(&v.hasher);
-    audit_key_free(v.key);
+    if (v.key != v.trusted)
+        audit_key_free(v.key);
+    audit_key_free(v.trusted);
     return ok;
 }

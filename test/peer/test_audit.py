@@ -8,6 +8,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -189,6 +190,33 @@ def test_a_full_disk_stops_the_cloud_until_there_is_room_again(cloud, tmp_path):
             router.kill()
             shutil.rmtree(router.dir, ignore_errors=True)
         subprocess.run(["umount", str(place)], check=False)
+
+
+def test_a_new_key_goes_on_where_the_old_one_ends(cloud, tmp_path):
+    router = Router(config(cloud), ready=None, start=False)
+    try:
+        router.start()
+        for n in range(1, 4):
+            assert router.ask("POST", "/v1/chat/completions", question("general", n)).status == 200
+        old = tmp_path / "old.pub"
+        old.write_text(router.command("audit", "key").stdout)
+        made = router.command("audit", "key", "rotate")
+        assert made.returncode == 0 and made.stdout != old.read_text() and "reload" in made.stderr
+        assert router.command("audit", "key", "rotate").stdout == made.stdout
+        router.signal(signal.SIGHUP)
+        wait_for(lambda: router.command("audit", "key").stdout == made.stdout, "the new key is in its place")
+        for n in range(4, 7):
+            assert router.ask("POST", "/v1/chat/completions", question("general", n)).status == 200
+        router.own_dir = False
+        router.stop()
+        for words in ((), ("--public-key", str(old))):
+            status, result = verified(router, *words)
+            assert status == 0 and result["ok"] and result["files"] == 2, result
+        assert [r["type"] for r in records(router)].count("key") == 1
+        assert router.command("audit", "key", "nonsense").returncode == 2
+    finally:
+        router.own_dir = True
+        router.stop()
 
 
 def test_a_check_works_on_a_copy_with_the_public_key_alone(cloud, tmp_path):

@@ -199,8 +199,8 @@ void privacy_scratch_free(struct privacy_scratch *s)
     mem_free(s->piece.hits);
     mem_free(s->piece.tokens);
     mem_free(s->piece.groups);
-    mem_free_secret(s->spaced, s->spaced_cap);
-    mem_free(s->spaced_map);
+    mem_free_secret(s->copy, s->copy_cap);
+    mem_free(s->copy_map);
     mem_free(s);
 }
 
@@ -325,7 +325,7 @@ static bool read_piece(struct scan *c, const struct text_view *view, bool fixed)
     struct privacy_piece *t = &c->s->piece;
     piece_begin(t, c->p, c->s, view);
     t->fixed = fixed;
-    if (!rules_scan(t, NULL))
+    if (!rules_scan(t))
         return false;
     numbers_scan(t);
     forms_scan(t);

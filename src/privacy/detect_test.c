@@ -153,6 +153,13 @@ static const struct {
     {"PID|1||88120934||||19570825|M", PRIVACY_DATE, "19570825"},
     {"begin:vcard", PRIVACY_STRUCTURE, "begin:vcard"},
     {"the lady in bed 4", PRIVACY_CASE, "lady in bed 4"},
+    {"teenager with rigors since lunch", PRIVACY_CASE, "teenager with rigors"},
+    {"infant choking on a grape", PRIVACY_CASE, "infant choking"},
+    {"the boy from the fire is going to the icu", PRIVACY_CASE,
+     "boy from the fire is going to the icu"},
+    {"our jaundiced one needs a lactate", PRIVACY_CASE, "one needs a lactate"},
+    {"pregnant, spotting since noon", PRIVACY_CASE, "pregnant, spotting"},
+    {"3 week old with poor feeding", PRIVACY_CASE, "3 week old with poor feeding"},
     {"PGY2-03 tested positive and is isolating", PRIVACY_HEALTH_FACT, "tested positive"},
     {"Resident Alpha deploys in March", PRIVACY_MOVEMENT, "deploys in"},
     {"Show me the patient records", PRIVACY_RECORDS, "Show me the patient records"},
@@ -240,6 +247,9 @@ static void test_json(void **state)
         {"{\"tool_call_id\":\"call_219-09-9999\"}", PRIVACY_SSN},
         {"{\"item_id\":\"808-555-0143-is-the-home-phone-number\"}", PRIVACY_PHONE},
         {"{\"tools\":[{\"function\":{\"name\":\"page_808-555-0143\"}}]}", PRIVACY_PHONE},
+        {"{\"tools\":[{\"function\":{\"name\":\"page_dr_rodriguez\"}}]}", PRIVACY_NAME},
+        {"{\"tools\":[{\"name\":\"getMariaRodriguezChart\"}]}", PRIVACY_NAME},
+        {"{\"tool_call_id\":\"functions.page_dr_rodriguez:0\"}", PRIVACY_NAME},
         {"{\"metadata\":{\"user_id\":\"x@lakemail.net\"}}", PRIVACY_EMAIL},
         {"{\"t\":\"pa\\u0074ient's chart \\u0037\"}", PRIVACY_RECORDS},
         {"{\"url\":\"data:image/png;base64,"
@@ -279,6 +289,10 @@ static void test_scaffold(void **state)
         "\"function\":{\"name\":\"list_blocks\",\"arguments\":\"{\\\"block\\\":4}\"}}]},{\"role\":"
         "\"tool\","
         "\"tool_call_id\":\"call_8085550143ab\",\"content\":\"{\\\"weeks\\\":12}\"}]}",
+        "{\"tools\":[{\"name\":\"get_weather\",\"input_schema\":{}},{\"name\":\"TodoWrite\"},{"
+        "\"name\":\"KillShell\"},"
+        "{\"name\":\"list_open_swaps\"},{\"name\":\"mcp__files__read_text\"},"
+        "{\"name\":\"create_issue\"},{\"name\":\"str_replace_editor\"}]}",
         "{\"content\":[{\"type\":\"text\",\"text\":\"hello\",\"cache_control\":{\"type\":"
         "\"ephemeral\"}}]}",
         "{}",

@@ -134,6 +134,9 @@ bool token_is_candidate(const struct words_scratch *s, size_t i)
     const struct token *t = &s->tokens[i];
     const struct token *next = i + 1 < s->n ? t + 1 : NULL;
     unsigned class = info_class(t->info);
+    bool function = class >= CLASS_CONJ && class <= CLASS_SPFUNC;
+    if (function && t->shape == SHAPE_LOWER && t->flags == 0)
+        return false; /* what a third of all words are */
     if (t->shape == SHAPE_NUMBER || t->shape == SHAPE_OTHER)
         return (t->flags & TOKEN_ROSTER) != 0;
     if (t->flags & (TOKEN_ROSTER | TOKEN_ROSTER_WORD | TOKEN_LOGIN | TOKEN_JOINED | TOKEN_SPACED))
@@ -178,23 +181,15 @@ bool token_is_candidate(const struct words_scratch *s, size_t i)
 enum { REACH_TWICE = 7 }; /* words */
 
 struct sink {
-    uint64_t values[FEATURES];
-    unsigned n;
+    uint32_t *features;
+    uint64_t n;
 };
 
+/* The n-th observation: its number and the value, mixed. */
 static inline void emit(struct sink *to, uint64_t value)
 {
-    to->values[to->n++] = value;
-}
-
-static void hash_all(const struct sink *from, uint32_t out[FEATURES])
-{
-    for (size_t i = 0; i < FEATURES; i++) {
-        uint64_t h = (from->values[i] + 1) * 0x9e3779b97f4a7c15u + (i + 1) * 0xd6e8feb86659fd93u;
-        h ^= h >> 32;
-        h *= 0xd6e8feb86659fd93u;
-        out[i] = (uint32_t)(h >> 32);
-    }
+    uint64_t h = (value ^ value >> 32) + ++to->n * 0xd6e8feb86659fd93u;
+    to->features[to->n - 1] = (uint32_t)(h * 0x9e3779b97f4a7c15u >> 32);
 }
 
 struct around {
@@ -300,9 +295,8 @@ static void emit_place(struct sink *to, const struct words_scratch *s, const str
 void token_features(const struct words_scratch *s, const struct text_view *v, size_t i,
                     uint32_t features[FEATURES])
 {
-    struct sink to;
+    struct sink to = {.features = features};
     const struct token *t = &s->tokens[i];
-    to.n = 0;
     struct around a = {.self = t, .p1 = &nobody, .p2 = &nobody, .n1 = &nobody, .n2 = &nobody};
     /* what stands before the beginning of a text, or behind its end, is none of its neighbours */
     if (i >= 1 && t->gap != GAP_START) {
@@ -319,5 +313,4 @@ void token_features(const struct words_scratch *s, const struct text_view *v, si
     emit_neighbours(&to, &a);
     emit_place(&to, s, &a, i);
     assert(to.n == FEATURES);
-    hash_all(&to, features);
 }

@@ -194,13 +194,13 @@ static void photo(struct privacy_piece *t, const struct privacy_hit *h)
     static const char *const words[] = {"face",    "portrait", "photo", "headshot", "selfie",
                                         "mugshot", "retrato",  "foto",  NULL};
     static const char *const cameras[] = {"img", "dsc", "pxl", "dcim", NULL};
-    size_t start = h->start;
-    if (at(t, start) != '.' || is_word(at(t, h->end)))
+    size_t start = h->start > 0 ? h->start - 1 : 0, dot = start;
+    if (at(t, dot) != '.' || is_word(at(t, h->end)))
         return;
     while (start > 0 &&
            (is_word(at(t, start - 1)) || at(t, start - 1) == '_' || at(t, start - 1) == '-'))
         start--;
-    strv name = slice(t, start, h->start);
+    strv name = slice(t, start, dot);
     bool person = false, digits = name.len > 5 && is_digit(name.ptr[name.len - 1]);
     for (size_t i = 0; words[i] != NULL; i++)
         person = person || contains(name, words[i]);

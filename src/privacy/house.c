@@ -4,7 +4,7 @@
  *
  *   a person (a name that was found, a role code, a made-up name) and a state of health on one line
  *   the same and a movement
- *   somebody in a bed, or age and sex, and a complaint
+ *   somebody in a bed, or age and sex, and a complaint; "teen with fever", "our septic one needs pressors"
  *   a request for records, or a word for protected data with data that is there
  *
  * Questions about rules, law and software have one of these at most.
@@ -73,6 +73,18 @@ static bool person_near(const struct privacy_piece *t, size_t start, size_t end)
 
 /* ---- the rules ---- */
 
+/* Words between two places of one line. */
+static size_t words(const struct privacy_piece *t, size_t from, size_t to)
+{
+    size_t n = 0;
+    for (size_t i = from; i < to; i++) {
+        if (strchr(".?!;", at(t, i)) != NULL && !is_word(at(t, i + 1)))
+            return 100;
+        n += is_word(at(t, i)) && !is_word(at(t, i + 1));
+    }
+    return n;
+}
+
 static void person_and(struct privacy_piece *t, const struct privacy_hit *h)
 {
     if (h->what == PHRASE_HEALTH && person_near(t, h->start, h->end))
@@ -94,6 +106,64 @@ static void in_bed(struct privacy_piece *t, const struct privacy_hit *h)
                    number ? i + 1 : h->end);
 }
 
+static bool begins_line(const struct privacy_piece *t, size_t place)
+{
+    return place == 0 || at(t, place - 1) == '\n' || at(t, place - 1) == '"';
+}
+
+/* The word that ends before the place; empty: there is none, or a sign between them. */
+static strv word_before(const struct privacy_piece *t, size_t place)
+{
+    size_t end = place > 0 && at(t, place - 1) == ' ' ? place - 1 : place, start = end;
+    while (start > 0 && is_letter(at(t, start - 1)))
+        start--;
+    return (strv){t->view->folded + start, end < place ? end - start : 0};
+}
+
+static bool is_ours(strv word)
+{
+    return strv_eq_cstr(word, "our") || strv_eq_cstr(word, "my") || strv_eq_cstr(word, "this");
+}
+
+/* Somebody in particular: at the begin of a line, as notes have it, or one of ours. What rules speak of ("the patient")
+ * is nobody. */
+static bool in_particular(const struct privacy_piece *t, const struct privacy_hit *who)
+{
+    strv name = {t->view->folded + who->start, who->end - who->start};
+    bool anybody = strv_starts(name, STRV("pa")) || strv_starts(name, STRV("pt")) ||
+                   strv_eq_cstr(name, "child") || strv_eq_cstr(name, "one");
+    strv before = word_before(t, who->start);
+    if (before.len > 0 && is_ours(before))
+        return true;
+    size_t from = before.len > 0 ? (size_t)(before.ptr - t->view->folded) : 0;
+    if (before.len > 3 && is_ours(word_before(t, from))) /* our septic one */
+        return true;
+    return !anybody && (begins_line(t, who->start) || strv_eq_cstr(before, "the") ||
+                        strv_eq_cstr(before, "that"));
+}
+
+/* "teen with fever after travel", "the kid from the crash is going to theatre", "toddler swallowed a coin" */
+static void somebody(struct privacy_piece *t, const struct privacy_hit *who)
+{
+    const struct privacy_hit *has = hit_after(t, PHRASE_HAS, who->end, 1);
+    const struct privacy_hit *event = hit_after(t, PHRASE_EVENT, who->end, 48);
+    const struct privacy_hit *what =
+        has != NULL ? hit_after(t, PHRASE_COMPLAINT, has->end, 48) : NULL;
+    bool near = event != NULL && (has != NULL || event->start <= who->end + 1);
+    const struct privacy_hit *last = near ? event : what;
+    if (last != NULL && words(t, who->end, last->start) <= 9 && in_particular(t, who))
+        piece_find(t, PRIVACY_CASE, RULE_CASE_SHORTHAND, 1000, false, who->start, last->end);
+}
+
+/* "pregnant, first trimester bleeding" */
+static void pregnant(struct privacy_piece *t, const struct privacy_hit *h)
+{
+    const struct privacy_hit *what = hit_after(t, PHRASE_COMPLAINT, h->end, 40);
+    if (at(t, h->start) == 'p' && at(t, h->end - 1) == 't' && begins_line(t, h->start) &&
+        what != NULL && words(t, h->end, what->start) <= 5)
+        piece_find(t, PRIVACY_CASE, RULE_CASE_SHORTHAND, 1000, false, h->start, what->end);
+}
+
 /* 62F, palpitations: the number stands right before the letters, and a complaint follows. */
 static void age_sex(struct privacy_piece *t, const struct privacy_hit *h)
 {
@@ -107,7 +177,7 @@ static void age_sex(struct privacy_piece *t, const struct privacy_hit *h)
         (start > 0 && strchr(" (\n,;:\"", at(t, start - 1)) == NULL))
         return;
     const struct privacy_hit *what = hit_after(t, PHRASE_COMPLAINT, h->end, 48);
-    if (what != NULL && !old)
+    if (what != NULL && (!old || (begins_line(t, start) && at(t, h->start) != 'y')))
         piece_find(t, PRIVACY_CASE, RULE_CASE_SHORTHAND, 1000, false, start, what->end);
 }
 
@@ -117,18 +187,6 @@ static void shorthand(struct privacy_piece *t, const struct privacy_hit *h)
     const struct privacy_hit *what = pt ? hit_after(t, PHRASE_COMPLAINT, h->end, 40) : NULL;
     if (what != NULL)
         piece_find(t, PRIVACY_CASE, RULE_CASE_SHORTHAND, 1000, false, h->start, what->end);
-}
-
-/* Words between two places of one line. */
-static size_t words(const struct privacy_piece *t, size_t from, size_t to)
-{
-    size_t n = 0;
-    for (size_t i = from; i < to; i++) {
-        if (strchr(".?!;", at(t, i)) != NULL && !is_word(at(t, i + 1)))
-            return 100;
-        n += is_word(at(t, i)) && !is_word(at(t, i + 1));
-    }
-    return n;
 }
 
 static void records(struct privacy_piece *t, const struct privacy_hit *h)
@@ -154,6 +212,9 @@ void house_scan(struct privacy_piece *t)
         struct privacy_hit h = t->hits[i];
         switch (h.what) {
         case PHRASE_HEALTH:
+            pregnant(t, &h);
+            person_and(t, &h);
+            break;
         case PHRASE_MOVE:
             person_and(t, &h);
             break;
@@ -165,6 +226,7 @@ void house_scan(struct privacy_piece *t)
             break;
         case PHRASE_PT:
             shorthand(t, &h);
+            somebody(t, &h);
             break;
         case PHRASE_RECORDS:
             records(t, &h);

@@ -3,7 +3,7 @@
  * internal - what the parts of the detector share.
  *
  *   detect.c     the detector, its scratch, the order of the steps, the verdict
- *   rules.*      one Vectorscan database of labels, marks, shapes and house words; what follows from each match
+ *   rules.*      labels, marks, signs of shapes and house words in one tree; what follows from each match
  *   validate.*   pure functions: is this number one of those?
  *   words.*      words against tables, roster, token model
  *   house.*      house rules; last, because they ask whether a person is near
@@ -153,11 +153,11 @@ enum privacy_label piece_label_at(const struct privacy_piece *t, size_t place);
 struct privacy_scratch {
     struct text_scratch *text;
     struct words_scratch *words; /* words.c makes it when it is first needed */
-    void *hs;                    /* hs_scratch_t, for the databases of hs_for */
+    void *hs;                    /* hs_scratch_t, for the patterns of hs_for */
     uint64_t hs_for;             /* that detector's serial */
-    char *spaced;                /* the folded view with blanks between all words */
-    uint32_t *spaced_map;
-    size_t spaced_cap;
+    char *copy;                  /* of the folded view, with slips undone (rules.c) */
+    uint32_t *copy_map;
+    size_t copy_cap;
     struct memo *memo; /* json.c makes it when it is first needed; NULL: none yet, or no memory */
     struct privacy_verdict turn; /* of the turn that is being read */
     struct privacy_piece piece;

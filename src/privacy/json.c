@@ -27,8 +27,8 @@ enum {
 };
 
 enum place {
-    PLACE_API,        /* members have the meaning that the API gives them */
-    PLACE_TOOLS,      /* definitions of tools: "name" is a tool's */
+    PLACE_API, /* members have the meaning that the API gives them */
+    PLACE_TOOLS, /* definitions of tools: "name" is a tool's, and read without saying "name" before it */
     PLACE_SCHEMA,     /* JSON schema: members are its words */
     PLACE_PROPERTIES, /* members are names of properties */
     PLACE_DATA,       /* anything */
@@ -78,6 +78,11 @@ static bool flush(struct walk *w, bool fixed)
 static bool own(struct walk *w, const char *words, size_t place)
 {
     return text_add_own(w->c.s->text, strv_of(words), place) || lost(w);
+}
+
+static bool mark(struct walk *w)
+{
+    return text_mark(w->c.s->text) || lost(w);
 }
 
 /* Of a text that is only context its last words are enough. */
@@ -138,8 +143,6 @@ static bool left_out(const struct walk *w, const struct level *in, strv v)
         return member_is_machine_id(v);
     if (strv_eq_cstr(w->key, "model")) /* a caller's own name for it is never sent */
         return w->depth == 1 && (w->sent ? w->model.len > 0 : member_is_model(v));
-    if (strv_eq_cstr(w->key, "name"))
-        return in->place == PLACE_TOOLS && member_is_tool(v);
     return false;
 }
 
@@ -153,7 +156,9 @@ static bool said(const struct walk *w)
         return true;
     if (in->place == PLACE_SCHEMA)
         return (w->is & MEMBER_SCHEMA) == 0;
-    return (w->is & MEMBER_API) == 0 || (strv_eq_cstr(w->key, "name") && in->place == PLACE_API);
+    /* of a turn it is somebody's; of a part inside of one it is a tool's */
+    bool name = strv_eq_cstr(w->key, "name") && in->place == PLACE_API && w->depth <= 3;
+    return (w->is & MEMBER_API) == 0 || name;
 }
 
 /* ---- strings and numbers ---- */
@@ -220,13 +225,15 @@ static bool add_value(struct walk *w, strv raw, bool number)
         return true;
     if (!number && string_is_fixed(w, raw))
         return flush(w, false) && add(w, raw) && flush(w, true);
+    if ((w->key.ptr != NULL || in->place == PLACE_API) && !mark(w))
+        return false;
     if (said(w) &&
         (!add_key(w, w->key) || !own(w, ": ", (size_t)(w->key.ptr - w->text.ptr) + w->key.len)))
         return false;
     if (!add(w, raw) || !own(w, "\n", end))
         return false;
     /* A member's name may only tell more of its value, never hide what the value says by itself. */
-    if (!number && said(w) && (!add(w, raw) || !own(w, "\n", end)))
+    if (!number && said(w) && (!mark(w) || !add(w, raw) || !own(w, "\n", end)))
         return false;
     return text_added(w->c.s->text) < FLUSH_BYTES || flush(w, false);
 }
@@ -290,7 +297,8 @@ static bool open_level(struct walk *w, bool object)
     }
     enum place place = w->depth == 0 ? PLACE_API : place_of(w);
     if (w->depth > 0 && w->key.ptr != NULL && said(w) &&
-        (!add_key(w, w->key) || !own(w, ":\n", (size_t)(w->key.ptr - w->text.ptr) + w->key.len)))
+        (!mark(w) || !add_key(w, w->key) ||
+         !own(w, ":\n", (size_t)(w->key.ptr - w->text.ptr) + w->key.len)))
         return false;
     w->levels[++w->depth] =
         (struct level){.object = object,

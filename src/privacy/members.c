@@ -75,19 +75,71 @@ static bool is_uuid(strv v)
     return v.len == 36;
 }
 
-/* A digit before a letter, or small letters, capitals and digits in turns: as nobody writes a word or a number. What
- * follows a capital at a word's beginning is no turn. */
+static bool is_capital(char c)
+{
+    return c >= 'A' && c <= 'Z';
+}
+
+/* Parts of names, and titles, that have two letters. */
+static bool is_particle(strv word)
+{
+    static const char *const particles[] = {"mc", "st", "la", "le", "de", "di", "du", "da", "do",
+                                            "al", "el", "dr", "mr", "ms", "jr", "sr", "md", NULL};
+    for (size_t i = 0; word.len == 2 && particles[i] != NULL; i++)
+        if ((word.ptr[0] | 32) == particles[i][0] && (word.ptr[1] | 32) == particles[i][1])
+            return true;
+    return false;
+}
+
+/* A capital and small letters behind it, or only some of that: could be one word of a name. */
+static bool is_syllable(strv word)
+{
+    for (size_t i = 0; i < word.len; i++)
+        if (strchr("aeiouyAEIOUY", word.ptr[i]) != NULL)
+            return true;
+    return word.len == 1 || is_particle(word);
+}
+
+/* Letters as people write them: smith, SMITH, McDonald, JohnSmith, JRSmith, SmithMD. Machines put capitals anywhere. */
+static bool is_readable(strv letters)
+{
+    size_t i = 0, from = 0, capitals = 0, small = 0;
+    for (; i < letters.len && is_capital(letters.ptr[i]); i++)
+        capitals++;
+    if (capitals == letters.len)
+        return is_syllable(letters);
+    if (capitals > 3)
+        return false;
+    from = capitals > 1 ? capitals - 1 : 0; /* initials */
+    for (i = from + 1; i <= letters.len; i++) {
+        if (i < letters.len && !is_capital(letters.ptr[i]))
+            continue;
+        strv word = {letters.ptr + from, i - from};
+        if (!is_syllable(word))
+            return false;
+        small += word.len < 3 && !is_particle(word);
+        from = i;
+        size_t end = i;
+        while (end < letters.len && is_capital(letters.ptr[end]))
+            end++;
+        if (end == letters.len)
+            return end - i <= 2 && small <= 1;
+        if (end - i > 1)
+            return false;
+    }
+    return small <= 1;
+}
+
+/* A digit before a letter, or letters that nobody writes so. Digits at the end may follow a name. */
 static bool is_mixed(strv part)
 {
-    size_t turns = 0;
-    for (size_t i = 1; i < part.len; i++) {
-        char c = part.ptr[i], last = part.ptr[i - 1];
-        bool capital = c >= 'A' && c <= 'Z';
-        if (is_digit(last) && !is_digit(c))
+    size_t letters = part.len;
+    while (letters > 0 && is_digit(part.ptr[letters - 1]))
+        letters--;
+    for (size_t i = 0; i < letters; i++)
+        if (is_digit(part.ptr[i]))
             return true;
-        turns += (capital && !(last >= 'A' && last <= 'Z')) || (is_digit(c) && !is_digit(last));
-    }
-    return turns >= 3;
+    return letters > 4 && !is_readable((strv){part.ptr, letters});
 }
 
 /* "01A09q90qw90lq917835lq9", "3", "tool-4f1c09ab22": parts without order, or short. What could be read, a word or
@@ -130,10 +182,10 @@ bool member_is_machine_id(strv v)
     for (size_t i = 0; begins[i] != NULL && rest.len == v.len; i++)
         if (strv_starts(v, strv_of(begins[i])))
             rest = strv_from(v, strlen(begins[i]));
-    if (strv_starts(v,
-                    STRV("functions."))) /* some models call the third call so: functions.NAME:2 */
-        return member_is_tool(strv_from(v, 10));
-    if (v.len == 9 && is_mixed(v)) /* Mistral's */
+    bool bare = v.len == 9; /* Mistral's */
+    for (size_t i = 0; i < v.len && bare; i++)
+        bare = is_word(v.ptr[i]) && (unsigned char)v.ptr[i] < 0x80;
+    if (bare && is_mixed(v))
         return true;
     return is_uuid(rest) || (rest.len < v.len && is_random(rest)) || is_short(v);
 }
@@ -149,16 +201,4 @@ bool member_is_model(strv v)
             return false;
     }
     return letters > 2 && v.len <= 100;
-}
-
-bool member_is_tool(strv v)
-{
-    size_t digits = 0;
-    for (size_t i = 0; i < v.len; i++) {
-        char c = v.ptr[i];
-        digits += is_digit(c);
-        if (!is_digit(c) && !(c >= 'a' && c <= 'z') && (c == '\0' || strchr("_-./:", c) == NULL))
-            return false;
-    }
-    return digits <= 4 && v.len <= 64;
 }

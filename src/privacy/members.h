@@ -29,6 +29,5 @@ unsigned member_is(strv name); /* 0: no API has it */
 bool member_is_word(strv value);
 bool member_is_machine_id(strv value); /* call_..., toolu_..., a UUID */
 bool member_is_model(strv value);      /* letters, digits and signs, its version may be a date */
-bool member_is_tool(strv value);       /* a name as programs have them, with no number in it */
 
 #endif

@@ -4,11 +4,11 @@
  *
  * The section "model", little-endian: u32 version, u32 bits, i32 threshold without a roster, i32 with one, i32 for text
  * that is about to leave after replacement, i32 scale (what is worth a whole threshold more), then 2^bits weights of
- * one signed byte. tools/data/train_names writes it, with features that features.c computed.
+ * one signed byte, that of a feature at its highest bits. tools/data/train_names writes it, with features that features.c computed.
  */
 #include "privacy/names.h"
 
-enum { VERSION = 1, HEAD = 24, BITS_MIN = 8, BITS_MAX = 20 };
+enum { VERSION = 2, HEAD = 24, BITS_MIN = 8, BITS_MAX = 20 };
 
 static uint32_t u32_at(const char *p)
 {
@@ -23,7 +23,7 @@ bool model_open(struct model *m, strv section, struct err *err)
     uint32_t bits = u32_at(section.ptr + 4);
     if (bits < BITS_MIN || bits > BITS_MAX || section.len != HEAD + ((size_t)1 << bits))
         return err_set(err, 0, "the data file's token model is damaged");
-    m->mask = ((uint32_t)1 << bits) - 1;
+    m->shift = 32 - bits;
     m->threshold = (int)u32_at(section.ptr + 8);
     m->threshold_roster = (int)u32_at(section.ptr + 12);
     m->threshold_strict = (int)u32_at(section.ptr + 16);
@@ -38,6 +38,6 @@ int model_score(const struct model *m, const uint32_t features[FEATURES])
 {
     int sum = 0;
     for (size_t i = 0; i < FEATURES; i++)
-        sum += m->weights[features[i] & m->mask];
+        sum += m->weights[features[i] >> m->shift];
     return sum;
 }

@@ -77,7 +77,7 @@ static inline bool info_begins_phrase(unsigned info)
 
 /* The section "words"; its form is in tools/data/make_names. */
 struct word_table {
-    const unsigned char *offsets, *entries, *phrases;
+    const unsigned char *infos, *groups, *offsets, *phrases, *entries;
     uint32_t n_entries, n_phrases;
 };
 bool word_table_open(struct word_table *t, strv section, struct err *err);
@@ -88,14 +88,15 @@ bool word_is_phrase(const struct word_table *t, uint64_t hash);
 /* ---- near.c ---- */
 
 /* The section "near"; its form is in tools/data/make_names. */
-struct near_table {
-    const unsigned char *offsets, *entries, *targets;
-    uint32_t n_words, n_targets;
+struct near_filter {
+    const unsigned char *blocks;
+    uint32_t bits; /* 2^bits blocks */
 };
-bool near_open(struct near_table *t, strv section, struct err *err);
-/* Hashes of the common word and of the name that `n` folded letters are when one slip is undone; 0 = none. */
-bool near_find(const struct near_table *t, const char *letters, size_t n, uint64_t *word,
-               uint64_t *name);
+bool near_open(struct near_filter *f, strv section, struct err *err);
+/* Hashes of the common word and of the name that `n` folded letters are when one slip is undone; 0 = none. With `title`
+ * those that have a capital are preferred. */
+bool near_find(const struct near_filter *f, const struct word_table *table, const char *letters,
+               size_t n, bool title, uint64_t *word, uint64_t *name);
 
 enum token_shape {
     SHAPE_LOWER,
@@ -152,8 +153,8 @@ enum regime { REGIME_NORMAL, REGIME_LOWER, REGIME_UPPER, REGIME_TITLE };
  * be the same word to the table, too. */
 enum { USUAL_BITS = 11 };
 struct usual_word {
-    uint64_t hash;
-    uint16_t info; /* 0 = free */
+    uint64_t hash : 48; /* its lower bits */
+    uint64_t info : 16; /* 0 = free */
 };
 
 struct words_scratch {
@@ -184,7 +185,7 @@ bool roster_initials(const struct roster *r, const char *upper, size_t n);
 #define FEATURES 32 /* of one token, always as many */
 struct model {
     const signed char *weights;
-    uint32_t mask;
+    uint32_t shift; /* of a feature, to its weight's place */
     int threshold, threshold_roster, threshold_strict, scale;
 };
 bool model_open(struct model *m, strv section, struct err *err);
@@ -196,7 +197,7 @@ struct words {
     uint64_t serial; /* no other of this process has it */
     struct text_data *data;
     struct word_table table;
-    struct near_table near;
+    struct near_filter near;
     struct model model;
     struct roster *roster; /* NULL: none */
 };

@@ -2,14 +2,17 @@
 /*
  * near - words that no table knows, one slip of the hand away from one that it knows: paitent, schedlue, coverrs.
  *
- * The section "near" has every common word and name also with each of its letters left out (and short ones with two
- * letters changed over). A wrong word is looked up as it is and with each of its letters left out: a letter too many,
- * too few, another one or two changed over all meet there. Its form is in tools/data/make_names.
+ * The section "near" is a filter (Bloom's) of the common words and names, each also with each of its letters left out.
+ * A wrong word is asked for as it is and with each of its letters left out: a letter too many, too few, another one or
+ * two changed over all meet there. Only where the filter says "perhaps" the words that one slip could have come from
+ * are made, and looked up in the table of words; so nothing has to be kept for them, and a false "perhaps" costs a
+ * few look-ups. The filter's form is in tools/data/make_names.
  */
 #include "privacy/names.h"
 
-enum { NEAR_VERSION = 1, BUCKET_BITS = 16, NEAR_HEAD = 20, TARGET_BITS = 17 };
-#define FNV_START 0xcbf29ce484222325u
+enum { NEAR_VERSION = 2, NEAR_HEAD = 8, LETTERS_MAX = 48 };
+enum { BLOCK_BYTES = 64, BLOCK_BITS_MAX = 20, PROBES = 5, SHORT = 6 };
+enum { KNOWN_MIN = 5 }; /* so long words are in the filter as they are, too */
 #define FNV_PRIME 0x100000001b3u
 
 static inline uint32_t u32_at(const unsigned char *p)
@@ -17,77 +20,118 @@ static inline uint32_t u32_at(const unsigned char *p)
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-static inline uint64_t u64_at(const unsigned char *p)
-{
-    return u32_at(p) | (uint64_t)u32_at(p + 4) << 32;
-}
-
-bool near_open(struct near_table *t, strv section, struct err *err)
+bool near_open(struct near_filter *f, strv section, struct err *err)
 {
     const unsigned char *p = (const unsigned char *)section.ptr;
-    const size_t offsets = ((size_t)1 << BUCKET_BITS) + 1;
-    if (section.len < NEAR_HEAD + 4 * offsets || u32_at(p) != NEAR_VERSION ||
-        u32_at(p + 4) != BUCKET_BITS)
-        return err_set(err, 0, "the data file has no table of slips of version %d", NEAR_VERSION);
-    size_t entries = u32_at(p + 8);
-    t->n_words = u32_at(p + 12);
-    t->n_targets = u32_at(p + 16);
-    t->offsets = p + NEAR_HEAD;
-    t->entries = t->offsets + 4 * offsets;
-    t->targets = t->entries + 4 * entries;
-    if (section.len != NEAR_HEAD + 4 * (offsets + entries) + 8 * (size_t)t->n_targets ||
-        t->n_words > t->n_targets)
-        return err_set(err, 0, "the data file's table of slips is damaged");
-    uint32_t before = 0;
-    for (size_t i = 0; i < offsets; i++) {
-        uint32_t offset = u32_at(t->offsets + 4 * i);
-        if (offset < before || offset > entries)
-            return err_set(err, 0, "the data file's table of slips is damaged");
-        before = offset;
-    }
+    if (section.len < NEAR_HEAD || u32_at(p) != NEAR_VERSION)
+        return err_set(err, 0, "the data file has no filter of slips of version %d", NEAR_VERSION);
+    f->bits = u32_at(p + 4);
+    f->blocks = p + NEAR_HEAD;
+    if (f->bits == 0 || f->bits > BLOCK_BITS_MAX ||
+        section.len != NEAR_HEAD + ((size_t)BLOCK_BYTES << f->bits))
+        return err_set(err, 0, "the data file's filter of slips is damaged");
     return true;
 }
 
-/* The lowest numbers of a word and of a name with this hash: those that are used most. */
-static void probe(const struct near_table *t, uint64_t hash, uint32_t *word, uint32_t *name)
+/* Five bits of one block. */
+static bool perhaps(const struct near_filter *f, uint64_t hash)
 {
     uint64_t h = hash * 0x9e3779b97f4a7c15u;
-    const unsigned char *bucket = t->offsets + 4 * (size_t)(h >> (64 - BUCKET_BITS));
-    uint32_t fingerprint = (uint32_t)(h >> (16 + TARGET_BITS)) & (UINT32_MAX >> TARGET_BITS);
-    for (uint32_t i = u32_at(bucket), end = u32_at(bucket + 4); i < end; i++) {
-        uint32_t entry = u32_at(t->entries + 4 * (size_t)i);
-        uint32_t target = entry & ((1u << TARGET_BITS) - 1);
-        if (entry >> TARGET_BITS != fingerprint)
-            continue;
-        if (target < t->n_words)
-            *word = target < *word ? target : *word;
-        else
-            *name = target < *name ? target : *name;
+    h = (h ^ h >> 32) * 0xd6e8feb86659fd93u;
+    const unsigned char *block = f->blocks + (size_t)(h >> (64 - f->bits)) * BLOCK_BYTES;
+    for (unsigned k = 0; k < PROBES; k++, h >>= 9)
+        if ((block[h >> 3 & 63] >> (h & 7) & 1) == 0)
+            return false;
+    return true;
+}
+
+/* What was typed, and the best so far of the words that it may have been. */
+struct search {
+    const struct near_filter *filter;
+    const struct word_table *table;
+    const char *letters;
+    size_t n;
+    uint64_t head[LETTERS_MAX + 1]; /* hashes of the first i letters */
+    uint64_t word, name;
+    unsigned word_rank, name_rank;
+    bool title; /* it was written with a capital: Cusing is Cushing sooner than using */
+};
+
+static inline uint64_t hash_on(uint64_t h, char c)
+{
+    return (h ^ (unsigned char)c) * FNV_PRIME;
+}
+
+/* The word that would be: its hash up to letter i, then the letters from there on. */
+static void consider(struct search *s, uint64_t hash, size_t i, size_t n)
+{
+    for (; i < s->n; i++)
+        hash = hash_on(hash, s->letters[i]);
+    if (n >= KNOWN_MIN && !perhaps(s->filter, hash))
+        return;
+    unsigned info = word_info(s->table, hash), class = info_class(info), rank;
+    if (info == 0 || class == CLASS_FOREIGN)
+        return;
+    if (info_word(info) >= 2 || class != CLASS_NONE) { /* the usual ones before others */
+        rank = 1 + 2u * (info_word(info) == 3) + (class != CLASS_NONE) +
+               4u * (s->title && class >= CLASS_PLACE && class <= CLASS_BRAND);
+        if (rank > s->word_rank) {
+            s->word = hash;
+            s->word_rank = rank;
+        }
+    } else if (n >= 5 && info_word(info) == 0 && (info_first(info) >= 4 || info_last(info) >= 5)) {
+        rank = info_first(info) > info_last(info) ? info_first(info) : info_last(info);
+        if (rank > s->name_rank) {
+            s->name = hash;
+            s->name_rank = rank;
+        }
     }
 }
 
-static uint64_t target_hash(const struct near_table *t, uint32_t i)
+/* Letters i and the next one, changed over. */
+static void consider_swap(struct search *s, size_t i)
 {
-    return i < t->n_targets ? u64_at(t->targets + 8 * (size_t)i) : 0;
+    if (i + 1 < s->n && s->letters[i] != s->letters[i + 1])
+        consider(s, hash_on(hash_on(s->head[i], s->letters[i + 1]), s->letters[i]), i + 2, s->n);
 }
 
-bool near_find(const struct near_table *t, const char *letters, size_t n, uint64_t *word,
-               uint64_t *name)
+/* Each letter of the alphabet before what begins at `rest`. */
+static void consider_letters(struct search *s, size_t i, size_t rest)
 {
-    uint32_t word_at = UINT32_MAX, name_at = UINT32_MAX;
-    if (n < 4)
+    size_t n = i + 1 + s->n - rest;
+    for (char c = 'a'; c <= 'z'; c++)
+        consider(s, hash_on(s->head[i], c), rest, n);
+}
+
+bool near_find(const struct near_filter *f, const struct word_table *table, const char *letters,
+               size_t n, bool title, uint64_t *word, uint64_t *name)
+{
+    struct search s = {.filter = f, .table = table, .letters = letters, .n = n, .title = title};
+    if (n < 4 || n > LETTERS_MAX)
         return false;
-    probe(t, text_hash(letters, n), &word_at, &name_at);
-    uint64_t head = FNV_START; /* of the letters before the one that is left out */
-    for (size_t i = 0; n >= 6 && i < n; i++) {
-        uint64_t hash = head;
-        for (size_t k = i + 1; k < n; k++)
-            hash = (hash ^ (unsigned char)letters[k]) * FNV_PRIME;
-        if (i == 0 || letters[i] != letters[i - 1]) /* else it is the same as before */
-            probe(t, hash, &word_at, &name_at);
-        head = (head ^ (unsigned char)letters[i]) * FNV_PRIME;
+    s.head[0] = TEXT_HASH_BEGIN;
+    for (size_t i = 0; i < n; i++)
+        s.head[i + 1] = hash_on(s.head[i], letters[i]);
+    bool is = perhaps(f, s.head[n]);
+    for (size_t i = 0; is && i <= n; i++) {
+        consider_letters(&s, i, i);
+        if (n < SHORT)
+            consider_swap(&s, i);
     }
-    *word = target_hash(t, word_at);
-    *name = target_hash(t, name_at);
-    return *word != 0 || *name != 0;
+    for (size_t i = 0; n >= SHORT && i < n; i++) {
+        if (i == 0 || letters[i] != letters[i - 1]) { /* else it is the same as before */
+            uint64_t hash = s.head[i];
+            for (size_t k = i + 1; k < n; k++)
+                hash = hash_on(hash, letters[k]);
+            is = perhaps(f, hash);
+        }
+        if (is) {
+            consider(&s, s.head[i], i + 1, n - 1);
+            consider_letters(&s, i, i + 1);
+            consider_swap(&s, i);
+        }
+    }
+    *word = s.word;
+    *name = s.name;
+    return s.word != 0 || s.name != 0;
 }

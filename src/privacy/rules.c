@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The database is made of the rows of phrases.def, cut at ';'. Every phrase has a number of its own, because
- * Vectorscan tells where a match ends only: its length tells where it began.
+ * The phrases are one tree (phrases.c). The operator's own patterns are regular expressions: Vectorscan reads all of
+ * them at once, and only where there are any.
  */
 #include "privacy/rules.h"
 
@@ -11,18 +11,12 @@
 #include <malloc.h>
 #endif
 
-enum { PHRASES_MAX = 2048, PATTERNS_MAX = 256, LABEL_WORDS_MAX = 1024 };
+enum { PATTERNS_MAX = 256, LABEL_WORDS_MAX = 1024 };
 
-struct phrase {
-    uint16_t row;
-    uint8_t len;
-    bool open_begin, open_end; /* may be inside a word there */
-};
 struct rules {
-    hs_database_t *phrases, *patterns; /* patterns: NULL = none */
-    struct phrase table[PHRASES_MAX];
-    unsigned n;
-    strv label_words[LABEL_WORDS_MAX];
+    struct phrases *phrases;
+    hs_database_t *patterns; /* NULL = none */
+    struct label_word label_words[LABEL_WORDS_MAX];
     size_t n_label_words;
 };
 const struct rules_row rules_rows[PHRASES] = {
@@ -33,49 +27,12 @@ const struct rules_row rules_rows[PHRASES] = {
 
 /* ---- making ---- */
 
-struct making {
-    const char *text[PHRASES_MAX];
-    size_t len[PHRASES_MAX];
-    unsigned flags[PHRASES_MAX], ids[PHRASES_MAX];
-};
-
-static void add_phrase(struct rules *r, struct making *m, unsigned row, strv phrase)
+/* Compiling took several times what is left of it; the allocator would keep that for ever. */
+static void give_back(void)
 {
-    struct phrase *p = &r->table[r->n];
-    bool prefix = phrase.len > 2 && phrase.ptr[phrase.len - 1] == '*' &&
-                  is_word(phrase.ptr[phrase.len - 2]) && rules_rows[row].what != FORM_X12;
-    if (prefix)
-        phrase.len--;
-    *p = (struct phrase){.row = (uint16_t)row,
-                         .len = (uint8_t)phrase.len,
-                         .open_begin = !is_word(phrase.ptr[0]),
-                         .open_end = prefix || !is_word(phrase.ptr[phrase.len - 1])};
-    m->text[r->n] = phrase.ptr;
-    m->len[r->n] = phrase.len;
-    m->flags[r->n] = 0;
-    m->ids[r->n] = r->n;
-    r->n++;
-}
-
-static bool compile_phrases(struct rules *r, struct err *err)
-{
-    struct making *m = mem_zalloc(sizeof *m);
-    hs_compile_error_t *why = NULL;
-    if (m == NULL)
-        return err_oom(err);
-    for (unsigned row = 0; row < PHRASES; row++) {
-        strv rest = strv_of(rules_rows[row].phrases), phrase;
-        while (strv_cut(&rest, ';', &phrase) && r->n < PHRASES_MAX)
-            add_phrase(r, m, row, phrase);
-    }
-    hs_error_t rc = hs_compile_lit_multi(m->text, m->flags, m->ids, m->len, r->n, HS_MODE_BLOCK,
-                                         NULL, &r->phrases, &why);
-    mem_free(m);
-    if (rc == HS_SUCCESS)
-        return true;
-    err_set(err, 0, "the phrases of the privacy rules: %s", why != NULL ? why->message : "refused");
-    hs_free_compile_error(why);
-    return false;
+#ifdef __GLIBC__
+    (void)malloc_trim(0);
+#endif
 }
 
 /* "name=expression"; the name is for people. */
@@ -96,22 +53,15 @@ static bool compile_patterns(struct rules *r, const char *const *patterns, struc
     }
     if (n == 0)
         return true;
-    if (hs_compile_multi(text, flags, ids, n, HS_MODE_BLOCK, NULL, &r->patterns, &why) ==
-        HS_SUCCESS)
+    hs_error_t rc = hs_compile_multi(text, flags, ids, n, HS_MODE_BLOCK, NULL, &r->patterns, &why);
+    give_back();
+    if (rc == HS_SUCCESS)
         return true;
     int which = why != NULL && why->expression >= 0 ? why->expression : 0;
     err_set(err, 0, "own pattern \"%.*s\": %s", (int)(text[which] - 1 - patterns[which]),
             patterns[which], why != NULL ? why->message : "refused");
     hs_free_compile_error(why);
     return false;
-}
-
-/* Compiling took several times what is left of it; the allocator would keep that for ever. */
-static void give_back(void)
-{
-#ifdef __GLIBC__
-    (void)malloc_trim(0);
-#endif
 }
 
 struct rules *rules_new(const char *const *patterns, struct err *err)
@@ -121,12 +71,14 @@ struct rules *rules_new(const char *const *patterns, struct err *err)
         err_oom(err);
         return NULL;
     }
-    if (!compile_phrases(r, err) || !compile_patterns(r, patterns, err)) {
+    r->phrases = phrases_new();
+    if (r->phrases == NULL)
+        err_oom(err);
+    if (r->phrases == NULL || !compile_patterns(r, patterns, err)) {
         rules_free(r);
         return NULL;
     }
     r->n_label_words = slips_words(r->label_words, LABEL_WORDS_MAX);
-    give_back();
     return r;
 }
 
@@ -134,7 +86,7 @@ void rules_free(struct rules *r)
 {
     if (r == NULL)
         return;
-    hs_free_database(r->phrases);
+    phrases_free(r->phrases);
     hs_free_database(r->patterns);
     mem_free(r);
 }
@@ -148,86 +100,42 @@ void rules_scratch_free(struct privacy_scratch *s)
 
 /* ---- scanning ---- */
 
-struct context {
-    struct privacy_piece *t;
-    const struct rules *rules;
-    const char *spaced;
-    const uint32_t *map; /* where a byte of it stands in the view */
-    size_t n;
-};
-
-static int on_phrase(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
-                     void *arg)
-{
-    struct context *c = arg;
-    const struct phrase *p = &c->rules->table[id];
-    size_t end = (size_t)to, start = end - p->len;
-    (void)from, (void)flags;
-    if (!p->open_begin && start > 0 && is_letter(c->spaced[start - 1]))
-        return 0;
-    if (!p->open_end && end < c->n && is_letter(c->spaced[end]))
-        return 0;
-    struct privacy_hit *hit = piece_add_hit(c->t);
-    if (hit == NULL)
-        return 1;
-    *hit = (struct privacy_hit){c->map[start], c->map[end - 1] + 1, p->row};
-    return 0;
-}
-
 static int on_pattern(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
                       void *arg)
 {
-    struct context *c = arg;
+    struct privacy_piece *t = arg;
     (void)id, (void)flags;
     if (from < to)
-        piece_find(c->t, PRIVACY_PATTERN, RULE_PATTERN_OWN, 1000, true, (size_t)from, (size_t)to);
-    return c->t->failed ? 1 : 0;
+        piece_find(t, PRIVACY_PATTERN, RULE_PATTERN_OWN, 1000, true, (size_t)from, (size_t)to);
+    return t->failed ? 1 : 0;
 }
 
-/* One blank for what stands between the words of a name in one language or another, even if there are several, as
- * in "d. o. b."; an empty line separates. The length. */
-static size_t space_out(char *to, uint32_t *map, const char *from, size_t n)
-{
-    static const char blanks[256] = {
-        [' '] = 1, ['_'] = 1, ['-'] = 1, ['.'] = 1, ['\''] = 1, ['\n'] = 1, ['\t'] = 1, ['\r'] = 1};
-    size_t k = 0, run = 0;
-    for (size_t i = 0; i < n; i++) {
-        bool blank = blanks[(unsigned char)from[i]] != 0;
-        run = blank ? run + 1 : 0;
-        bool again = blank && run > 1 && run < 4 && (from[i] != '\n' || from[i - 1] != '\n');
-        k -= again;
-        to[k] = blank ? ' ' : from[i];
-        map[k++] = (uint32_t)i;
-    }
-    return k;
-}
-
-/* The same, with some words read as others: a letter of them stands where that of the text stands, or the last one. */
-static size_t space_out_slips(char *to, uint32_t *map, const char *from, size_t n,
+/* A copy with some words read as others: a letter of them stands where that of the text stands, or the last one. The
+ * length. */
+static size_t copy_with_slips(char *to, uint32_t *map, const struct text_view *view,
                               const struct slips *slips)
 {
     size_t k = 0, at = 0;
     for (size_t i = 0; i <= slips->n; i++) {
         const struct slip *slip = i < slips->n ? &slips->of[i] : NULL;
-        size_t end = slip != NULL ? slip->start : n;
-        size_t more = space_out(to + k, map + k, from + at, end - at);
-        for (size_t j = 0; j < more; j++)
-            map[k + j] += (uint32_t)at;
-        k += more;
+        for (size_t end = slip != NULL ? slip->start : view->n; at < end; at++) {
+            to[k] = view->folded[at];
+            map[k++] = (uint32_t)at;
+        }
         for (size_t j = 0; slip != NULL && j < slip->word.len; j++) {
             uint32_t place = slip->start + (uint32_t)j;
             to[k] = slip->word.ptr[j];
             map[k++] = place < slip->end && j + 1 < slip->word.len ? place : slip->end - 1;
         }
-        at = slip != NULL ? slip->end : n;
+        at = slip != NULL ? slip->end : at;
     }
     return k;
 }
 
-/* Room for the blanked copy and its map. */
-static bool ready_spaced(struct privacy_scratch *s, size_t n)
+/* Room for that copy and its map. */
+static bool ready_copy(struct privacy_scratch *s, size_t n)
 {
-    if (n + 1 <= s->spaced_cap)
+    if (n + 1 <= s->copy_cap)
         return true;
     char *grown = mem_alloc(n + 1024);
     uint32_t *map = mem_alloc((n + 1024) * sizeof *map);
@@ -236,54 +144,53 @@ static bool ready_spaced(struct privacy_scratch *s, size_t n)
         mem_free(map);
         return false;
     }
-    mem_free_secret(s->spaced, s->spaced_cap);
-    mem_free(s->spaced_map);
-    s->spaced = grown;
-    s->spaced_map = map;
-    s->spaced_cap = n + 1024;
+    mem_free_secret(s->copy, s->copy_cap);
+    mem_free(s->copy_map);
+    s->copy = grown;
+    s->copy_map = map;
+    s->copy_cap = n + 1024;
     return true;
 }
 
-static bool ready_scratch(struct privacy_scratch *s, const struct privacy *p)
+static bool scan_patterns(struct privacy_piece *t)
 {
+    const struct privacy *p = t->p;
+    struct privacy_scratch *s = t->scratch;
     hs_scratch_t *hs = s->hs;
-    if (s->hs_for == p->serial && hs != NULL)
+    if (p->rules->patterns == NULL)
         return true;
-    bool ok = hs_alloc_scratch(p->rules->phrases, &hs) == HS_SUCCESS;
-    s->hs = hs;
-    ok = ok &&
-         (p->rules->patterns == NULL || hs_alloc_scratch(p->rules->patterns, &hs) == HS_SUCCESS);
-    s->hs = hs;
-    s->hs_for = ok ? p->serial : 0;
-    return ok;
+    if (s->hs_for != p->serial || hs == NULL) {
+        bool ok = hs_alloc_scratch(p->rules->patterns, &hs) == HS_SUCCESS;
+        s->hs = hs;
+        s->hs_for = ok ? p->serial : 0;
+        if (!ok)
+            return false;
+    }
+    return hs_scan(p->rules->patterns, t->view->plain, (unsigned)t->view->n, 0, hs, on_pattern,
+                   t) == HS_SUCCESS;
 }
 
-const strv *rules_label_words(const struct rules *r, size_t *n)
+const struct label_word *rules_label_words(const struct rules *r, size_t *n)
 {
     *n = r->n_label_words;
     return r->label_words;
 }
 
-bool rules_scan(struct privacy_piece *t, const struct slips *slips)
+bool rules_scan(struct privacy_piece *t)
 {
-    const struct privacy *p = t->p;
-    struct privacy_scratch *s = t->scratch;
-    size_t n = t->view->n;
-    if (!ready_scratch(s, p) || !ready_spaced(s, n + SLIPS_MAX)) /* a slip may lack a letter */
-        return false;
     t->n_hits = 0;
-    size_t spaced = slips == NULL
-                        ? space_out(s->spaced, s->spaced_map, t->view->folded, n)
-                        : space_out_slips(s->spaced, s->spaced_map, t->view->folded, n, slips);
-    struct context c = {t, p->rules, s->spaced, s->spaced_map, spaced};
-    if (hs_scan(p->rules->phrases, s->spaced, (unsigned)spaced, 0, s->hs, on_phrase, &c) !=
-        HS_SUCCESS)
+    return phrases_scan(t->p->rules->phrases, t, t->view->folded, t->view->n, NULL) &&
+           scan_patterns(t);
+}
+
+bool rules_scan_slips(struct privacy_piece *t, const struct slips *slips)
+{
+    struct privacy_scratch *s = t->scratch;
+    if (!ready_copy(s, t->view->n + SLIPS_MAX)) /* a slip may lack a letter */
         return false;
-    if (slips == NULL && p->rules->patterns != NULL &&
-        hs_scan(p->rules->patterns, t->view->plain, (unsigned)n, 0, s->hs, on_pattern, &c) !=
-            HS_SUCCESS)
-        return false;
-    return !t->failed;
+    size_t n = copy_with_slips(s->copy, s->copy_map, t->view, slips);
+    t->n_hits = 0;
+    return phrases_scan(t->p->rules->phrases, t, s->copy, n, s->copy_map);
 }
 
 /* ---- hits ---- */

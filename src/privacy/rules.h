@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rules - one Vectorscan database of all phrases, the operator's patterns in a second, and what follows.
+ * rules - phrases, the operator's patterns, and what follows.
  *
- * Phrases are literals, so that the database is compiled in a few milliseconds; the ends of words are looked at
- * when one is met, and forms that no literal can say (a number and its separators, a mail address) are checked by
- * functions around the sign that gives them away.
+ * Forms that no phrase can say (a number and its separators, a mail address) are checked by functions around the sign
+ * that gives them away.
  *
- *   rules_scan     phrases and patterns, into the piece's hits; findings of patterns
+ *   rules_scan     phrases, into the piece's hits (phrases.c); findings of patterns
  *   numbers_scan   numbers by their own form: tokens and groups of the piece, then checks (numbers.c)
  *   forms_scan     addresses, ages, streets ... around their signs (forms.c)
  *   labels_scan    numbers and dates by what is said about them (labels.c)
@@ -67,17 +66,30 @@ struct slips {
     size_t n;
 };
 
-/* The hits anew; `slips` may be NULL. False: no memory, or the scan failed. */
-bool rules_scan(struct privacy_piece *t, const struct slips *slips);
-const strv *rules_label_words(const struct rules *r, size_t *n);
+/* False: no memory, or the scan failed. */
+bool rules_scan(struct privacy_piece *t);
+bool rules_scan_slips(struct privacy_piece *t, const struct slips *slips); /* the hits anew */
+/* The words of labels that slips are looked for in. */
+struct label_word {
+    strv word;
+    uint32_t letters; /* a bit for each letter that it has */
+};
+const struct label_word *rules_label_words(const struct rules *r, size_t *n);
 void rules_scratch_free(struct privacy_scratch *s);
+
+struct phrases;
+struct phrases *phrases_new(void); /* NULL: no memory */
+void phrases_free(struct phrases *p);
+/* Adds the hits; `map` tells where each byte of the text stands in the view, NULL: there. False: no memory. */
+bool phrases_scan(const struct phrases *p, struct privacy_piece *t, const char *text, size_t n,
+                  const uint32_t *map);
 
 void numbers_scan(struct privacy_piece *t);
 void forms_scan(struct privacy_piece *t);
 void structure_scan(struct privacy_piece *t);
 void labels_scan(struct privacy_piece *t);
 void slips_scan(struct privacy_piece *t);
-size_t slips_words(strv *out, size_t max);
+size_t slips_words(struct label_word *out, size_t max);
 void house_scan(struct privacy_piece *t);
 
 unsigned privacy_rule_kind(unsigned rule);

@@ -17,14 +17,22 @@ enum { WORD_MIN = 5, WORD_MAX = 16, BACK = 44, AHEAD = 24 };
 
 static int cmp_word(const void *a, const void *b)
 {
-    const strv *x = a, *y = b;
-    size_t n = x->len < y->len ? x->len : y->len;
-    int c = memcmp(x->ptr, y->ptr, n);
-    return c != 0 ? c : (x->len > y->len) - (x->len < y->len);
+    const struct label_word *x = a, *y = b;
+    size_t n = x->word.len < y->word.len ? x->word.len : y->word.len;
+    int c = memcmp(x->word.ptr, y->word.ptr, n);
+    return c != 0 ? c : (x->word.len > y->word.len) - (x->word.len < y->word.len);
+}
+
+static uint32_t letters_of(strv word)
+{
+    uint32_t letters = 0;
+    for (size_t i = 0; i < word.len; i++)
+        letters |= (uint32_t)1 << (word.ptr[i] & 31);
+    return letters;
 }
 
 /* Longer words of the phrases that are labels, each once. */
-size_t slips_words(strv *out, size_t max)
+size_t slips_words(struct label_word *out, size_t max)
 {
     size_t n = 0, kept = 0;
     for (unsigned row = 0; row < PHRASES; row++) {
@@ -34,11 +42,11 @@ size_t slips_words(strv *out, size_t max)
         while (strv_cut(&rest, ';', &phrase))
             while (strv_cut(&phrase, ' ', &word))
                 if (word.len >= WORD_MIN && word.len < WORD_MAX && n < max)
-                    out[n++] = word;
+                    out[n++] = (struct label_word){word, letters_of(word)};
     }
     qsort(out, n, sizeof *out, cmp_word);
     for (size_t i = 0; i < n; i++)
-        if (kept == 0 || !strv_eq(out[kept - 1], out[i]))
+        if (kept == 0 || !strv_eq(out[kept - 1].word, out[i].word))
             out[kept++] = out[i];
     return kept;
 }
@@ -57,14 +65,23 @@ static bool one_slip(strv a, strv b)
     return left_a == 2 && left_b == 2 && a.ptr[i] == b.ptr[i + 1] && a.ptr[i + 1] == b.ptr[i];
 }
 
-static bool label_word(const struct rules *r, strv typed, strv *word)
+/* At most two kinds of letters of one word are not in the other. */
+static bool alike(uint32_t a, uint32_t b)
+{
+    uint32_t other = a ^ b;
+    other &= other - 1;
+    return (other & (other - 1)) == 0;
+}
+
+static bool find_label_word(const struct rules *r, strv typed, strv *word)
 {
     size_t n;
-    const strv *words = rules_label_words(r, &n);
+    const struct label_word *words = rules_label_words(r, &n);
+    uint32_t letters = letters_of(typed);
     for (size_t i = 0; i < n; i++)
-        if (words[i].len + 1 >= typed.len && words[i].len <= typed.len + 1 &&
-            one_slip(typed, words[i])) {
-            *word = words[i];
+        if (alike(letters, words[i].letters) && words[i].word.len + 1 >= typed.len &&
+            words[i].word.len <= typed.len + 1 && one_slip(typed, words[i].word)) {
+            *word = words[i].word;
             return true;
         }
     return false;
@@ -73,8 +90,8 @@ static bool label_word(const struct rules *r, strv typed, strv *word)
 static void look_at(struct privacy_piece *t, size_t start, size_t end, struct slips *out)
 {
     strv typed = {t->view->folded + start, end - start}, word;
-    if (typed.len < WORD_MIN || typed.len > WORD_MAX || out->n == SLIPS_MAX ||
-        words_know(t->p->words, typed) || !label_word(t->p->rules, typed, &word))
+    if (typed.len + 1 < WORD_MIN || typed.len > WORD_MAX || out->n == SLIPS_MAX ||
+        words_know(t->p->words, typed) || !find_label_word(t->p->rules, typed, &word))
         return;
     out->of[out->n++] = (struct slip){(uint32_t)start, (uint32_t)end, word};
 }
@@ -119,7 +136,7 @@ void slips_scan(struct privacy_piece *t)
     }
     if (slips.n == 0)
         return;
-    if (rules_scan(t, &slips))
+    if (rules_scan_slips(t, &slips))
         labels_scan(t);
     else
         t->failed = true;

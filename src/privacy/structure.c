@@ -200,9 +200,12 @@ static size_t line_end(const struct privacy_piece *t, size_t i)
 
 static size_t count(const struct privacy_piece *t, size_t start, size_t end, char sign)
 {
+    const char *p = t->view->folded + start;
     size_t n = 0;
-    for (size_t i = start; i < end; i++)
-        n += at(t, i) == sign;
+    while (start < end && (p = memchr(p, sign, (size_t)(t->view->folded + end - p))) != NULL) {
+        n++;
+        p++;
+    }
     return n;
 }
 
@@ -211,9 +214,10 @@ static enum privacy_label head_label(const struct privacy_piece *t, size_t start
 {
     size_t best = 0, letters = 0;
     enum privacy_label label = LABEL_NONE;
-    for (size_t i = start; i < end; i++)
+    for (size_t i = start; i < end && letters <= 24; i++)
         letters += is_word(at(t, i));
-    for (size_t i = hit_index(t, start); i < t->n_hits && t->hits[i].start < end + 40; i++) {
+    for (size_t i = hit_index(t, start);
+         letters <= 24 && i < t->n_hits && t->hits[i].start < end + 40; i++) {
         const struct privacy_hit *h = &t->hits[i];
         const struct rules_row *row = &rules_rows[h->what];
         bool fit = h->start >= start && h->end <= end && h->end - h->start > best;
@@ -222,28 +226,27 @@ static enum privacy_label head_label(const struct privacy_piece *t, size_t start
             label = (enum privacy_label)row->what;
         }
     }
-    return letters <= 24 && best * 2 >= letters ? label : LABEL_NONE;
+    return best * 2 >= letters ? label : LABEL_NONE; /* LABEL_NONE is of length 0 */
 }
 
 /* The cells of one line: their labels are read (head) or given. The number of labels of the head. */
 static size_t cells(struct privacy_piece *t, size_t start, size_t end, char sign, uint8_t *labels,
                     bool head)
 {
-    size_t column = 0, from = start, known = 0;
-    for (size_t i = start; i <= end && column < COLUMNS_MAX; i++) {
-        if (i < end && at(t, i) != sign)
-            continue;
+    size_t known = 0;
+    for (size_t column = 0, from = start; column < COLUMNS_MAX && from <= end; column++) {
+        const char *p = memchr(t->view->folded + from, sign, end - from);
+        size_t to = p != NULL ? (size_t)(p - t->view->folded) : end;
         if (head) {
-            labels[column] = (uint8_t)head_label(t, from, i);
+            labels[column] = (uint8_t)head_label(t, from, to);
             known += labels[column] != LABEL_NONE;
-        } else if (labels[column] != LABEL_NONE && has_word(t, from, i)) {
+        } else if (labels[column] != LABEL_NONE && has_word(t, from, to)) {
             struct privacy_value *v = piece_add_value(t);
             if (v == NULL)
                 return 0;
-            *v = (struct privacy_value){(uint32_t)from, (uint32_t)i, labels[column]};
+            *v = (struct privacy_value){(uint32_t)from, (uint32_t)to, labels[column]};
         }
-        column++;
-        from = i + 1;
+        from = to + 1;
     }
     return known;
 }

@@ -1,15 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * table - what is known about a word, by its hash: one probe of a bucket of the section "words", whose form is in
- * tools/data/make_names.
+ * tools/data/make_names. Most words share what is known of them with many others, so that an entry has three bytes:
+ * a fingerprint, and the number of what is known.
  */
 #include "privacy/names.h"
 
-enum { TABLE_VERSION = 1, BUCKET_BITS = 16, TABLE_HEAD = 16 };
+enum { TABLE_VERSION = 2, BUCKET_BITS = 17, GROUP_BITS = 8, TABLE_HEAD = 16 };
+enum { INFO_BITS = 11, ENTRY_BITS = 24, ENTRY = 3 };
+
+static inline uint32_t u16_at(const unsigned char *p)
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8;
+}
 
 static inline uint32_t u32_at(const unsigned char *p)
 {
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+    return u16_at(p) | u16_at(p + 2) << 16;
 }
 
 static inline uint64_t mixed(uint64_t hash)
@@ -17,23 +24,31 @@ static inline uint64_t mixed(uint64_t hash)
     return hash * 0x9e3779b97f4a7c15u;
 }
 
+/* The first entry of a bucket. */
+static inline uint32_t bucket_at(const struct word_table *t, size_t bucket)
+{
+    return u32_at(t->groups + 4 * (bucket >> GROUP_BITS)) + u16_at(t->offsets + 2 * bucket);
+}
+
 bool word_table_open(struct word_table *t, strv section, struct err *err)
 {
     const unsigned char *p = (const unsigned char *)section.ptr;
-    const size_t offsets = ((size_t)1 << BUCKET_BITS) + 1;
-    if (section.len < TABLE_HEAD + 4 * offsets || u32_at(p) != TABLE_VERSION ||
-        u32_at(p + 4) != BUCKET_BITS)
+    const size_t buckets = (size_t)1 << BUCKET_BITS, groups = (buckets >> GROUP_BITS) + 1;
+    const size_t head = TABLE_HEAD + 2 * ((size_t)1 << INFO_BITS) + 4 * groups + 2 * (buckets + 1);
+    if (section.len < head || u32_at(p) != TABLE_VERSION || u32_at(p + 4) != BUCKET_BITS)
         return err_set(err, 0, "the data file has no table of words of version %d", TABLE_VERSION);
     t->n_entries = u32_at(p + 8);
     t->n_phrases = u32_at(p + 12);
-    t->offsets = p + TABLE_HEAD;
-    t->entries = t->offsets + 4 * offsets;
-    t->phrases = t->entries + 4 * (size_t)t->n_entries;
-    if (section.len != TABLE_HEAD + 4 * (offsets + t->n_entries + (size_t)t->n_phrases))
+    t->infos = p + TABLE_HEAD;
+    t->groups = t->infos + 2 * ((size_t)1 << INFO_BITS);
+    t->offsets = t->groups + 4 * groups;
+    t->phrases = t->offsets + 2 * (buckets + 1);
+    t->entries = t->phrases + 4 * (size_t)t->n_phrases;
+    if (section.len != head + 4 * (size_t)t->n_phrases + ENTRY * (size_t)t->n_entries)
         return err_set(err, 0, "the data file's table of words is damaged");
     uint32_t before = 0;
-    for (size_t i = 0; i < offsets; i++) {
-        uint32_t offset = u32_at(t->offsets + 4 * i);
+    for (size_t i = 0; i <= buckets; i++) {
+        uint32_t offset = bucket_at(t, i);
         if (offset < before || offset > t->n_entries)
             return err_set(err, 0, "the data file's table of words is damaged");
         before = offset;
@@ -44,12 +59,15 @@ bool word_table_open(struct word_table *t, strv section, struct err *err)
 unsigned word_info(const struct word_table *t, uint64_t hash)
 {
     uint64_t h = mixed(hash);
-    const unsigned char *bucket = t->offsets + 4 * (size_t)(h >> (64 - BUCKET_BITS));
-    uint32_t fingerprint = (uint32_t)(h >> (48 - BUCKET_BITS)) & 0xffff;
-    for (uint32_t i = u32_at(bucket), end = u32_at(bucket + 4); i < end; i++) {
-        uint32_t entry = u32_at(t->entries + 4 * (size_t)i);
-        if (entry >> 16 == fingerprint)
-            return entry & 0xffff;
+    size_t bucket = (size_t)(h >> (64 - BUCKET_BITS));
+    uint32_t fingerprint = (uint32_t)(h >> (64 - BUCKET_BITS - (ENTRY_BITS - INFO_BITS))) &
+                           ((1u << (ENTRY_BITS - INFO_BITS)) - 1);
+    const unsigned char *p = t->entries + ENTRY * (size_t)bucket_at(t, bucket);
+    const unsigned char *end = t->entries + ENTRY * (size_t)bucket_at(t, bucket + 1);
+    for (; p < end; p += ENTRY) {
+        uint32_t entry = u16_at(p) | (uint32_t)p[2] << 16;
+        if (entry >> INFO_BITS == fingerprint)
+            return u16_at(t->infos + 2 * (size_t)(entry & ((1u << INFO_BITS) - 1)));
     }
     return 0;
 }

@@ -57,6 +57,7 @@ struct cutter {
     const struct words *w;
     const struct text_view *v;
     size_t previous_end;
+    size_t start; /* the next one of the view's starts */
     bool failed;
 };
 
@@ -152,11 +153,22 @@ static bool is_member(const struct cutter *c, size_t start)
     return i + 1 < c->v->n && p[i] == '"' && p[i + 1] == ':';
 }
 
-static uint8_t gap_of(const struct cutter *c, size_t start)
+/* Does a text of its own begin between the word before and this one? */
+static bool begins_text(struct cutter *c, size_t place)
+{
+    const struct text_view *v = c->v;
+    while (c->start < v->n_starts && v->starts[c->start] < c->previous_end)
+        c->start++;
+    return c->s->n == 0 || (c->start < v->n_starts && v->starts[c->start] <= place);
+}
+
+static uint8_t gap_of(struct cutter *c, size_t start)
 {
     const char *p = c->v->plain;
-    if (c->s->n == 0)
+    if (begins_text(c, start))
         return GAP_START;
+    if (c->previous_end + 1 == start && p[start - 1] == ' ')
+        return GAP_SPACE;
     if (c->previous_end == start)
         return GAP_NONE;
     unsigned seen = 0;
@@ -170,6 +182,8 @@ static uint8_t gap_of(const struct cutter *c, size_t start)
         return GAP_START;
     if ((seen & SAW_DOT) && (seen & SAW_BLANK))
         seen |= abbreviated ? 0 : SAW_STOP;
+    if ((seen & SAW_LINE) && (seen & (SAW_STOP | SAW_DOT)) && !abbreviated)
+        return GAP_START; /* a line that ended with its sentence */
     static const struct {
         unsigned sign;
         uint8_t gap;
@@ -376,7 +390,8 @@ static void look_up_near(const struct words *w, struct token *t, const char *let
 {
     enum { FIRST_LAST = 0x3f, BEGINS_PHRASE = 1 << 15 };
     uint64_t word, name;
-    if (!near_find(&w->near, letters, n, &word, &name) || (word == 0 && t->info != 0))
+    if (!near_find(&w->near, &w->table, letters, n, t->shape == SHAPE_TITLE, &word, &name) ||
+        (word == 0 && t->info != 0))
         return;
     unsigned info = word != 0 ? word_info(&w->table, word) : 0;
     unsigned known = name != 0 ? word_info(&w->table, name) : 0;
@@ -427,6 +442,8 @@ static void look_up_letters(const struct cutter *c, struct token *t, const char 
         look_up_near(w, t, letters, n);
 }
 
+#define USUAL_MASK ((UINT64_C(1) << 48) - 1)
+
 static struct usual_word *usual_at(struct words_scratch *s, uint64_t hash)
 {
     return &s->usual[hash * 0x9e3779b97f4a7c15u >> (64 - USUAL_BITS)];
@@ -435,32 +452,36 @@ static struct usual_word *usual_at(struct words_scratch *s, uint64_t hash)
 static bool is_usual(struct words_scratch *s, uint64_t hash)
 {
     const struct usual_word *usual = usual_at(s, hash);
-    return usual->hash == hash && usual->info != 0;
+    return usual->hash == (hash & USUAL_MASK) && usual->info != 0;
 }
 
 static void note_usual(const struct cutter *c, const struct token *t)
 {
     if (t->flags == 0 && (info_word(t->info) >= 2 || info_class(t->info) != CLASS_NONE))
-        *usual_at(c->s, t->hash) = (struct usual_word){t->hash, t->info};
+        *usual_at(c->s, t->hash) = (struct usual_word){t->hash & USUAL_MASK, t->info};
 }
 
-static void look_up(const struct cutter *c, struct token *t, bool digits)
+static void look_up(const struct cutter *c, struct token *t, const char *letters, size_t n)
 {
-    const struct words *w = c->w;
-    char letters[WORD_MAX];
-    size_t n = measure(c->v, t, letters, sizeof letters);
-    if (digits) {
-        look_up_digits(w, t, letters, n);
-        return;
-    }
-    bool initials = w->roster != NULL && n <= 3 && t->shape == SHAPE_UPPER;
+    bool initials = c->w->roster != NULL && n <= 3 && t->shape == SHAPE_UPPER;
     if (!initials && is_usual(c->s, t->hash)) {
-        t->info = usual_at(c->s, t->hash)->info;
+        t->info = (uint16_t)usual_at(c->s, t->hash)->info;
         return;
     }
     look_up_letters(c, t, letters, n);
     if (!initials)
         note_usual(c, t);
+}
+
+/* The same for one that has to be measured first. */
+static void look_up_odd(const struct cutter *c, struct token *t, bool digits)
+{
+    char letters[WORD_MAX];
+    size_t n = measure(c->v, t, letters, sizeof letters);
+    if (digits)
+        look_up_digits(c->w, t, letters, n);
+    else
+        look_up(c, t, letters, n);
 }
 
 /* patientName: a word of the table as it stands, or its parts. */
@@ -481,7 +502,7 @@ static void add_word(struct cutter *c, size_t start, size_t end)
     struct token *t = token_add(c, start, cut != 0 ? cut : end);
     if (t == NULL)
         return;
-    look_up(c, t, false);
+    look_up_odd(c, t, false);
     if (cut != 0) {
         t->flags |= TOKEN_CODE;
         size_t n = c->s->n;
@@ -533,10 +554,42 @@ static size_t without_clitic(const char *f, size_t start, size_t end, bool *poss
     return end;
 }
 
+/* Most words: letters of ASCII in one case or with a capital, and nothing odd behind them. False: not such a one. */
+static bool cut_plain(struct cutter *c, size_t start, size_t *end)
+{
+    const char *f = c->v->folded, *p = c->v->plain;
+    size_t i = start, upper = 0;
+    uint64_t hash = TEXT_HASH_BEGIN;
+    for (; kind_of((unsigned char)f[i]) == KIND_LETTER; i++) {
+        upper += f[i] != p[i];
+        hash = text_hash_on(hash, f + i, 1);
+    }
+    size_t n = i - start;
+    bool capital = f[start] != p[start];
+    if (kind_of((unsigned char)f[i]) != KIND_OTHER || f[i] == '\'' || n >= WORD_MAX ||
+        (upper > capital && upper < n))
+        return false;
+    struct token *t = token_add(c, start, i);
+    *end = i;
+    if (t == NULL)
+        return true;
+    t->hash = hash;
+    t->letters = (uint8_t)n;
+    t->shape = shape_of(n, upper, capital);
+    look_up(c, t, f + start, n);
+    char before = start > 0 ? f[start - 1] : '\0';
+    if ((before == '"' || before == '\'') && (f[i] == before || f[i] == ' '))
+        t->flags |= TOKEN_QUOTED;
+    return true;
+}
+
 static size_t cut_run(struct cutter *c, size_t start)
 {
     bool letter, digit, high, possessive = false;
     const char *f = c->v->folded;
+    size_t plain;
+    if (cut_plain(c, start, &plain))
+        return plain;
     size_t run = run_end(c->v, start, &letter, &digit, &high), end = run;
     size_t first = c->s->n;
     if (letter)
@@ -553,7 +606,7 @@ static size_t cut_run(struct cutter *c, size_t start)
                 roster_number(c->w->roster, text_hash(f + start, end - start)))
                 t->flags |= TOKEN_ROSTER;
         } else {
-            look_up(c, t, digit);
+            look_up_odd(c, t, digit);
             if (high)
                 t->shape = SHAPE_OTHER;
         }
@@ -581,6 +634,8 @@ static void join_spaced(struct cutter *c)
         size_t k = i;
         char letters[WORD_MAX];
         size_t n = 0;
+        if (s->tokens[i].shape != SHAPE_SINGLE)
+            continue;
         while (k < s->n && s->tokens[k].shape == SHAPE_SINGLE && n < sizeof letters &&
                (k == i || s->tokens[k].gap == GAP_SPACE || s->tokens[k].gap == GAP_HYPHEN ||
                 s->tokens[k].gap == GAP_DOT))

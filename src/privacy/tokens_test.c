@@ -147,10 +147,14 @@ static void slips_of_the_hand_are_undone(void **state)
         assert_int_equal(t[1].hash, text_hash("patient", 7));
         assert_int_equal(info_class(t[1].info), CLASS_ROLE);
     }
-    const struct token *t = cut(p, "ask Micheeal, Virgiina Apgar, michael, zqxvwkj, hrs");
+    const struct token *t = cut(p, "ask Micheeal, Virgiina Apgar");
     assert_true((t[1].flags & TOKEN_NEAR) && info_first(t[1].info) >= 5);
     assert_true((t[2].flags & TOKEN_PHRASE) && (t[3].flags & TOKEN_PHRASE));
-    for (size_t i = 4; i < 7; i++)
+    t = cut(p, "Cusing and cusing"); /* a capital: Cushing */
+    assert_int_equal(t[0].hash, text_hash("cushing", 7));
+    assert_int_not_equal(t[2].hash, text_hash("cushing", 7));
+    t = cut(p, "michael, zqxvwkj, hrs");
+    for (size_t i = 0; i < 3; i++)
         assert_false(t[i].flags & TOKEN_NEAR);
 }
 
@@ -162,6 +166,24 @@ static void texts_in_json_are_texts(void **state)
     assert_int_equal(t[1].gap, GAP_START);
     assert_int_equal(t[3].gap, GAP_START);
     assert_int_equal(t[6].gap, GAP_COLON);
+}
+
+/* A line that ended with its sentence, and what the view says begins anew. */
+static void texts_of_their_own_begin_anew(void **state)
+{
+    struct place *p = *state;
+    static const uint32_t starts[] = {0, 9};
+    const struct token *t = cut(p, "It is so.\nRose left\nRose Dr.\nRose");
+    assert_int_equal(t[3].gap, GAP_START);
+    assert_int_equal(t[5].gap, GAP_LINE);
+    assert_int_equal(t[7].gap, GAP_LINE); /* the full stop of Dr. ends no sentence */
+    assert_true(text_normalise(p->text, STRV("one two \nthree four"), TEXT_PLAIN, &p->view));
+    p->view.starts = starts;
+    p->view.n_starts = 2;
+    assert_true(tokens_make(&p->s, &p->words, p->piece));
+    assert_int_equal(p->s.tokens[1].gap, GAP_SPACE);
+    assert_int_equal(p->s.tokens[2].gap, GAP_START);
+    assert_int_equal(p->s.tokens[3].gap, GAP_SPACE);
 }
 
 static void context_is_marked(void **state)
@@ -220,7 +242,7 @@ static void sections_that_lie_are_refused(void **state)
          model = text_data_section(p->words.data, "model");
     struct word_table table;
     struct model weights;
-    struct near_table slips;
+    struct near_filter slips;
     strv near = text_data_section(p->words.data, "near");
     for (size_t less = 1; less < 100; less++) {
         struct err err = ERR_INIT;
@@ -235,12 +257,12 @@ static void sections_that_lie_are_refused(void **state)
     assert_false(near_open(&slips, STRV_NONE, &err));
     char *broken = malloc(words.len);
     memcpy(broken, words.ptr, words.len);
-    memset(broken + 16 + 400, 0xff, 4); /* a bucket beyond the entries */
+    memset(broken + 16 + 4096 + 400, 0xff, 4); /* a bucket beyond the entries */
     assert_false(word_table_open(&table, (strv){broken, words.len}, &err));
     free(broken);
     broken = malloc(near.len);
     memcpy(broken, near.ptr, near.len);
-    memset(broken + 20 + 400, 0xff, 4);
+    broken[4]++; /* twice as many blocks as there are */
     assert_false(near_open(&slips, (strv){broken, near.len}, &err));
     free(broken);
 }
@@ -266,6 +288,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(odd_writing_is_undone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(slips_of_the_hand_are_undone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(texts_in_json_are_texts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(texts_of_their_own_begin_anew, set_up, tear_down),
         cmocka_unit_test_setup_teardown(context_is_marked, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_way_of_writing_is_seen, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_candidate_has_all_features, set_up, tear_down),

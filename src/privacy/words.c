@@ -115,6 +115,21 @@ static void find_run(struct privacy_piece *t, const struct words_scratch *s, con
                s->tokens[first].start, s->tokens[r->last].end);
 }
 
+/* KillShell: a usual word in an identifier is just that, unless the other part is a name and nothing else. */
+static bool is_name_only(const struct token *k)
+{
+    return info_word(k->info) == 0 && (info_first(k->info) >= 3 || info_last(k->info) >= 3);
+}
+
+static bool is_word_of_code(const struct words_scratch *s, size_t i)
+{
+    const struct token *k = &s->tokens[i];
+    if (!(k->flags & TOKEN_CODE) || info_word(k->info) < 2 || (k->flags & TOKEN_ROSTER_WORD))
+        return false;
+    bool before = i > 0 && k->gap == GAP_NONE && is_name_only(k - 1);
+    return !before && (i + 1 == s->n || k[1].gap != GAP_NONE || !is_name_only(k + 1));
+}
+
 /* Weight of a word over the threshold, 0 = it is no name. */
 static unsigned weight_of(struct privacy_piece *t, const struct words *w,
                           const struct words_scratch *s, size_t i, int threshold)
@@ -125,6 +140,8 @@ static unsigned weight_of(struct privacy_piece *t, const struct words *w,
         return 0;
     if (k->flags & TOKEN_ROSTER)
         return 2 * ENOUGH;
+    if (is_word_of_code(s, i))
+        return 0;
     token_features(s, t->view, i, features);
     int over = model_score(&w->model, features) + lenience(w, k) - threshold;
     return over < 0 ? 0 : ENOUGH + (unsigned)over * ENOUGH / (unsigned)w->model.scale;

@@ -17,8 +17,8 @@
 
 struct text_scratch {
     char *plain, *folded;
-    uint32_t *at;
-    size_t n, cap;
+    uint32_t *at, *starts;
+    size_t n, cap, n_starts, starts_cap;
     unsigned seen; /* of the text since text_begin() */
     bool invalid, odd, failed;
     uint64_t scripts;
@@ -39,6 +39,7 @@ void text_scratch_free(struct text_scratch *s)
     mem_free_secret(s->plain, s->cap);
     mem_free_secret(s->folded, s->cap);
     mem_free_secret(s->at, s->cap * sizeof *s->at);
+    mem_free(s->starts);
     mem_free(s);
 }
 
@@ -698,7 +699,7 @@ static void steps(struct text_scratch *s, size_t from, unsigned seen)
 
 void text_begin(struct text_scratch *s)
 {
-    s->n = 0;
+    s->n = s->n_starts = 0;
     s->seen = 0;
     s->scripts = 0;
     s->invalid = s->odd = s->failed = false;
@@ -743,6 +744,22 @@ size_t text_added(const struct text_scratch *s)
     return s->n;
 }
 
+bool text_mark(struct text_scratch *s)
+{
+    if (s->n_starts == s->starts_cap) {
+        size_t cap = s->starts_cap > 0 ? 2 * s->starts_cap : 64;
+        uint32_t *more = mem_realloc(s->starts, cap * sizeof *more);
+        if (more == NULL) {
+            s->failed = true;
+            return false;
+        }
+        s->starts = more;
+        s->starts_cap = cap;
+    }
+    s->starts[s->n_starts++] = (uint32_t)s->n;
+    return true;
+}
+
 void text_keep(struct text_scratch *s, size_t n)
 {
     size_t from = s->n > n ? s->n - n : 0;
@@ -753,6 +770,11 @@ void text_keep(struct text_scratch *s, size_t n)
     memmove(s->plain, s->plain + from, s->n - from);
     memmove(s->at, s->at + from, (s->n - from) * sizeof *s->at);
     s->n -= from;
+    size_t kept = 0;
+    for (size_t i = 0; i < s->n_starts; i++)
+        if (s->starts[i] >= from)
+            s->starts[kept++] = s->starts[i] - (uint32_t)from;
+    s->n_starts = kept;
 }
 
 static void fill(const struct text_scratch *s, strv raw, strv plain, struct text_view *out)
@@ -768,7 +790,9 @@ static void fill(const struct text_scratch *s, strv raw, strv plain, struct text
                               .ascii = !high && !s->invalid,
                               .invalid = s->invalid,
                               .odd = s->odd,
-                              .scripts = s->scripts | (letters ? (uint64_t)TEXT_LATIN : 0)};
+                              .scripts = s->scripts | (letters ? (uint64_t)TEXT_LATIN : 0),
+                              .starts = s->starts,
+                              .n_starts = s->n_starts};
 }
 
 bool text_end(struct text_scratch *s, strv document, struct text_view *out)
@@ -795,6 +819,7 @@ bool text_normalise(struct text_scratch *s, strv raw, enum text_escapes escapes,
         return false;
     strv plain = raw.ptr != NULL ? raw : STRV("");
     lower(s->folded, plain.ptr, plain.len);
+    s->folded[plain.len] = '\0';
     s->n = plain.len;
     fill(s, plain, plain, out);
     return true;

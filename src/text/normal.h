@@ -6,7 +6,7 @@
  *
  * Two views of equal length, byte for byte: `plain` keeps the case, `folded` is lower case. Both are UTF-8 in
  * which everything that has an ASCII form has it (marks removed, full width, dashes, quotes and kinds of space
- * unified, letters of other scripts that look Latin folded inside words that mix scripts). `at[i]` is the
+ * unified, letters of other scripts that look Latin folded inside words that mix scripts). A zero ends `folded`. `at[i]` is the
  * offset in the raw bytes of what stands at i; at[n] is the raw length. Text that needs nothing done has
  * at == NULL: the offset is i.
  *
@@ -22,11 +22,13 @@ struct text_view {
     strv raw;
     const char *plain, *folded;
     size_t n;
-    const uint32_t *at; /* n + 1 of them; NULL = identity */
-    bool ascii;         /* nothing but ASCII in the views */
-    bool invalid;       /* not valid UTF-8, or an escape nobody knows: unreadable */
-    bool odd;           /* invisible characters or look-alikes were undone */
-    uint64_t scripts;   /* enum text_script bits of the letters in it */
+    const uint32_t *at;     /* n + 1 of them; NULL = identity */
+    bool ascii;             /* nothing but ASCII in the views */
+    bool invalid;           /* not valid UTF-8, or an escape nobody knows: unreadable */
+    bool odd;               /* invisible characters or look-alikes were undone */
+    uint64_t scripts;       /* enum text_script bits of the letters in it */
+    const uint32_t *starts; /* where text_mark() was called, in order */
+    size_t n_starts;
 };
 
 enum text_script {
@@ -55,6 +57,8 @@ void text_begin(struct text_scratch *s);
 bool text_add(struct text_scratch *s, strv piece, size_t place, enum text_escapes escapes);
 bool text_add_own(struct text_scratch *s, strv words, size_t place);
 size_t text_added(const struct text_scratch *s); /* length of the views so far */
+/* What follows begins a text of its own: what stands before it says nothing about its first words. */
+bool text_mark(struct text_scratch *s);
 /* Keeps the end only: at most n bytes, from behind a blank. */
 void text_keep(struct text_scratch *s, size_t n);
 bool text_end(struct text_scratch *s, strv document, struct text_view *out);

@@ -167,6 +167,36 @@ static void test_joined(void **state)
     }
 }
 
+/* Where texts of their own begin is told by the view, also when only its end is kept. */
+static void test_marks(void **state)
+{
+    (void)state;
+    struct text_view v;
+    text_begin(scratch);
+    for (uint32_t i = 0; i < 100; i++) {
+        assert_true(text_mark(scratch));
+        assert_true(text_add_own(scratch, STRV("one two\n"), 0));
+    }
+    assert_true(text_end(scratch, STRV(""), &v));
+    assert_int_equal(v.n_starts, 100);
+    for (uint32_t i = 0; i < 100; i++)
+        assert_int_equal(v.starts[i], 8 * i);
+    text_keep(scratch, 13); /* "two\none two\n" */
+    assert_true(text_end(scratch, STRV(""), &v));
+    same((strv){v.plain, v.n}, "two\none two\n");
+    assert_int_equal(v.n_starts, 1);
+    assert_int_equal(v.starts[0], 4);
+    v = view_of("x", TEXT_PLAIN);
+    assert_int_equal(v.n_starts, 0);
+    struct text_scratch *s = text_scratch_new();
+    text_begin(s);
+    mem_fail_at(1, false);
+    assert_false(text_mark(s));
+    mem_fail_at(0, false);
+    assert_false(text_end(s, STRV(""), &v)); /* the text has failed as a whole */
+    text_scratch_free(s);
+}
+
 /* Text cut in two at every place: no part reads beyond itself, whatever it is cut in. */
 static void test_every_split(void **state)
 {
@@ -219,6 +249,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_invalid, setup, teardown),
         cmocka_unit_test_setup_teardown(test_way_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_joined, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_marks, setup, teardown),
         cmocka_unit_test_setup_teardown(test_every_split, setup, teardown),
         cmocka_unit_test(test_no_memory),
     };

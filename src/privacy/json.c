@@ -225,15 +225,16 @@ static bool add_value(struct walk *w, strv raw, bool number)
         return true;
     if (!number && string_is_fixed(w, raw))
         return flush(w, false) && add(w, raw) && flush(w, true);
+    bool name = said(w);
     if ((w->key.ptr != NULL || in->place == PLACE_API) && !mark(w))
         return false;
-    if (said(w) &&
+    if (name &&
         (!add_key(w, w->key) || !own(w, ": ", (size_t)(w->key.ptr - w->text.ptr) + w->key.len)))
         return false;
     if (!add(w, raw) || !own(w, "\n", end))
         return false;
     /* A member's name may only tell more of its value, never hide what the value says by itself. */
-    if (!number && said(w) && (!mark(w) || !add(w, raw) || !own(w, "\n", end)))
+    if (!number && name && (!mark(w) || !add(w, raw) || !own(w, "\n", end)))
         return false;
     return text_added(w->c.s->text) < FLUSH_BYTES || flush(w, false);
 }

@@ -99,8 +99,8 @@ static void consider_swap(struct search *s, size_t i)
 static void consider_letters(struct search *s, size_t i, size_t rest)
 {
     size_t n = i + 1 + s->n - rest;
-    for (char c = 'a'; c <= 'z'; c++)
-        consider(s, hash_on(s->head[i], c), rest, n);
+    for (int c = 'a'; c <= 'z'; c++)
+        consider(s, hash_on(s->head[i], (char)c), rest, n);
 }
 
 bool near_find(const struct near_filter *f, const struct word_table *table, const char *letters,

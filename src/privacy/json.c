@@ -120,7 +120,7 @@ static bool add(struct walk *w, strv piece)
 static bool add_key(struct walk *w, strv key)
 {
     size_t from = 0;
-    for (size_t i = 1; i < key.len && key.len < 64; i++)
+    for (size_t i = 1; key.ptr != NULL && i < key.len && key.len < 64; i++)
         if (key.ptr[i] >= 'A' && key.ptr[i] <= 'Z' && key.ptr[i - 1] >= 'a' &&
             key.ptr[i - 1] <= 'z') {
             strv part = {key.ptr + from, i - from};

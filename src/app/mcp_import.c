@@ -142,6 +142,8 @@ static void put_env(struct import *im, const char *name, yyjson_val *env)
     yyjson_val *key, *value;
     size_t i, n;
     bool begun = false;
+    if (!yyjson_is_obj(env))
+        return;
     yyjson_obj_foreach(env, i, n, key, value)
     {
         strv own = json_str(key), other = variable_of(json_str(value));
@@ -174,6 +176,8 @@ static void put_headers(struct import *im, const char *name, yyjson_val *headers
     yyjson_val *key, *value;
     size_t i, n;
     struct buf more;
+    if (!yyjson_is_obj(headers))
+        return;
     buf_init(&more, FILE_BYTES_MAX);
     yyjson_obj_foreach(headers, i, n, key, value)
     {

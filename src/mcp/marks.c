@@ -90,6 +90,8 @@ static bool check(struct walk *w, yyjson_val *schema, unsigned depth)
 
     if (depth > DEPTH_MAX)
         return !has_mark(w, schema, 0) || err_set(w->err, 0, MARK " too deep in the schema");
+    if (!yyjson_is_obj(schema)) /* none at all, or true */
+        return true;
     yyjson_obj_foreach(schema, i, max, key, v)
     {
         if (strv_eq(json_str(key), STRV(MARK))) {

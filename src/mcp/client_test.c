@@ -793,6 +793,27 @@ static void one_call_that_finds_nobody_makes_us_look(void **state)
     assert_int_equal(f->downs, 1);
 }
 
+/* What it says later would be asked for in minutes only. */
+static void a_server_that_dies_while_it_lists_its_tools_is_down(void **state)
+{
+    static const enum mcp_fault faults[] = {MCP_FAULT_DOWN, MCP_FAULT_CUT};
+    struct fixture *f = *state;
+
+    f->conf.transport = MCP_HTTP;
+    for (size_t i = 0; i < COUNT(faults); i++) {
+        f->downs = f->changed = 0;
+        start(f, MCP_ERA_LEGACY);
+        result(f, next("initialize"), INITIALIZED);
+        next("notifications/initialized");
+        fault(f, next("tools/list"), faults[i], 0);
+        assert_int_equal(f->downs, 1);
+        assert_int_equal(f->changed, 0);
+        close_client(f);
+        fake_run(f->loop);
+        forget_sent();
+    }
+}
+
 /* ---- rounds and tasks ---- */
 
 static void a_round_of_questions_goes_back_with_its_state(void **state)
@@ -1088,6 +1109,7 @@ int main(void)
         T(a_lost_session_is_recovered_once_and_only_reads_are_repeated),
         T(headers_that_differ_are_made_anew_once),
         T(one_call_that_finds_nobody_makes_us_look),
+        T(a_server_that_dies_while_it_lists_its_tools_is_down),
         T(a_round_of_questions_goes_back_with_its_state),
         T(endless_rounds_and_undeclared_questions_end_the_call),
         T(tasks_are_asked_for_until_they_end),

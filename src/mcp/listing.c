@@ -293,6 +293,18 @@ static bool was_wrong(struct mcp_client *c, const struct paging *p, const struct
            !reply->late && !(reply->m == NULL && reply->fault != MCP_FAULT_STATUS);
 }
 
+static bool is_lost(const struct reply *reply, enum mcp_fault how)
+{
+    return reply->m == NULL && !reply->late && reply->fault == how;
+}
+
+/* Before it said which tools it has: it is begun with again, and soon, not when its lists grow old. */
+static bool died(const struct paging *p, const struct reply *reply)
+{
+    return p->c->state == CLIENT_LISTING && p->kind == MCP_TOOLS &&
+           (is_lost(reply, MCP_FAULT_DOWN) || is_lost(reply, MCP_FAULT_CUT));
+}
+
 static void on_page(struct request *r, const struct reply *reply)
 {
     struct paging *p = r->owner;
@@ -317,11 +329,13 @@ static void on_page(struct request *r, const struct reply *reply)
         finish(p, true);
         return;
     }
-    if (reply->m == NULL && !reply->late && reply->fault == MCP_FAULT_DOWN &&
-        c->state == CLIENT_READY)
+    if (is_lost(reply, MCP_FAULT_DOWN) && c->state == CLIENT_READY)
         mcp_check_alive(c);
     arena_init(&arena, 1024, 1 << 16);
-    fail_list(p, mcp_reply_text(reply, &arena));
+    if (died(p, reply))
+        mcp_client_down(c, mcp_reply_text(reply, &arena));
+    else
+        fail_list(p, mcp_reply_text(reply, &arena));
     arena_fini(&arena);
 }
 

@@ -10,6 +10,7 @@
 #define ANSWER_MAX     ((size_t)4 * 1024 * 1024)
 #define MESSAGES_MAX   1024
 #define TOKENS_MAX     1000000
+#define LOOK_MS        1000 /* how often it is asked whether anybody still waits */
 #define NOT_UNDERSTOOD "the question is not one that can be put to a model here"
 
 struct agent_host {
@@ -27,6 +28,7 @@ struct job { /* a question under way; belongs to its worker */
     struct exchange_caller caller;
     struct llm_reply reply;
     struct exchange *x;
+    struct io_timer look;
     struct io_task burial;
     char server[32], id[37];
 };
@@ -48,8 +50,22 @@ static void bury(struct io_task *task)
 /* The exchange still stands on it. */
 static void over(struct job *j)
 {
+    io_timer_stop(j->env->exchange->loop, &j->look);
     j->burial.run = bury;
     io_defer(j->env->exchange->loop, &j->burial);
+}
+
+/* No model works for a server that is not there any more. */
+static void look(void *arg)
+{
+    struct job *j = arg;
+    if (!mcp_question_unwanted(j->q)) {
+        io_timer_start(j->env->exchange->loop, &j->look, LOOK_MS, look, j);
+        return;
+    }
+    exchange_caller_gone(j->x);
+    mcp_refuse_question(j->q, MCP_INTERNAL, "nobody waits for it");
+    over(j);
 }
 
 static const char *stop_reason(enum llm_finish f)
@@ -276,8 +292,14 @@ static void run(void *arg)
         .received_us = io_now_us(ex->loop),
         .bytes_in = (int64_t)j->params.len,
     };
-    if (exchange_start(ex, &j->arena, &j->r, &j->caller, &sink, j) == NULL)
+    io_timer_start(ex->loop, &j->look, LOOK_MS, look, j);
+    struct exchange *x = exchange_start(ex, &j->arena, &j->r, &j->caller, &sink, j);
+    if (x == NULL) {
+        io_timer_stop(ex->loop, &j->look);
         refuse(j, MCP_INTERNAL, "out of memory");
+    } else {
+        j->x = x; /* if it is over already, its burial is to come */
+    }
 }
 
 /* ---- the host ---- */

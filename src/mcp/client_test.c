@@ -989,6 +989,38 @@ static void a_server_outside_is_answered_nothing(void **state)
     assert_int_equal(f->asked, 0);
 }
 
+/* Over HTTP it is known which call that is. Nobody shall work for an answer that has no reader. */
+static void a_question_is_unwanted_when_its_call_is_over(void **state)
+{
+    struct fixture *f = *state;
+    struct heard one, two;
+    struct sent *first, *second;
+
+    f->conf.transport = MCP_HTTP;
+    to_ready(f, MCP_ERA_LEGACY);
+    call_tool(f, &one, "a", false);
+    call_tool(f, &two, "a", false);
+    first = next("tools/call");
+    second = next("tools/call");
+    say_about(f,
+              "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"sampling/createMessage\",\"params\":{}}",
+              first->tag, 0);
+    say_about(f,
+              "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"sampling/createMessage\",\"params\":{}}",
+              second->tag, 0);
+    assert_int_equal(f->asked, 2);
+    fault(f, first, MCP_FAULT_CUT, 0);
+    assert_int_equal(one.done, 1);
+    assert_true(mcp_question_unwanted(f->questions[0]));
+    assert_false(mcp_question_unwanted(f->questions[1]));
+    has(next(""), "\"id\":1,\"error\":");
+    for (int i = 0; i < 2; i++)
+        mcp_answer_question(f->questions[i], STRV("{}"));
+    fake_run(f->loop);
+    has(next(""), "\"id\":2,\"result\":");
+    nothing_more();
+}
+
 /* ---- death ---- */
 
 static void death_in_any_state_ends_everything_once(void **state)
@@ -1116,6 +1148,7 @@ int main(void)
         T(a_cancelled_task_is_cancelled_there),
         T(the_servers_requests_are_answered_or_refused),
         T(a_server_outside_is_answered_nothing),
+        T(a_question_is_unwanted_when_its_call_is_over),
         T(death_in_any_state_ends_everything_once),
         T(a_full_queue_ends_the_call_and_not_the_server),
         T(refused_memory_ends_no_more_than_it_must),

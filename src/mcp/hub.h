@@ -29,6 +29,8 @@ struct mcp_host {
 };
 void mcp_answer_question(struct mcp_question *q, strv result);               /* copied */
 void mcp_refuse_question(struct mcp_question *q, int code, const char *why); /* the same */
+/* Nobody waits for the answer any more: its server died or took it back. Until it is answered; from any thread. */
+bool mcp_question_unwanted(const struct mcp_question *q);
 
 struct mcp_hub_env {
     struct io_loop *loop;

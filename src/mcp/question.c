@@ -23,10 +23,13 @@ struct mcp_question {
     struct io_loop *loop;
     struct mcp_client *c;         /* NULL: nobody wants the answer any more */
     struct mcp_client_call *call; /* it is one of its round's; NULL = a request of the server */
+    struct mcp_client_call
+        *about; /* HTTP: the request came in this call's answer and ends with it */
     size_t index;
     bool form; /* elicitation: no is an answer */
     struct io_timer limit;
-    atomic_bool lost; /* answered, but there was no memory to say so: the timer finds it */
+    atomic_bool unwanted; /* c is NULL, for other threads */
+    atomic_bool lost;     /* answered, but there was no memory to say so: the timer finds it */
     struct buf answer;
     bool refused;
     int code;
@@ -41,7 +44,8 @@ static void detach(struct mcp_question *q)
     list_del(&q->node);
     io_timer_stop(q->loop, &q->limit);
     q->c = NULL;
-    q->call = NULL;
+    q->call = q->about = NULL;
+    atomic_store(&q->unwanted, true);
 }
 
 static void release(struct mcp_question *q)
@@ -79,6 +83,11 @@ void mcp_refuse_question(struct mcp_question *q, int code, const char *why)
     q->code = code;
     snprintf(q->why, sizeof q->why, "%s", why);
     post(q);
+}
+
+bool mcp_question_unwanted(const struct mcp_question *q)
+{
+    return atomic_load(&q->unwanted);
 }
 
 /* ---- on the client's loop ---- */
@@ -136,6 +145,7 @@ static struct mcp_question *question_new(struct mcp_client *c, strv id, strv met
     q->loop = c->env.loop;
     q->c = c;
     q->form = strv_eq(method, STRV("elicitation/create"));
+    atomic_init(&q->unwanted, false);
     atomic_init(&q->lost, false);
     buf_init(&q->answer, ANSWER_BYTES_MAX);
     if (id.len > 0)
@@ -186,9 +196,12 @@ void mcp_question_come(struct mcp_client *c, const struct mcp_message *m, strv p
         return;
     }
     q = open_questions(c) < OPEN_MAX ? question_new(c, m->id, m->method) : NULL;
-    if (q == NULL)
+    if (q == NULL) {
         mcp_respond_error(c, m->id, MCP_INTERNAL, "too many questions at once");
-    else if (!mcp_call_asks(mcp_call_about(c, about), q, m->method, params))
+        return;
+    }
+    q->about = about != 0 ? mcp_call_about(c, about) : NULL;
+    if (!mcp_call_asks(mcp_call_about(c, about), q, m->method, params))
         c->host->ask(c->host->arg, q, c->conf->name, m->method, params);
 }
 
@@ -226,7 +239,11 @@ void mcp_questions_forget(struct mcp_client *c, const struct mcp_client_call *ca
     {
         struct mcp_question *q = list_entry(pos, struct mcp_question, node);
 
-        if (call == NULL || q->call == call)
-            detach(q);
+        if (call != NULL && q->call != call && q->about != call)
+            continue;
+        if (q->about != NULL &&
+            c->state == CLIENT_READY) /* if it is still there: it need not wait */
+            mcp_respond_error(c, strv_of(q->id), MCP_INTERNAL, "its call is over");
+        detach(q);
     }
 }

@@ -21,6 +21,7 @@ struct fake_call {
 
 struct mcp_question {
     char *answer; /* NULL = none yet */
+    bool unwanted;
 };
 
 static struct {
@@ -272,6 +273,16 @@ struct mcp_question *fake_hub_question(void)
 const char *fake_question_answer(const struct mcp_question *q)
 {
     return q->answer;
+}
+
+void fake_question_withdraw(struct mcp_question *q)
+{
+    q->unwanted = true;
+}
+
+bool mcp_question_unwanted(const struct mcp_question *q)
+{
+    return q->unwanted;
 }
 
 void mcp_answer_question(struct mcp_question *q, strv result)

@@ -55,6 +55,7 @@
  *   server NAME ready|starting|down      a tool server, named by a tool before, is so from now on
  *   question METHOD PARAMS               a server asks us: sampling/createMessage, ...
  *   question has TEXT | waits            what it was told
+ *   question withdrawn                   its server does not wait any more
  *   approvals N                          calls that wait for a person
  *   approve|deny [session]               the oldest of them
  *   drain                                as SIGTERM does
@@ -1189,6 +1190,9 @@ static void do_question(char *rest)
     } else if (strcmp(what, "has") == 0) {
         if (said == NULL || strstr(said, arg) == NULL)
             fail("expected in the answer: %s, got: %s", arg, said != NULL ? said : "nothing");
+    } else if (strcmp(what, "withdrawn") == 0) {
+        if (t.question != NULL)
+            fake_question_withdraw(t.question);
     } else if (t.host != NULL) {
         const struct mcp_host *host = agent_host_of(t.host);
         t.question = fake_hub_question();

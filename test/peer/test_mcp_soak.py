@@ -63,7 +63,7 @@ class Loops:
         self.router, self.seconds, self.n = router, seconds, n
         self.random = random.Random(4711)
         self.stayed = self.left = 0
-        self.wrong = []
+        self.wrong, self.memory = [], []
 
     async def one(self, until):
         loop = asyncio.get_running_loop()
@@ -104,9 +104,15 @@ class Loops:
         if reply.status != 200 or not reply.complete or answer.error or not answer.ended or "done" not in answer.text:
             self.wrong.append((door, stream, head[:300], reply.body[-300:]))
 
+    async def watch(self, until):
+        """How much memory the router has, twelve times."""
+        while asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(self.seconds / 12)
+            self.memory.append(level(self.router)[0])
+
     async def main(self):
         until = asyncio.get_running_loop().time() + self.seconds
-        await asyncio.gather(*(self.one(until) for _ in range(self.n)))
+        await asyncio.gather(self.watch(until), *(self.one(until) for _ in range(self.n)))
 
     def run(self):
         asyncio.run(self.main())
@@ -127,10 +133,13 @@ def test_many_loops(router, standin, pytestconfig):
         loops.run()
         assert not loops.wrong, (len(loops.wrong), loops.stayed, loops.wrong[:3])
         assert loops.stayed > 0 and loops.left > 0
+        if seconds >= 60:   # what it needed in the first third is enough for the rest, a leak would not stop
+            assert max(loops.memory[8:]) <= 1.1 * max(loops.memory[:4]), loops.memory
         wait_for(lambda: server.stats()["open"] == 0, "no call is left at the tool server")
         wait_for(lambda: level(r)[1] <= before[1] + 4, "descriptors are back: %s" % (before,))
-        print("loops: %d heard to the end, %d left; resident %d to %d MB; %s" % (
-            loops.stayed, loops.left, before[0] >> 20, level(r)[0] >> 20, json.dumps(server.stats())))
+        print("loops: %d heard to the end, %d left; resident %d MB, %s MB, at the end %d MB; %s" % (
+            loops.stayed, loops.left, before[0] >> 20, [m >> 20 for m in loops.memory], level(r)[0] >> 20,
+            json.dumps(server.stats())))
     finally:
         server.stop()
 

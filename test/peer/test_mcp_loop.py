@@ -129,3 +129,23 @@ def test_the_server_goes_and_comes_back(engine):
     finally:
         router.kill()
         one.stop()
+
+
+def test_the_engine_takes_tools_in_their_slim_shape(scheduler, engine):
+    """llama.cpp makes a grammar of the tools, and refuses shapes that it cannot: those with the largest schemas, eight at a
+    time, since the scripted model's tokens are letters."""
+    with open(os.path.join(TOP, "test/data/tools/scheduler.json"), encoding="utf-8") as f:
+        tools = sorted(json.load(f)["tools"], key=lambda t: -len(json.dumps(t["inputSchema"])))
+    names = [t["name"] for t in tools[:24] if t["name"] != "validate_schedule_tool"]
+    one = Router(config(scheduler, engine, mcp={"offer": 256, "offer_tokens": 100000}), env={"SCHEDULER_KEY": KEY})
+    try:
+        wait_tools(one.wait_up())
+        for at in range(0, len(names), 8):
+            entry = {"type": "mcp", "server_label": "scheduler", "require_approval": "never",
+                     "allowed_tools": ["validate_schedule_tool", *names[at:at + 8]]}
+            reply = one.chat("openai", "engine/tiny", False, prompt=QUESTION, tools=[entry], deadline=120)
+            assert reply.status == 200 and understand("openai", False, reply).text == ANSWER, (names[at:at + 8], reply)
+            assert reply.json["usage"]["prompt_tokens"] > 2000      # they were there
+        one.stop()
+    finally:
+        one.kill()

@@ -32,7 +32,7 @@ void fake_call_answer(struct fake_call *c, const struct mcp_answer *a);
 struct mcp_question *fake_hub_question(void);
 const char *fake_question_answer(const struct mcp_question *q);
 void fake_question_withdraw(struct mcp_question *q); /* nobody waits for its answer any more */
-size_t fake_hub_calls(const char *name); /* so far */
+size_t fake_hub_calls(const char *name);             /* so far */
 void fake_hub_end(void);
 
 #endif

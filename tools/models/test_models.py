@@ -41,7 +41,13 @@ SCRIPTS = {
     "agent": (["<tool_call>", '\n{"name": "scheduler__validate', '_schedule_tool"', ', "arguments": {"start_date"',
                ': "2026-11-30", ', '"end_date": "2026', '-12-06"}', "}\n", "</tool_call>"],
               ["Yes", ": PGY2", "-01 works", " 84 hours", " in that", " week", "."]),
+    # begins a call, and then picks by chance whatever the engine's grammar of the offered tools allows (see FREE)
+    "picker": (["<tool_call>", '\n{"name": "'], ["That", " is", " all", "."]),
 }
+# Of this model the first script leads nowhere: what follows is drawn evenly, with a liking for what ends a thing (by the token
+# before it), so that texts stay short and calls come to their end.
+FREE = "picker"
+LIKINGS = {'"': ("}", 0.2), "]": ("}", 0.3), "}": ("</tool_call>", 0.4), "</tool_call>": ("<|im_end|>", 0.5)}
 
 # llama-server learns how a model writes tool calls and reasoning by rendering its template with
 # and without them, so both templates have to show them, whether or not the model is any good at it.
@@ -147,7 +153,8 @@ def write_scripted(path, name, script):
     end = tokens.index("<|im_end|>")
     follow = {}
     for begin, chain in zip("\n\t", chains):
-        follow.update(zip([token_id(begin)] + chain, chain + [chain[0] if name == "loop" else end]))
+        last = [chain[0] if name == "loop" else end]
+        follow.update(zip([token_id(begin)] + chain, chain + ([] if name == FREE and begin == "\n" else last)))
 
     def zeros(count):
         return array.array("f", bytes(4 * count))
@@ -156,7 +163,12 @@ def write_scripted(path, name, script):
     embedding, output = zeros(dim * dim), zeros(dim * dim)
     for token in range(dim):
         embedding[token * dim + token] = 1.0
-        output[follow.get(token, end) * dim + token] = 3.0
+        if name == FREE and token not in follow:
+            output[tokens.index('"') * dim + token] = 0.2
+            piece, liking = LIKINGS.get(tokens[token], ('"', 0.2))
+            output[tokens.index(piece) * dim + token] = liking
+        else:
+            output[follow.get(token, end) * dim + token] = 3.0
 
     model = gguf.Gguf()
     head(model, "tiny " + name, dim, 1, 8, feed, context, dim, 0)

@@ -414,7 +414,7 @@ def test_the_npm_clients_show_their_keys_and_may_leave(router, standin, node):
     s = standin()
     model = "demo+events=100000+gap_ms=20"
     r = router({"providers": {"p": {"kind": "openai", "url": s.url, "models": ["demo", model]}},
-                "keys": {"require": True}}, ready="/healthz")
+                "keys": {"require": True}, "limits": {"wrong_keys": 0}}, ready="/healthz")
     key = r.command("keys", "add", "someone").stdout.strip()
     wait_for(lambda: r.ask("GET", "/v1/models", headers={"x-api-key": key}).status == 200, "the key works")
     jobs = [{"client": c, "url": r.url, "model": "p/" + m, "stream": stream, "key": k, "leave": leave}

@@ -53,11 +53,10 @@ def test_what_a_model_picks_is_sound(place, schemas, capsys):
         reply = router.chat("openai", "engine/tiny", stream, prompt=question, tools=TOOLS,
                             max_tokens=300, seed=i, temperature=0.7)
         answer = understand("openai", stream and reply.status == 200, reply)
-        assert reply.complete, (question, reply)
         if reply.status == 502 or answer.error is not None:      # the engine could not read what its own model wrote
             unread += 1
         else:
-            assert reply.status == 200 and answer.junk is None and answer.ended, (question, reply)
+            assert reply.complete and reply.status == 200 and answer.junk is None and answer.ended, (question, reply)
             assert answer.finish in ("stop", "length"), (question, answer)
         rounds += int(reply.header("X-LLM-Rounds") or 1)
         for call in scheduler.calls()[before:]:

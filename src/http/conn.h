@@ -52,7 +52,9 @@ struct serving {
     int64_t announced;                    /* body bytes promised, or HTTP_LENGTH_STREAM */
     uint64_t given;                       /* body bytes given */
     enum http_bad bad;                    /* why the body was stopped */
-    bool timed;                           /* the head's limit is running */
+    /* Takes the connection over at the end of the turn; NULL = it stays HTTP. */
+    void (*taken)(struct http_request *req, struct io_stream *s, strv early);
+    bool timed; /* the head's limit is running */
     bool lines_failed;
     bool begun;
     bool ended; /* the handler is done with it, or it with the handler */

@@ -118,6 +118,31 @@ void http_reply_begin(struct http_request *req, int status, const char *content_
     put(c, "\r\n", 2);
 }
 
+void http_reply_upgrade(struct http_request *req, const char *protocol,
+                        void (*taken)(struct http_request *req, struct io_stream *s, strv early))
+{
+    struct serving *r = serving_of(req);
+    struct http_conn *c = r->conn;
+
+    if (r->ended)
+        return;
+    assert(!r->begun && c->state == CONN_SERVE);
+    if (r->lines_failed) {
+        http_conn_lost(c);
+        return;
+    }
+    r->begun = true;
+    r->taken = taken;
+    own(c);
+    put_cstr(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ");
+    put_cstr(c, protocol);
+    put(c, "\r\n", 2);
+    for (struct reply_line *line = r->lines; line != NULL; line = line->next)
+        put(c, line->text, line->len);
+    put(c, "\r\n", 2);
+    http_conn_attend(c);
+}
+
 void http_reply_body(struct http_request *req, const void *data, size_t n)
 {
     struct serving *r = serving_of(req);

@@ -496,6 +496,21 @@ static void finish_stream(struct io_stream *stream)
     io_stream_finish(stream, LINGER_MS);
 }
 
+static void let_go(struct io_stream *stream)
+{
+    (void)stream; /* it is somebody else's now */
+}
+
+static void hand_over(struct http_conn *c)
+{
+    struct serving *r = c->req;
+    struct io_stream *stream = c->stream;
+
+    r->ended = true;
+    conn_drop(c, let_go);
+    r->taken(&r->pub, stream, buf_view(&c->input));
+}
+
 static void tell_gone(struct http_conn *c)
 {
     if (!c->gone_due)
@@ -514,6 +529,8 @@ static void conn_settle(struct http_conn *c)
         http_conn_attend(c); /* its handler may still hold the request in this turn */
     } else if (c->state == CONN_DEAD) {
         conn_free(c);
+    } else if (c->state == CONN_SERVE && c->req->taken != NULL) {
+        hand_over(c);
     } else if (c->state == CONN_FLUSH) {
         http_intake_free(c);
         if (io_stream_pending(c->stream) > 0)

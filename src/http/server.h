@@ -16,6 +16,8 @@
  * Output: pieces given in one turn of the loop go out in one write at the end of the turn. The caller's
  * slowness shows in http_reply_pending(); on_drain tells when it is over.
  *
+ * A connection that becomes something else (a WebSocket) leaves by http_reply_upgrade().
+ *
  * Memory: an idle connection holds no buffers; a request has an arena that is freed at its end.
  */
 #ifndef HTTP_SERVER_H
@@ -135,6 +137,12 @@ void http_reply_end(struct http_request *req);
 void http_reply_abort(struct http_request *req);
 /* begin + body + end with Content-Length. */
 void http_reply_whole(struct http_request *req, int status, const char *content_type, strv body);
+/* The connection stops being HTTP: "101 Switching Protocols" with `protocol` (lower case, as in Upgrade) and the headers
+ * given so far goes out, and at the end of the turn taken(req, stream, early) is called once: the stream is the callee's
+ * (bind it in the call), `early` is what came behind the request, valid in the call, as are the request and its arena. If
+ * the connection ends before that, on_gone comes in its place. Only in on_request, before any other word of a reply. */
+void http_reply_upgrade(struct http_request *req, const char *protocol,
+                        void (*taken)(struct http_request *req, struct io_stream *s, strv early));
 /* Bytes of earlier turns that the caller has not taken; when there are any, on_drain comes. */
 size_t http_reply_pending(const struct http_request *req);
 bool http_reply_begun(const struct http_request *req);

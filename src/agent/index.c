@@ -82,7 +82,8 @@ static bool add_known(struct build *b, const struct word *w, uint32_t term)
     if (k == NULL)
         return false;
     struct index_term *t = (struct index_term *)b->terms.items + term;
-    *k = (struct index_known){arena_strv(&b->x->arena, (strv){w->text, w->len}), term, t->known};
+    strv text = {w->text, w->len};
+    *k = (struct index_known){words_letters(text), arena_strv(&b->x->arena, text), term, t->known};
     t->known = (uint32_t)b->known.n - 1;
     return k->text.ptr != NULL;
 }

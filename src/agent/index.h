@@ -50,7 +50,8 @@ struct index_lead { /* a word of a group of synonyms */
 struct index_group {
     uint32_t from, n; /* its leads */
 };
-struct index_known { /* a word as it is written, for slips */
+struct index_known {  /* a word as it is written, for slips */
+    uint32_t letters; /* words_letters() of it */
     strv text;
     uint32_t term, next; /* of the same term */
 };

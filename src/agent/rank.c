@@ -88,9 +88,10 @@ static void add_slips(struct query *q, const struct word *w)
     strv text = {w->text, w->len};
     if (w->len < SLIP_MIN || q->unknown++ >= UNKNOWN_MAX)
         return;
+    uint32_t letters = words_letters(text);
     for (size_t i = 0; i < q->x->n_known; i++) {
         const struct index_known *k = &q->x->known[i];
-        if (k->text.len + 1 < w->len || k->text.len > w->len + 1 || k->text.len < SLIP_MIN - 1 ||
+        if (!words_may_be_near(k->letters, letters) || k->text.len < SLIP_MIN - 1 ||
             !words_near(k->text, text))
             continue;
         weigh(q, k->term, BY_SLIP);

@@ -183,6 +183,14 @@ bool words_idle(const struct word *w)
 
 /* ---- slips ---- */
 
+uint32_t words_letters(strv word)
+{
+    uint32_t letters = 0;
+    for (size_t i = 0; i < word.len; i++)
+        letters |= UINT32_C(1) << ((unsigned char)word.ptr[i] & 31);
+    return letters;
+}
+
 bool words_near(strv a, strv b)
 {
     size_t i = 0, k = 0;

@@ -29,6 +29,15 @@ bool words_idle(const struct word *w);
 
 /* Are the two one slip apart: a letter more, less, wrong, or two exchanged? Equal ones are. */
 bool words_near(strv a, strv b);
+/* Which letters it has, a bit each; several letters share one. A slip changes two of the bits at most, so this answers
+ * for most pairs without a look at their letters. */
+uint32_t words_letters(strv word);
+static inline bool words_may_be_near(uint32_t a, uint32_t b)
+{
+    uint32_t d = a ^ b; /* at most two bits: nothing is left when the lowest two are taken away */
+    d &= d - 1;
+    return (d & (d - 1)) == 0;
+}
 /* How many slips lie between them, at most `max`; more = max + 1. Texts of at most 128 bytes; longer are max + 1. */
 size_t words_distance(strv a, strv b, size_t max);
 

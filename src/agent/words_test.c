@@ -94,6 +94,35 @@ static void a_slip_is_forgiven_two_are_not(void **state)
     assert_false(words_near(STRV("abcd"), STRV("badc")));
 }
 
+static void letters_never_hide_a_slip(void **state)
+{
+    const char all[] = "abcdefghijklmnopqrstuvwxyz0123456789_\xc3\xa9";
+    const char word[] = "violation9_\xc3";
+    size_t len = sizeof word - 1;
+    (void)state;
+    for (size_t at = 0; at < len; at++)
+        for (size_t c = 0; c < sizeof all - 1; c++) {
+            char wrong[sizeof word], more[sizeof word + 1], swapped[sizeof word];
+            memcpy(wrong, word, sizeof word);
+            wrong[at] = all[c];
+            memcpy(more, word, at);
+            more[at] = all[c];
+            memcpy(more + at + 1, word + at, len - at);
+            memcpy(swapped, word, sizeof word);
+            if (at > 0) {
+                swapped[at] = word[at - 1];
+                swapped[at - 1] = word[at];
+            }
+            strv near[] = {{wrong, len}, {more, len + 1}, {more + 1, len}, {swapped, len}};
+            for (size_t i = 0; i < 4; i++)
+                if (words_near((strv){word, len}, near[i]))
+                    assert_true(words_may_be_near(words_letters((strv){word, len}),
+                                                  words_letters(near[i])));
+        }
+    assert_false(
+        words_may_be_near(words_letters(STRV("violation")), words_letters(STRV("backup"))));
+}
+
 static void slips_are_counted(void **state)
 {
     (void)state;
@@ -111,6 +140,7 @@ int main(void)
         cmocka_unit_test(broken_bytes_are_words_too),
         cmocka_unit_test(idle_words_are_known),
         cmocka_unit_test(a_slip_is_forgiven_two_are_not),
+        cmocka_unit_test(letters_never_hide_a_slip),
         cmocka_unit_test(slips_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

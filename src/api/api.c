@@ -15,7 +15,7 @@ static enum llm_dialect door_of_path(strv path)
         return LLM_ANTHROPIC;
     if (strv_starts(path, STRV("/api/")))
         return LLM_OLLAMA;
-    if (strv_starts(path, STRV("/router/")))
+    if (strv_starts(path, STRV("/router/")) || strv_starts(path, STRV("/chat/")))
         return LLM_NATIVE;
     return LLM_OPENAI;
 }
@@ -84,8 +84,8 @@ static const struct {
     [HTTP_BAD_BUSY] = {LLM_ERR_OVERLOADED},
 };
 
-static bool turn_down(struct api *api, struct http_request *req, enum llm_dialect door, int error,
-                      const char *text)
+bool api_turn_down(struct api *api, struct http_request *req, enum llm_dialect door, int error,
+                   const char *text)
 {
     metric_add(api->env->metrics, METRIC_BAD_REQUESTS, (unsigned)error, 1);
     api_error(req, door, error, 0, strv_of(text), STRV_NONE, error == LLM_ERR_OVERLOADED ? 1 : 0);
@@ -98,8 +98,8 @@ void api_on_bad(void *arg, struct http_request *req, enum http_bad why)
     enum llm_dialect door = api_door(req);
     if (api_state(req) == NULL) /* found before the head was complete */
         (void)begin(arg, req);
-    turn_down(arg, req, door, bad_rows[why].error,
-              why == HTTP_BAD_MESSAGE ? "This is not a valid HTTP/1.1 request." : NULL);
+    api_turn_down(arg, req, door, bad_rows[why].error,
+                  why == HTTP_BAD_MESSAGE ? "This is not a valid HTTP/1.1 request." : NULL);
 }
 
 /* ---- request id ---- */
@@ -218,7 +218,7 @@ static bool host_is_ours(const struct api *api, const struct http_request *req)
 }
 
 /* A page that came from here itself: its origin is the very name that it calls, and that name is ours. */
-static bool is_own_page(strv origin, const struct http_request *req)
+bool api_is_own_page(strv origin, const struct http_request *req)
 {
     strv host = http_request_header(req, "Host");
     strv rest = strv_starts(origin, STRV("http://"))    ? strv_from(origin, 7)
@@ -282,14 +282,14 @@ static void let_keys_go(struct http_request *req)
 }
 
 /* Guessing is slowed down, and told from a caller who has no key at all. */
-static bool refuse_secret(struct api *api, struct http_request *req, strv secret)
+bool api_refuse_secret(struct api *api, struct http_request *req, strv secret)
 {
     struct exchange_env *env = api->env;
     int64_t wait_us = 0;
     if (secret.ptr == NULL ||
         policy_wrong_key(env->limits, strv_of(req->peer), env->snapshot->quotas.wrong_min,
                          io_now_us(env->loop), &wait_us))
-        return turn_down(api, req, api_door(req), LLM_ERR_UNAUTHORIZED, NULL);
+        return api_turn_down(api, req, api_door(req), LLM_ERR_UNAUTHORIZED, NULL);
     metric_add(env->metrics, METRIC_BAD_REQUESTS, LLM_ERR_RATE_LIMITED, 1);
     api_error(req, api_door(req), LLM_ERR_RATE_LIMITED, 0,
               STRV("Too many wrong API keys come from this address."), STRV_NONE,
@@ -297,18 +297,32 @@ static bool refuse_secret(struct api *api, struct http_request *req, strv secret
     return false;
 }
 
+bool api_needs_key(const struct api *api)
+{
+    return api->keys->n > 0 || api->require_keys;
+}
+
+void api_take_key(struct api *api, struct http_request *req, const struct policy_key *key)
+{
+    struct api_state *state = api_state(req);
+    state->key = key;
+    state->keys = policy_keys_ref(api->keys);
+    req->on_over = let_keys_go;
+}
+
 /* False: the request was answered. */
 static bool authorise(struct api *api, struct http_request *req, struct api_state *state)
 {
-    if (state->route->open || (api->keys->n == 0 && !api->require_keys))
+    if (state->route->open || !api_needs_key(api))
         return true;
     strv secret = policy_key_from_headers(http_request_header(req, "Authorization"),
                                           http_request_header(req, "x-api-key"));
-    state->key = secret.ptr != NULL ? policy_auth(api->keys, secret) : NULL;
-    if (state->key == NULL)
-        return refuse_secret(api, req, secret);
-    state->keys = policy_keys_ref(api->keys);
-    req->on_over = let_keys_go;
+    const struct policy_key *key = secret.ptr != NULL
+                                       ? policy_auth(api->keys, secret)
+                                       : api_login_key(api, req, &state->login_until_us);
+    if (key == NULL)
+        return api_refuse_secret(api, req, secret);
+    api_take_key(api, req, key);
     return true;
 }
 
@@ -323,10 +337,10 @@ static bool key_is_good(struct api *api, struct http_request *req)
     struct err err = ERR_INIT;
     if (!policy_key_admits(key, state->route->run != NULL ? (int)door : -1,
                            io_wall_us(api->env->loop), &err))
-        return turn_down(api, req, door, err.code, err.text);
+        return api_turn_down(api, req, door, err.code, err.text);
     if (state->route->admin && !key->rules.admin)
-        return turn_down(api, req, door, LLM_ERR_FORBIDDEN,
-                         "This API key may not read what is told of every caller.");
+        return api_turn_down(api, req, door, LLM_ERR_FORBIDDEN,
+                             "This API key may not read what is told of every caller.");
     return true;
 }
 
@@ -336,17 +350,17 @@ bool api_on_head(void *arg, struct http_request *req)
     enum llm_dialect door = api_door(req);
     struct api_state *state = begin(api, req);
     if (state == NULL)
-        return turn_down(api, req, door, LLM_ERR_INTERNAL, NULL);
+        return api_turn_down(api, req, door, LLM_ERR_INTERNAL, NULL);
     if (!host_is_ours(api, req))
-        return turn_down(
+        return api_turn_down(
             api, req, door, LLM_ERR_FORBIDDEN,
             "This Host is not served here; the option `hosts` lists the names that are.");
     strv origin = http_request_header(req, "Origin");
     if (origin.ptr != NULL) {
-        if (!listed(api->origins, origin) && !is_own_page(origin, req))
-            return turn_down(api, req, door, LLM_ERR_FORBIDDEN,
-                             "Requests from this Origin are not answered; the option `origins` "
-                             "lists those that are.");
+        if (!listed(api->origins, origin) && !api_is_own_page(origin, req))
+            return api_turn_down(api, req, door, LLM_ERR_FORBIDDEN,
+                                 "Requests from this Origin are not answered; the option `origins` "
+                                 "lists those that are.");
         http_reply_header(req, "Access-Control-Allow-Origin", origin);
         http_reply_header(req, "Vary", STRV("Origin"));
         if (req->method == HTTP_OPTIONS)
@@ -357,8 +371,8 @@ bool api_on_head(void *arg, struct http_request *req)
     if (path_known && state->route == NULL)
         put_allow(api, req);
     if (state->route == NULL)
-        return turn_down(api, req, door,
-                         path_known ? LLM_ERR_METHOD_NOT_ALLOWED : LLM_ERR_NOT_FOUND, NULL);
+        return api_turn_down(api, req, door,
+                             path_known ? LLM_ERR_METHOD_NOT_ALLOWED : LLM_ERR_NOT_FOUND, NULL);
     return authorise(api, req, state) && key_is_good(api, req);
 }
 

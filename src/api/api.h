@@ -48,14 +48,15 @@ struct api {
     void *admin; /* argument of `read` handlers */
     const struct api_route *routes;
     size_t n_routes;
-    struct policy_keys *keys;   /* counted; may be empty */
-    bool require_keys;          /* also while there are none */
-    const char *const *origins; /* Origin values that are answered, NULL-terminated */
-    const char *const *hosts;   /* Host names besides addresses and localhost, NULL-terminated */
-    bool allow_pull;            /* callers may have models downloaded */
-    size_t relays;              /* calls of relay.c in progress */
-    struct gateway *gateway;    /* what /mcp is a face of */
-    struct agent_env *agent;    /* tools of MCP servers; NULL = there are none */
+    struct policy_keys *keys;     /* counted; may be empty */
+    bool require_keys;            /* also while there are none */
+    const char *const *origins;   /* Origin values that are answered, NULL-terminated */
+    const char *const *hosts;     /* Host names besides addresses and localhost, NULL-terminated */
+    const uint8_t *cookie_secret; /* 32 bytes that seal logins; NULL = nobody can log in */
+    bool allow_pull;              /* callers may have models downloaded */
+    size_t relays;                /* calls of relay.c in progress */
+    struct gateway *gateway;      /* what /mcp is a face of */
+    struct agent_env *agent;      /* tools of MCP servers; NULL = there are none */
     const struct advisor_conf *advisor;
 };
 
@@ -96,6 +97,12 @@ void api_usage(struct api *api, struct http_request *req,
  * NULL with err. */
 const struct provider *api_pull_provider(const struct snapshot *s, strv name, struct arena *arena,
                                          strv *model, struct err *err);
+void api_me(struct api *api, struct http_request *req,
+            const struct api_route *route); /* GET /chat/me */
+void api_login(struct api *api, struct http_request *req,
+               const struct api_route *route); /* POST /chat/login */
+void api_logout(struct api *api, struct http_request *req,
+                const struct api_route *route); /* POST /chat/logout */
 void api_mcp(struct api *api, struct http_request *req, const struct api_route *route); /* /mcp */
 void api_mcp_stream(struct api *api, struct http_request *req, const struct api_route *route);
 /* What Ollama does to its own files: push, create, copy, delete, blobs. */

@@ -4,15 +4,17 @@
 #define API_API_INT_H
 
 #include "api/api.h"
+#include "chat/chat.h"
 
 struct api_state {
     const struct api_route *route;
-    struct policy_keys *keys;      /* held as long as the request, and so is its key; NULL = none */
-    const struct policy_key *key;  /* the caller's, NULL = none was needed */
-    strv request_id;               /* told to the caller: his own, if he sent one */
-    strv record_id;                /* in log, ledger and audit */
-    struct api_call *call;         /* while an exchange serves the request */
-    struct api_relay *relay;       /* while a provider's own answer is passed on */
+    struct policy_keys *keys;     /* held as long as the request, and so is its key; NULL = none */
+    const struct policy_key *key; /* the caller's, NULL = none was needed */
+    int64_t login_until_us;       /* the key comes from a login that ends then; 0 = from a header */
+    strv request_id;              /* told to the caller: his own, if he sent one */
+    strv record_id;               /* in log, ledger and audit */
+    struct api_call *call;        /* while an exchange serves the request */
+    struct api_relay *relay;      /* while a provider's own answer is passed on */
     struct api_question *question; /* while the ledger is asked */
     struct api_advice *advice;     /* while a model is asked for it */
     struct api_mcp *mcp;           /* while the gateway serves the request */
@@ -29,6 +31,23 @@ static inline struct api_state *api_state(const struct http_request *req)
 {
     return req->user;
 }
+
+/* api.c: refusals; false, so that `return api_turn_down(...)` reads well. */
+bool api_turn_down(struct api *api, struct http_request *req, enum llm_dialect door, int error,
+                   const char *text);
+/* Of a key that is not one (STRV_NONE: there was none). */
+bool api_refuse_secret(struct api *api, struct http_request *req, strv secret);
+/* Does the page come from this very address, which is ours? */
+bool api_is_own_page(strv origin, const struct http_request *req);
+bool api_needs_key(const struct api *api);
+/* The request is its holder's from now on, and holds it. */
+void api_take_key(struct api *api, struct http_request *req, const struct policy_key *key);
+
+/* login.c: the key that a browser's cookie stands for, NULL = none, and when that login ends. */
+const struct policy_key *api_login_key(const struct api *api, const struct http_request *req,
+                                       int64_t *until_us);
+/* Who asks, as conversations know him. */
+void api_user(const struct api *api, const struct http_request *req, struct chat_user *out);
 
 /* mcp.c: is it one for the gateway, and how it is refused. */
 bool api_is_mcp(const struct http_request *req);

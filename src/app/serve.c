@@ -54,6 +54,7 @@ struct serve {
     struct policy_limits *limits; /* of all workers */
     struct audit *audit;
     struct gateway_hall *hall;
+    uint8_t cookie_secret[32]; /* seals logins; of this process: a restart ends them */
     struct store *store;
     struct ledger *ledger;
     int64_t store_version;
@@ -518,6 +519,7 @@ static bool start_workers(struct serve *s, struct err *err)
             s->n_workers++;
             return false;
         }
+        w->api.cookie_secret = s->cookie_secret;
         w->on_drained = on_drained;
         w->arg = s;
     }
@@ -559,6 +561,8 @@ static bool start(struct serve *s, struct err *err)
         !io_on_signal(s->loop, SIGINT, on_stop, s, err) ||
         !io_on_signal(s->loop, SIGHUP, on_reload, s, err))
         return false;
+    if (!rng_secret(s->cookie_secret, sizeof s->cookie_secret))
+        return err_set(err, LLM_ERR_INTERNAL, "the system gives no random numbers");
     s->sticky = policy_sticky_new();
     if (s->sticky == NULL)
         return err_oom(err);
@@ -622,6 +626,7 @@ static void finish(struct serve *s)
     config_free(s->config);
     config_forget();
     provider_cells_free();
+    mem_wipe(s->cookie_secret, sizeof s->cookie_secret);
     log_fini(&s->log);
 }
 

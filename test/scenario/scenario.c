@@ -13,7 +13,7 @@
  *   provider NAME accept|refuse|hang|dns|unreachable [n]     how it takes connections (n = the next n)
  *   client NAME METHOD PATH BODY [Header: value]             opens a connection and sends a request; BODY is
  *                                        @file, {json}, or - for none; then an optional header (\r\n in it
- *                                        begins another)
+ *                                        begins another); @COOKIE@ in it is the last cookie that somebody was given
  *   client NAME again METHOD PATH BODY   the same on the connection that is open
  *   client NAME leave|reset|window N
  *   client NAME expect status N | has TEXT | lacks TEXT | header TEXT | complete | truncated | nothing | closed
@@ -48,6 +48,7 @@
  *   reload PATH=VALUE ...                as SIGHUP does, with these options changed
  *   key SECRET RULE=VALUE ...            as `keys add` and `keys edit` do: there is such a key, with these rules
  *                                        alone; its id is k_SECRET
+ *   revoke SECRET                        as `keys revoke` does
  *   tool SERVER/NAME is RULE=VALUE ...   declares a tool: effect, data, approval, zone, schema; before the first request
  *   tool SERVER/NAME expect TEXT         the next call of it has come, with TEXT in its params; it is answered now
  *   tool SERVER/NAME says TEXT | result JSON | refuses TEXT | gone TEXT | late TEXT    the answer
@@ -133,6 +134,7 @@ static struct {
     size_t n_providers;
     struct client_side clients[NAMED_MAX];
     size_t n_clients;
+    char cookie[256]; /* the last that was given */
     int log_fd;
     size_t cut;
     bool fault; /* expectations are not looked at */
@@ -367,6 +369,7 @@ static bool start_program(void)
     t.worker.log.fd = t.log_fd;
     t.worker.env.sticky = t.sticky;
     t.worker.env.audit = t.audit;
+    t.worker.api.cookie_secret = (const uint8_t *)"a secret of these scenarios only";
     t.worker.on_drained = on_drained;
     t.loop = t.worker.loop;
     rng_seed(&t.worker.rng, 1);
@@ -418,6 +421,13 @@ static struct client_side *client_side(const char *name, bool make)
     return c;
 }
 
+static void keep_cookie(const struct client_side *c)
+{
+    const char *at = c->seen != NULL ? strstr(c->seen, "\r\nSet-Cookie: ") : NULL;
+    if (at != NULL)
+        snprintf(t.cookie, sizeof t.cookie, "%.*s", (int)strcspn(at + 14, ";\r"), at + 14);
+}
+
 static void collect(struct client_side *c)
 {
     if (c->peer == NULL)
@@ -427,6 +437,7 @@ static void collect(struct client_side *c)
     memcpy(c->seen + c->len, got.ptr, got.len);
     c->len += got.len;
     c->seen[c->len] = '\0';
+    keep_cookie(c);
     fake_peer_eat(c->peer, got.len);
 }
 
@@ -473,6 +484,17 @@ static void settle(void)
     watch_private();
 }
 
+/* Appends to a head what a line of the script says of it. */
+static size_t put_headers(char *head, size_t n, size_t size, const char *text)
+{
+    const char *at, *end = text[0] != '\0' ? "\r\n" : "";
+    while ((at = strstr(text, "@COOKIE@")) != NULL) {
+        n += (size_t)snprintf(head + n, size - n, "%.*s%s", (int)(at - text), text, t.cookie);
+        text = at + 8;
+    }
+    return n + (size_t)snprintf(head + n, size - n, "%s%s\r\n", text, end);
+}
+
 static void send_request(struct client_side *c, const char *method, char *rest)
 {
     char head[4096];
@@ -491,10 +513,11 @@ static void send_request(struct client_side *c, const char *method, char *rest)
         header = unescape(blank + 1);
     }
     char *body = body_of(spec);
-    int n = snprintf(head, sizeof head,
-                     "%s %s HTTP/1.1\r\nHost: 127.0.0.1:8484\r\nContent-Length: %zu\r\n%s%s\r\n",
-                     method, path, strlen(body), header, header[0] != '\0' ? "\r\n" : "");
-    fake_peer_send(c->peer, head, (size_t)n);
+    size_t n = (size_t)snprintf(head, sizeof head,
+                                "%s %s HTTP/1.1\r\nHost: 127.0.0.1:8484\r\nContent-Length: %zu\r\n",
+                                method, path, strlen(body));
+    n = put_headers(head, n, sizeof head, header);
+    fake_peer_send(c->peer, head, n);
     fake_peer_send(c->peer, body, strlen(body));
     free(body);
 }
@@ -1071,6 +1094,22 @@ static void do_key(char *rest)
     settle();
 }
 
+static void do_revoke(const char *secret)
+{
+    struct policy_key items[16];
+    size_t n = 0;
+    for (size_t i = 0; i < t.keys->n; i++)
+        if (strcmp(t.keys->items[i].id + 2, secret) != 0)
+            items[n++] = t.keys->items[i];
+    struct policy_keys *keys = policy_keys_new(items, n, t.keys);
+    if (keys == NULL)
+        return;
+    (void)worker_take_keys(&t.worker, keys);
+    policy_keys_unref(t.keys);
+    t.keys = keys;
+    settle();
+}
+
 static void do_audit(char *rest)
 {
     char *verb = need(&rest, "what of the audit");
@@ -1281,6 +1320,8 @@ static void do_line(char *line)
         do_reload(rest);
     } else if (strcmp(verb, "key") == 0) {
         do_key(rest);
+    } else if (strcmp(verb, "revoke") == 0) {
+        do_revoke(need(&rest, "a key"));
     } else if (strcmp(verb, "drain") == 0) {
         worker_drain(&t.worker);
         settle();

@@ -326,17 +326,43 @@ static strv bare_url(struct import *im, const char *name, strv url)
     return text != NULL ? strv_of(text) : STRV("");
 }
 
-/* Which zone it is of, nobody has said: on this machine it is local, and else the operator has to. */
-static void put_zone(struct import *im, const char *name, strv url)
+static bool is_here(strv url)
 {
     static const char *const here[] = {"://localhost", "://127.", "://[::1]"};
     for (size_t i = 0; i < sizeof here / sizeof *here; i++)
         if (strv_contains_nocase(url, strv_of(here[i])))
-            return;
+            return true;
+    return false;
+}
+
+/* Which zone it is of, nobody has said: on this machine it is local, and else the operator has to. */
+static void put_zone(struct import *im, const char *name, strv url)
+{
+    if (is_here(url))
+        return;
     buf_put_cstr(im->out, "    zone: cloud\n");
     note(im, name,
          "taken for one outside: if it is on the premises, say zone: local, and local_networks",
          STRV_NONE);
+}
+
+/* A child with an address among its arguments passes on what it is told: mcp-remote, supergateway. */
+static void put_zone_of_child(struct import *im, const char *name, yyjson_val *args)
+{
+    size_t i, n;
+    yyjson_val *arg;
+    yyjson_arr_foreach(args, i, n, arg)
+    {
+        strv text = json_str(arg);
+        if (memmem(text.ptr, text.len, "://", 3) == NULL || is_here(text))
+            continue;
+        buf_put_cstr(im->out, "    zone: cloud\n");
+        note(im, name,
+             "has an address among its arguments, so it is taken for one outside: if that "
+             "is on the premises, say zone: local",
+             STRV_NONE);
+        return;
+    }
 }
 
 static void put_remote(struct import *im, const char *name, yyjson_val *entry, strv url, strv type)
@@ -380,6 +406,7 @@ static void put_server(struct import *im, strv own, yyjson_val *entry)
         note(im, name, "this is its new name; the old one was", own);
     if (command.len > 0) {
         put_command(im, name, entry, command);
+        put_zone_of_child(im, name, json_get(entry, "args"));
         put_env(im, name, json_get(entry, "env"));
         if (json_get_str(entry, "cwd").len > 0)
             put_text(im, "cwd", json_get_str(entry, "cwd"));

@@ -188,6 +188,23 @@ static void editors(void **state)
         "w: left out: servers by WebSocket are not reached\n");
 }
 
+static void a_child_that_reaches_outside(void **state)
+{
+    (void)state;
+    becomes(
+        "{\"mcpServers\":{\"a\":{\"command\":\"npx\",\"args\":[\"-y\",\"mcp-remote\","
+        "\"https://t.example.com/mcp\"]},\"b\":{\"command\":\"npx\",\"args\":[\"mcp-remote\","
+        "\"http://localhost:7/mcp\"]}}}",
+        "mcp_servers:\n"
+        "  a:\n"
+        "    command: [ \"npx\", \"-y\", \"mcp-remote\", \"https://t.example.com/mcp\" ]\n"
+        "    zone: cloud\n"
+        "  b:\n"
+        "    command: [ \"npx\", \"mcp-remote\", \"http://localhost:7/mcp\" ]\n",
+        "a: has an address among its arguments, so it is taken for one outside: if that is on the "
+        "premises, say zone: local\n");
+}
+
 static void no_secret_is_copied(void **state)
 {
     (void)state;
@@ -221,8 +238,11 @@ static void other_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(desktop_files), cmocka_unit_test(bridges),
-        cmocka_unit_test(editors),       cmocka_unit_test(no_secret_is_copied),
+        cmocka_unit_test(desktop_files),
+        cmocka_unit_test(bridges),
+        cmocka_unit_test(editors),
+        cmocka_unit_test(a_child_that_reaches_outside),
+        cmocka_unit_test(no_secret_is_copied),
         cmocka_unit_test(other_files),
     };
     int failed = cmocka_run_group_tests_name("mcp_import", tests, NULL, NULL);

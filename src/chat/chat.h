@@ -11,12 +11,14 @@
  *   tree.h     what was said: messages and branches; a conversation as a request to a model, as JSON, and back
  *   session.h  the state machine on its home worker
  *   seat.h     a socket's end of it
- *   keep.h     sessions in a file: sealed, listed, searched, exported, deleted
+ *   keep.h     sessions in a file: sealed, listed, searched, deleted
+ *   seal.h     keys, and what they seal
  */
 #ifndef CHAT_CHAT_H
 #define CHAT_CHAT_H
 
 #include "chat/keep.h"
+#include "chat/seal.h"
 #include "chat/seat.h"
 #include "chat/session.h"
 #include "chat/tree.h"

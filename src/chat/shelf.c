@@ -224,7 +224,8 @@ static bool open_text(struct shelf *s, const struct row *r, char kind, uint32_t 
 {
     char label[LABEL_MAX];
     if (!r->sealed) {
-        memcpy(out, stored.len > 0 ? stored.ptr : "", stored.len);
+        if (stored.len > 0)
+            memcpy(out, stored.ptr, stored.len);
         *len = stored.len;
         return true;
     }
@@ -240,15 +241,17 @@ static uint8_t *close_text(const struct row *r, char kind, uint32_t n, strv text
     char label[LABEL_MAX];
     uint8_t *out = mem_alloc(text.len + CHAT_SEAL);
     *len = text.len;
-    if (out != NULL && !r->sealed)
-        memcpy(out, text.len > 0 ? text.ptr : "", text.len);
-    else if (out != NULL && chat_seal(r->key, label_of(label, r, kind, n), text, out))
-        *len += CHAT_SEAL;
-    else if (out != NULL) {
-        mem_free(out);
-        out = NULL;
+    if (out == NULL)
+        return NULL;
+    if (!r->sealed) {
+        memcpy(out, text.ptr, text.len);
+        return out;
     }
-    return out;
+    *len += CHAT_SEAL;
+    if (chat_seal(r->key, label_of(label, r, kind, n), text, out))
+        return out;
+    mem_free(out);
+    return NULL;
 }
 
 /* ---- heads: numbers, then texts with their lengths ---- */
@@ -748,8 +751,8 @@ enum chat_kept shelf_load(struct shelf *s, const char *user, const char *id,
         return how;
     strv head = column_blob(st, 6);
     bool ok = make_memory(s, &r, head.len, out, err);
-    uint8_t *at = ok ? (uint8_t *)(out->numbers + out->n) : NULL;
-    ok = ok && open_text(s, &r, KIND_HEAD, 0, head, at, &len, err) &&
+    uint8_t *at = (uint8_t *)(out->numbers + out->n);
+    ok = ok && at != NULL && open_text(s, &r, KIND_HEAD, 0, head, at, &len, err) &&
          (head_read(at, len, &r, &out->head) || damaged(s, err));
     database_done(st);
     ok = ok && read_bodies(s, &r, out, at + len, err);
@@ -783,8 +786,10 @@ static bool body_has(struct shelf *s, strv json, strv folded, struct err *err)
     struct json doc;
     struct err invalid = ERR_INIT;
     arena_init(&arena, 4096, MESSAGE_JSON);
-    bool found = json_read(&doc, json, &arena, 0, &invalid) &&
-                 has(s, json_get_str(doc.root, "content"), folded, err);
+    strv content = STRV_NONE;
+    if (json_read(&doc, json, &arena, 0, &invalid))
+        content = json_get_str(doc.root, "content");
+    bool found = has(s, content, folded, err);
     if (arena.failed)
         err_oom(err);
     arena_fini(&arena);
@@ -801,7 +806,7 @@ static bool bodies_have(struct shelf *s, const struct row *r, struct search *q, 
            found) {
         struct err skipped = ERR_INIT;
         strv stored = column_blob(st, 1);
-        size_t len;
+        size_t len = 0;
         uint8_t *text = mem_alloc(stored.len);
         q->left -= (int64_t)stored.len;
         if (text == NULL)

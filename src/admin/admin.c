@@ -186,6 +186,8 @@ static void put_health(struct buf *b, struct provider_cell *c)
         json_put_str(b, strv_of(c->problem));
     else
         buf_put_cstr(b, "null");
+    buf_put_cstr(b, ",\"next_retry\":");
+    put_time(b, c->breaker == BREAKER_CLOSED ? 0 : c->next_retry_wall_us);
     buf_printf(b, ",\"breaker\":\"%s\",\"state\":\"%s\",\"in_flight\":%lld,\"waiting\":%lld",
                breaker_state_name(c->breaker),
                c->state == PROVIDER_UP        ? "up"
@@ -295,6 +297,68 @@ void admin_breakers(void *ctx, struct http_request *req)
         }
     buf_put_char(&b, ']');
     reply(req, 200, "application/json", &b);
+}
+
+/* ---- how things stand ---- */
+
+static int64_t over_providers(enum metric id)
+{
+    int64_t sum = 0;
+    for (unsigned p = 0; p < LEDGER_PROVIDERS_MAX; p++)
+        sum += metric_sum(id, p);
+    return sum;
+}
+
+static void put_counts(struct buf *b, const struct admin *a)
+{
+    bool desk = a->agent != NULL && a->agent->desk != NULL;
+    const struct {
+        const char *name;
+        int64_t n;
+    } counts[] = {
+        {"in_flight", metric_sum(METRIC_ACTIVE, 0)},
+        {"streams", metric_sum(METRIC_STREAMS, 0)},
+        {"answers", over_providers(METRIC_SUCCESS)},
+        {"failures", metric_sum(METRIC_FAILURE, 0)},
+        {"private", metric_sum(METRIC_PRIVATE, 0)},
+        {"input_tokens", over_providers(METRIC_INPUT_TOKENS)},
+        {"output_tokens", over_providers(METRIC_OUTPUT_TOKENS)},
+        {"cost_micro_usd", over_providers(METRIC_COST)},
+        {"approvals", desk ? (int64_t)agent_desk_waiting(a->agent->desk) : 0},
+    };
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        buf_printf(b, ",\"%s\":%lld", counts[i].name, (long long)counts[i].n);
+}
+
+void admin_put_state(void *ctx, struct buf *b)
+{
+    const struct admin *a = ctx;
+    const struct exchange_env *env = a->env;
+    const char *reason;
+    struct arena arena;
+    arena_init(&arena, 4096, PAGE_BYTES_MAX);
+    bool ready = admin_ready(env, &reason);
+    buf_printf(b, "{\"ready\":%s,\"reason\":", ready ? "true" : "false");
+    if (ready)
+        buf_put_cstr(b, "null");
+    else
+        json_put_str(b, strv_of(reason));
+    put_counts(b, a);
+    buf_printf(b, ",\"audit_ready\":%s,\"ledger_failing\":%s,\"providers\":",
+               audit_ready(env->audit, NULL, 0) ? "true" : "false",
+               env->ledger != NULL && ledger_failing(env->ledger) ? "true" : "false");
+    admin_put_providers(env, &arena, b);
+    buf_put_char(b, '}');
+    arena_fini(&arena);
+}
+
+void admin_config(void *ctx, struct http_request *req)
+{
+    struct admin *a = ctx;
+    struct buf b;
+    buf_init(&b, PAGE_BYTES_MAX);
+    b.failed = !a->put_config(a->config, &b) || b.failed;
+    reply(req, 200, "text/plain; charset=utf-8", &b);
 }
 
 /* ---- statistics and metrics ---- */

@@ -381,6 +381,17 @@ void agent_desk_json(struct agent_desk *d, struct buf *out)
     buf_put_cstr(out, "]}");
 }
 
+size_t agent_desk_waiting(struct agent_desk *d)
+{
+    struct list *pos, *tmp;
+    size_t n = 0;
+    pthread_mutex_lock(&d->lock);
+    list_for_each(pos, tmp, &d->petitions) n +=
+        list_entry(pos, struct petition, node)->a.decision == AGENT_PENDING;
+    pthread_mutex_unlock(&d->lock);
+    return n;
+}
+
 /* ---- the main thread ---- */
 
 /* One after another, so that nobody waits for the disk with the lock. */

@@ -50,6 +50,8 @@ struct agent_desk *agent_desk_new(const struct agent_desk_env *env);
 void agent_desk_free(struct agent_desk *d);
 /* {"approvals":[...]}: what waits, and what was decided lately. Any thread. */
 void agent_desk_json(struct agent_desk *d, struct buf *out);
+/* How many wait for a person. Any thread. */
+size_t agent_desk_waiting(struct agent_desk *d);
 /* APPROVED or DENIED. remember: for the session, where that may be. False with err: nothing waits under this id, or it
  * may not be remembered. Any thread. */
 bool agent_desk_decide(struct agent_desk *d, strv id, enum agent_decision decision, bool remember,

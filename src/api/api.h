@@ -58,6 +58,13 @@ struct api {
     struct gateway *gateway;      /* what /mcp is a face of */
     struct agent_env *agent;      /* tools of MCP servers; NULL = there are none */
     const struct advisor_conf *advisor;
+    void (*put_state)(void *admin, struct buf *out); /* what /router/events tells, a JSON object */
+    struct {
+        struct list listeners;
+        size_t n;
+        struct io_timer timer;
+        struct buf told; /* the last event */
+    } events;
 };
 
 /* For http_handlers; arg is the struct api. */
@@ -93,6 +100,15 @@ void api_decide(struct api *api, struct http_request *req,
                 const struct api_route *route); /* POST /router/approvals/{id} */
 void api_usage(struct api *api, struct http_request *req,
                const struct api_route *route); /* /router/usage */
+void api_events(struct api *api, struct http_request *req,
+                const struct api_route *route); /* /router/events */
+void api_traffic(struct api *api, struct http_request *req,
+                 const struct api_route *route); /* /router/traffic */
+void api_servers(struct api *api, struct http_request *req,
+                 const struct api_route *route); /* /router/servers */
+/* Once, before any request; and when the worker is to end: those streams end by nothing else. */
+void api_events_init(struct api *api);
+void api_events_drain(struct api *api);
 /* Who is asked to download the model, and its name there: "provider/model", else the first Ollama of zone local.
  * NULL with err. */
 const struct provider *api_pull_provider(const struct snapshot *s, strv name, struct arena *arena,

@@ -17,6 +17,7 @@ struct api_state {
     struct api_relay *relay;      /* while a provider's own answer is passed on */
     struct api_question *question; /* while the ledger is asked */
     struct api_advice *advice;     /* while a model is asked for it */
+    struct api_listener *listener; /* while it is told events */
     struct api_mcp *mcp;           /* while the gateway serves the request */
 };
 

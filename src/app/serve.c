@@ -166,6 +166,7 @@ static void on_tick(void *arg)
     struct policy_keys *keys = NULL;
     io_timer_start(s->loop, &s->tick, TICK_MS, on_tick, s);
     log_flush(&s->log);
+    traffic_tick(io_wall_us(s->loop));
     stop_retired(s);
     follow_privacy_files(s);
     tools_look(&s->tools);
@@ -384,6 +385,7 @@ static void use_snapshot(struct serve *s)
         for (size_t k = 0; k < provider_instance_count(&now->providers[i]); k++) {
             const struct provider_cell *c = provider_instance(&now->providers[i], k)->cell;
             metrics_name_provider((unsigned)c->index, c->name);
+            traffic_zone((unsigned)c->index, now->providers[i].zone == ZONE_CLOUD);
         }
     provider_prober_set(s->prober, now->providers, now->n_providers, cloud, keep_snapshot, now);
     tools_configure(&s->tools, s->config);

@@ -34,6 +34,12 @@ static void use_config(struct worker *w, const struct config *c)
     w->api.allow_pull = c->allow_pull;
     w->agent.conf = &c->mcp;
     w->api.advisor = &c->advisor;
+    w->admin.config = c;
+}
+
+static bool put_config(const void *config, struct buf *out)
+{
+    return config_print(config, out);
 }
 
 bool worker_init(struct worker *w, unsigned number, const struct config *c,
@@ -59,7 +65,7 @@ bool worker_init(struct worker *w, unsigned number, const struct config *c,
         .metrics = w->metrics,
         .snapshot = snapshot_ref(c->snapshot),
     };
-    w->admin.env = &w->env;
+    w->admin = (struct admin){.env = &w->env, .agent = &w->agent, .put_config = put_config};
     w->agent.exchange = &w->env;
     w->api = (struct api){
         .env = &w->env,
@@ -68,7 +74,9 @@ bool worker_init(struct worker *w, unsigned number, const struct config *c,
         .n_routes = app_n_routes,
         .keys = policy_keys_ref(keys),
         .agent = &w->agent,
+        .put_state = admin_put_state,
     };
+    api_events_init(&w->api);
     w->exposed = config_open_address(c) != NULL;
     use_config(w, c);
     if (!exchange_env_init(&w->env, err))
@@ -239,6 +247,7 @@ static void drain(void *arg)
     w->env.draining = true;
     if (w->gateway != NULL)
         gateway_drain(w->gateway);
+    api_events_drain(&w->api);
     if (w->server != NULL)
         http_server_drain(w->server, on_drained, w);
 }

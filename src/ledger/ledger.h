@@ -10,6 +10,7 @@
  *   book.h       the file: rows, sums by day, reports
  *   writer.h     the thread that writes it
  *   report.h     what is told of it
+ *   traffic.h    the last day by the minute, for charts
  *   ledger_close one exchange is over: one row -> metrics, statistics, one log line, the file
  *
  * Label sets are bounded: providers by their cell's index, outcomes, doors and errors by their tables.
@@ -26,6 +27,7 @@
 #include "ledger/budget.h"
 #include "ledger/price.h"
 #include "ledger/report.h"
+#include "ledger/traffic.h"
 #include "ledger/writer.h"
 #include "llm/llm.h"
 
@@ -55,6 +57,10 @@ void metric_set(struct metrics *m, enum metric id, unsigned label, int64_t v);
 void metric_observe_us(struct metrics *m, enum metric id, unsigned label, int64_t us);
 /* Over all threads, ended ones too. A histogram gives how many were observed. */
 int64_t metric_sum(enum metric id, unsigned label);
+/* How many a histogram observed in each of its buckets, over all labels. */
+#define METRIC_BUCKETS 23
+void metric_buckets(enum metric id, int64_t out[METRIC_BUCKETS]);
+int64_t metric_bucket_us(size_t bucket); /* its upper end; of the last, which has none, the lower */
 
 /* Names for label indices that are not known at compile time. Copies; any thread. */
 void metrics_name_provider(unsigned index, const char *name);

@@ -205,6 +205,24 @@ int64_t metric_sum(enum metric id, unsigned label)
     return sum;
 }
 
+void metric_buckets(enum metric id, int64_t out[METRIC_BUCKETS])
+{
+    _Static_assert(METRIC_BUCKETS == BUCKETS + 1, "one more for what is longer");
+    assert(id < METRICS && rows[id].kind == HISTOGRAM);
+    pthread_mutex_lock(&lock);
+    for (size_t b = 0; b <= BUCKETS; b++) {
+        out[b] = 0;
+        for (size_t label = 0; label < rows[id].size; label++)
+            out[b] += cell_sum(rows[id].at + label * CELLS_HISTOGRAM + b);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+int64_t metric_bucket_us(size_t bucket)
+{
+    return buckets[bucket < BUCKETS ? bucket : BUCKETS - 1].us;
+}
+
 /* ---- names of labels ---- */
 
 static void set_name(char *into, size_t size, const char *name)

@@ -25,6 +25,8 @@
 #include "base/err.h"
 #include "base/strv.h"
 
+#define MEDIA_IMAGE_BYTES_MAX ((size_t)20 << 20) /* what the vendors take at most */
+
 /* Appends the bytes as base64: standard alphabet, padded. */
 bool media_base64_put(struct buf *out, strv bytes);
 /* The same content as media_base64_put() would have written it; the text itself if it is that already. */

@@ -6,13 +6,16 @@
  *                        > 5 user > 6 assistant          an edited question is a new branch; so is an answer made again
  *
  * One path, from the root to the leaf, counts: it is what a model is told and a person sees. Messages are never changed
- * once they are whole, only added. Owns all its memory, which is bounded. No clock, no I/O.
+ * once they are whole, only added. Owns all its memory, which is bounded. No clock, no I/O. All text is valid UTF-8.
  */
 #ifndef CHAT_TREE_H
 #define CHAT_TREE_H
 
 #include "base/base.h"
 #include "llm/llm.h"
+
+#define CHAT_FILES_MAX    8   /* of a question */
+#define CHAT_BRANCHES_MAX 100 /* messages behind one and the same message */
 
 enum chat_state { CHAT_WHOLE, CHAT_RUNNING, CHAT_INTERRUPTED, CHAT_FAILED };
 
@@ -21,13 +24,18 @@ struct chat_file {   /* of a question */
     strv data;       /* text; of an image base64 */
     bool image;
 };
+/* One of a question's attachments, {"name","type","data"}, as a client sends it: an image by its bytes, else a text. A view
+ * of the value or in `arena`. False with err: it is neither, or too large. */
+bool chat_file_read(yyjson_val *attachment, struct arena *arena, struct chat_file *out,
+                    struct err *err);
 
 struct chat_call { /* of an answer */
     strv id, name, server;
-    strv input;  /* JSON text of an object */
+    strv input;  /* JSON text of an object; kept as {"value":"..."} if it is none */
     strv result; /* what the model was told; STRV_NONE = none yet */
     bool is_error;
     strv quality; /* "" = nothing is known against it */
+    bool object;  /* the tree's own note: in JSON the result stands as the object that it is */
 };
 
 struct chat_facts { /* how an answer came about; -1 = not known; strings STRV_NONE */
@@ -36,6 +44,15 @@ struct chat_facts { /* how an answer came about; -1 = not known; strings STRV_NO
     int64_t cost_micro, saved_micro, first_token_us, total_us, tokens_in, tokens_out, window_used,
         window_size;
 };
+#define CHAT_FACTS_NONE                                                                            \
+    ((struct chat_facts){.cost_micro = -1,                                                         \
+                         .saved_micro = -1,                                                        \
+                         .first_token_us = -1,                                                     \
+                         .total_us = -1,                                                           \
+                         .tokens_in = -1,                                                          \
+                         .tokens_out = -1,                                                         \
+                         .window_used = -1,                                                        \
+                         .window_size = -1})
 
 struct chat_message {
     uint32_t n, parent; /* n from 1; parent 0 = none */
@@ -55,10 +72,12 @@ struct chat_tree;
 struct chat_tree *chat_tree_new(size_t bytes_max);
 void chat_tree_free(struct chat_tree *t); /* wipes it; NULL is fine */
 
-/* Adds a message behind `parent` and makes it the leaf. NULL: no memory, too large, or no such parent (0: a root). */
+/* Adds a message behind `parent` and makes it the leaf. NULL: no memory, too large, too many branches there, or no such
+ * parent (0: a root). It stays where it is until the tree goes. */
 struct chat_message *chat_tree_add(struct chat_tree *t, uint32_t parent, bool assistant,
                                    int64_t at_us);
-/* All copy what they are given. False: no memory, or too large. */
+/* All copy what they are given. False: no memory, or too large; then nothing of it was taken. A result needs a call of that
+ * id without one. Facts take the place of earlier ones. */
 bool chat_tree_text(struct chat_tree *t, struct chat_message *m, strv more);
 bool chat_tree_reasoning(struct chat_tree *t, struct chat_message *m, strv more);
 bool chat_tree_file(struct chat_tree *t, struct chat_message *m, const struct chat_file *f);
@@ -84,8 +103,9 @@ struct chat_asked {
     uint32_t upto; /* the question: last message to be told */
 };
 /* r->messages from the path to `upto`, in r->arena: user and assistant turns, calls with their results; never an
- * assistant turn with nothing in it; a turn that was cut says so. Files: texts inlined with their name, images as
- * parts. has_history and needs are set. False: no memory. */
+ * assistant turn with nothing in it; a turn that was cut ends in " [interrupted]". Files: texts inlined with their name,
+ * images as parts. A summary counts where the path holds `summary_to`; it stands in front of the next question, with a
+ * user's authority, for it may hold what tools said. has_history and needs are set. False: no memory, or no `upto`. */
 bool chat_tree_request(struct chat_tree *t, const struct chat_asked *asked, struct llm_request *r);
 /* The oldest messages of the path to `upto` that a summary should take so that the rest is below `tokens` (by
  * llm_request_estimate_tokens' rule): number of the last of them, always an assistant's; 0 = none is needed or none can. */
@@ -93,12 +113,18 @@ uint32_t chat_tree_oldest(struct chat_tree *t, const struct chat_asked *asked, i
 
 /* ---- as JSON (docs/chat.md, "A message") ---- */
 
+/* A call's result as tool_result and history have it: {"tool_name":...} and the members of the result if it is an object
+ * of its own, else its text as "text". */
+bool chat_result_json(const struct chat_call *c, struct buf *out);
+/* The members of "facts" that are known, without braces, behind others if *first is false: `complete` has them, too. */
+bool chat_facts_json(const struct chat_facts *f, bool *first, struct buf *out);
 /* with_data: files' contents too, as the file keeps them. */
 bool chat_message_json(struct chat_tree *t, const struct chat_message *m, bool with_data,
                        struct buf *out);
 /* The path that counts, or all messages, as a JSON list. */
 bool chat_tree_json(struct chat_tree *t, bool all, struct buf *out);
-/* Adds the message that this JSON text is; false with err. Messages come in the order of their numbers. */
+/* Adds the message that this JSON text is, written with_data; false with err, and then nothing was added. Messages come in
+ * the order of their numbers; what was running when it was written counts as interrupted. */
 bool chat_tree_read(struct chat_tree *t, strv json, struct err *err);
 /* The path as Markdown, for people: title, who said what and when, tools, where each answer came from. */
 bool chat_tree_markdown(struct chat_tree *t, strv title, struct buf *out);

@@ -10,7 +10,6 @@
  */
 #include "dialect/reading.h"
 
-#define IMAGE_BYTES_MAX    ((size_t)20 << 20) /* what the vendors take at most */
 #define DOCUMENT_BYTES_MAX ((size_t)32 << 20)
 
 /* media_ functions tell where and what, but not in which member. */
@@ -36,7 +35,7 @@ bool dialect_read_file(struct reading *rd, strv base64, const char *field, struc
     if (type != NULL && starts_with(out->type, "image/")) {
         out->kind = LLM_PART_IMAGE;
         rd->r->needs |= LLM_NEED_IMAGES;
-        max = IMAGE_BYTES_MAX;
+        max = MEDIA_IMAGE_BYTES_MAX;
     } else if (type != NULL && strv_eq_cstr(out->type, "application/pdf")) {
         out->kind = LLM_PART_DOCUMENT;
         rd->r->needs |= LLM_NEED_DOCUMENTS;
@@ -58,18 +57,7 @@ bool dialect_read_text_document(struct reading *rd, strv title, strv text, const
 {
     if (!utf8_valid(text) || memchr(text.ptr != NULL ? text.ptr : "", '\0', text.len) != NULL)
         return invalid(rd, field, "is no text in UTF-8");
-    *out = (struct llm_part){.kind = LLM_PART_TEXT, .text = text};
-    if (title.len == 0)
-        return true;
-    char *whole = arena_alloc(rd->arena, title.len + 1 + text.len);
-    if (whole == NULL)
-        return err_oom(rd->err);
-    memcpy(whole, title.ptr, title.len);
-    whole[title.len] = '\n';
-    if (text.ptr != NULL)
-        memcpy(whole + title.len + 1, text.ptr, text.len);
-    out->text = (strv){whole, title.len + 1 + text.len};
-    return true;
+    return llm_part_text_file(rd->arena, title, text, out) || err_oom(rd->err);
 }
 
 /* The bytes of a data URI as base64, in either of its two spellings. */

@@ -116,6 +116,22 @@ bool llm_effort_parse(strv word, enum llm_effort *out)
     return false;
 }
 
+bool llm_part_text_file(struct arena *arena, strv title, strv text, struct llm_part *out)
+{
+    *out = (struct llm_part){.kind = LLM_PART_TEXT, .text = text};
+    if (title.len == 0)
+        return true;
+    char *whole = arena_alloc(arena, title.len + 1 + text.len);
+    if (whole == NULL)
+        return false;
+    memcpy(whole, title.ptr, title.len);
+    whole[title.len] = '\n';
+    if (text.len > 0)
+        memcpy(whole + title.len + 1, text.ptr, text.len);
+    out->text = (strv){whole, title.len + 1 + text.len};
+    return true;
+}
+
 #define IMAGE_TOKENS 1000 /* what a picture of usual size costs most models, at most */
 
 static int64_t part_bytes(const struct llm_part *p)

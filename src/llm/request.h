@@ -59,6 +59,10 @@ struct llm_part {
     size_t n_parts;
 };
 
+/* A file that is a text, as any model reads it: a TEXT part, under a line with its title if there is one. False: no
+ * memory. */
+bool llm_part_text_file(struct arena *arena, strv title, strv text, struct llm_part *out);
+
 struct llm_message {
     enum llm_role role;
     struct llm_part *parts;

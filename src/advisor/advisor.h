@@ -11,6 +11,7 @@
  *   check.h      may it be followed? each reason why not
  *   rules.h      advice without a model
  *   prose.h      explanations
+ *   loop.h       a loop that asks: its rounds, its adapter, its record
  *   ask.h        a question put to a model, as an exchange like any other
  *
  * A normal case: the caller tells state, evaluation and history; a local model answers within the question's time; what
@@ -25,6 +26,7 @@
 #include "advisor/ask.h"
 #include "advisor/check.h"
 #include "advisor/conf.h"
+#include "advisor/loop.h"
 #include "advisor/prose.h"
 #include "advisor/read.h"
 #include "advisor/rules.h"

@@ -201,7 +201,7 @@ static void put_joined(struct joint *j, yyjson_val *under, yyjson_val *over, boo
     buf_put_char(&j->b, '}');
 }
 
-static strv joined(struct arena *arena, yyjson_val *under, yyjson_val *over)
+strv advice_join(struct arena *arena, yyjson_val *under, yyjson_val *over)
 {
     struct joint j = {.arena = arena};
     buf_init(&j.b, MERGED_MAX);
@@ -269,7 +269,7 @@ static bool check_words(const struct check *c, yyjson_val *reply)
 /* JSON text of an object, "{}" for none. */
 static strv text_of(struct arena *arena, yyjson_val *obj)
 {
-    return joined(arena, NULL, obj);
+    return advice_join(arena, NULL, obj);
 }
 
 bool advice_check(const struct advice_schema *s, enum advice_question q, yyjson_val *reply,
@@ -290,7 +290,7 @@ bool advice_check(const struct advice_schema *s, enum advice_question q, yyjson_
     }
     out->type = t->name;
     out->delta = text_of(arena, params);
-    out->merged = joined(arena, yyjson_is_obj(current) ? current : NULL, params);
+    out->merged = advice_join(arena, yyjson_is_obj(current) ? current : NULL, params);
     if (analysis != NULL)
         out->analysis = text_of(arena, analysis);
     if (out->delta.ptr == NULL || out->merged.ptr == NULL ||

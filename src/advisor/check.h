@@ -42,4 +42,8 @@ void advice_reject(struct advice *a, enum advice_reason why);
 bool advice_check(const struct advice_schema *s, enum advice_question q, yyjson_val *reply,
                   yyjson_val *current, struct arena *arena, struct advice *out);
 
+/* JSON text of both objects as one: members of `over` in the place of those of `under`, and two objects of one name joined
+ * likewise. NULL is an object without members. ptr NULL: no memory. */
+strv advice_join(struct arena *arena, yyjson_val *under, yyjson_val *over);
+
 #endif

@@ -79,6 +79,22 @@ const struct flag_row flag_rows[FLAGS] = {
     [FLAG_PASTE] =
         {0, "paste", NULL,
          "Nothing listens for the browser: its last address is read from standard input."},
+    [FLAG_PROBLEM] = {0, "problem", "FILE", "The problem, a JSON file (docs/advisor.md)."},
+    [FLAG_GENERATOR] = {0, "generator", "CMD",
+                        "Command, for the shell, of the program that makes candidates."},
+    [FLAG_EVALUATOR] = {0, "evaluator", "CMD",
+                        "Command, for the shell, of the program that judges them."},
+    [FLAG_ADVISOR] = {0, "advisor", "WHO",
+                      "auto: a model, and the rules where it has no answer that can be used; "
+                      "model; rules; off: nobody is asked, and no router is needed. Default: "
+                      "auto."},
+    [FLAG_SEED] = {0, "seed", "N", "Seed of the run, in the place of the problem's."},
+    [FLAG_ROUNDS] = {0, "rounds", "N", "Most rounds, in the place of the problem's."},
+    [FLAG_STATE] = {0, "state", "FILE",
+                    "Where the run is kept after each round, and gone on from. Default: the "
+                    "problem's name with .loop.json."},
+    [FLAG_REPORT] = {0, "report", "FILE",
+                     "The run as a page with plots. Default: the problem's name with .html."},
     [FLAG_HELP] = {'h', "help", NULL, "Prints this help."},
 };
 
@@ -229,6 +245,21 @@ const struct command commands[] = {
      "on standard input and output, and passes every message to the running router's /mcp, with "
      "$LLM_ROUTER_KEY. Only messages are written to standard output.",
      SOURCE | F(JSON) | F(FOR) | F(STDIO) | F(URL) | F(PASTE), 1, 4, command_mcp},
+    {"advise", "loop", "run an optimisation that asks for advice",
+     "loop goes round: the generator makes a candidate with the present parameters, the evaluator "
+     "judges it, a rule changes the parameters. On stagnation, and when a round fails in a way "
+     "that none did before, the running router is asked for advice, by the rights of "
+     "$LLM_ROUTER_KEY; what it accepts acts on one round. Without advice, and with an adviser that "
+     "is dead, slow or talks rubbish, the same seed gives the same run.\n\n"
+     "Generator and evaluator are programs that answer lines of JSON on standard input with lines "
+     "on standard output; docs/advisor.md has the protocol. It ends when the target is reached, "
+     "when there were enough rounds, after too many without gain, or when its time is over. The "
+     "state file is replaced after every round: whatever ends the command, the same command goes "
+     "on. With --json the whole run is printed at the end as one document, which is also what the "
+     "state file holds.",
+     SOURCE | F(JSON) | F(URL) | F(PROBLEM) | F(GENERATOR) | F(EVALUATOR) | F(ADVISOR) | F(SEED) |
+         F(ROUNDS) | F(STATE) | F(REPORT),
+     1, 1, command_advise},
     {"version", "", "print the version", "", F(JSON), 0, 0, command_version},
     {"help", "[COMMAND]", "print help", "", 0, 0, 1, command_help},
     {"manpage", "[NAME]", "print a manual page's source",

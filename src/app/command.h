@@ -44,6 +44,14 @@ enum flag {
     FLAG_STDIO,
     FLAG_REMEMBER,
     FLAG_PASTE,
+    FLAG_PROBLEM,
+    FLAG_GENERATOR,
+    FLAG_EVALUATOR,
+    FLAG_ADVISOR,
+    FLAG_SEED,
+    FLAG_ROUNDS,
+    FLAG_STATE,
+    FLAG_REPORT,
 #define POLICY_RULE(id, name, kind, member, min, max, value, doc) FLAG_RULE_##id,
 #include "policy/key_rules.def"
 #undef POLICY_RULE
@@ -111,6 +119,7 @@ int command_approvals(struct cli *cli);
 int command_usage(struct cli *cli);
 int command_audit(struct cli *cli);
 int command_mcp(struct cli *cli);
+int command_advise(struct cli *cli);
 int command_version(struct cli *cli);
 int command_manpage(struct cli *cli);
 int command_help(struct cli *cli);

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/file.h"
+
 #define FILE_BYTES_MAX ((size_t)64 * 1024)
 #define PATH_BYTES     4096
 
@@ -70,37 +72,12 @@ bool logins_read(const struct logins *l, const char *server, struct buf *out)
     return ok;
 }
 
-static bool write_all(int fd, strv text)
-{
-    while (text.len > 0) {
-        ssize_t n = write(fd, text.ptr, text.len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        text = strv_from(text, (size_t)n);
-    }
-    return fsync(fd) == 0;
-}
-
 bool logins_write(const struct logins *l, const char *server, strv text, struct err *err)
 {
-    char path[PATH_BYTES], beside[PATH_BYTES], end[40];
-    snprintf(end, sizeof end, ".%ld", (long)getpid());
-    if (!path_of(l, server, ".json", path) || !path_of(l, server, end, beside))
+    char path[PATH_BYTES];
+    if (!path_of(l, server, ".json", path))
         return err_set(err, 0, "state_dir is too long");
-    if (!make_folder(l, err))
-        return false;
-    (void)unlink(beside); /* of a process of this number that was killed */
-    int fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return fail(err, beside);
-    bool ok = write_all(fd, text) || fail(err, beside);
-    ok = close(fd) == 0 && ok;
-    ok = ok && (rename(beside, path) == 0 || fail(err, path));
-    if (!ok)
-        (void)unlink(beside);
-    return ok;
+    return make_folder(l, err) && file_replace(path, text, err);
 }
 
 bool logins_remove(const struct logins *l, const char *server, bool *there, struct err *err)

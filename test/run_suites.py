@@ -37,6 +37,7 @@ SUITES = [
     ("egress", "exit", 60, "tools/check-egress", "there is one way out of the program"),
     ("format", "exit", 120, "tools/format --check", "clang-format has nothing to change"),
     ("lint", "exit", 900, "tools/lint", "clang-tidy has nothing to say"),
+    ("web", "lines", 300, "build/web/node web/check.mjs", "the web pages: types, lint, unit tests, size, same bytes again"),
     ("docs", "lines", 60, "tools/check-docs", "the documents say what the source says"),
     ("unit", "meson", 300, "build/asan unit", "unit tests, with address and UB sanitizers"),
     ("unit-release", "meson", 300, "build/release unit", "unit tests, as we ship"),

@@ -54,6 +54,7 @@ struct api {
     const char *const *hosts;     /* Host names besides addresses and localhost, NULL-terminated */
     const uint8_t *cookie_secret; /* 32 bytes that seal logins; NULL = nobody can log in */
     bool allow_pull;              /* callers may have models downloaded */
+    bool page;                    /* browsers get the web pages */
     size_t relays;                /* calls of relay.c in progress */
     struct gateway *gateway;      /* what /mcp is a face of */
     struct agent_env *agent;      /* tools of MCP servers; NULL = there are none */
@@ -125,7 +126,14 @@ void api_mcp_stream(struct api *api, struct http_request *req, const struct api_
 void api_unserved(struct api *api, struct http_request *req, const struct api_route *route);
 void api_version(struct api *api, struct http_request *req,
                  const struct api_route *route); /* /api/version */
+/* The web pages (page.c). */
 void api_root(struct api *api, struct http_request *req, const struct api_route *route); /* / */
+void api_page_chat(struct api *api, struct http_request *req,
+                   const struct api_route *route); /* /chat */
+void api_page_operator(struct api *api, struct http_request *req,
+                       const struct api_route *route); /* /operator */
+void api_page_asset(struct api *api, struct http_request *req,
+                    const struct api_route *route); /* /assets/{name} */
 
 /* A whole error reply in the door's dialect. status 0 = the row's; empty message = the row's. */
 void api_error(struct http_request *req, enum llm_dialect door, int error, int status, strv message,

@@ -2,7 +2,7 @@
 /*
  * ollama - the rest of Ollama's door: what its clients ask about server and models besides asking a model.
  *
- *   GET /, GET /api/version    as Ollama itself
+ *   GET /api/version           as Ollama itself (GET / is in page.c)
  *   POST /api/show             a model of an Ollama: that server's own answer, byte for byte; any other: what
  *                              is known of it, and nothing else
  *   GET /api/ps                what the last probes saw in memory
@@ -24,14 +24,6 @@ void api_version(struct api *api, struct http_request *req, const struct api_rou
     (void)api;
     (void)route;
     http_reply_whole(req, 200, "application/json", STRV("{\"version\":\"" OLLAMA_VERSION "\"}"));
-}
-
-/* Ollama's clients probe for these very words. */
-void api_root(struct api *api, struct http_request *req, const struct api_route *route)
-{
-    (void)api;
-    (void)route;
-    http_reply_whole(req, 200, "text/plain; charset=utf-8", STRV("Ollama is running"));
 }
 
 void api_unserved(struct api *api, struct http_request *req, const struct api_route *route)

@@ -32,6 +32,7 @@ static void use_config(struct worker *w, const struct config *c)
     w->api.hosts = c->hosts;
     w->api.require_keys = c->require_keys || w->exposed;
     w->api.allow_pull = c->allow_pull;
+    w->api.page = c->page;
     w->agent.conf = &c->mcp;
     w->api.advisor = &c->advisor;
     w->admin.config = c;

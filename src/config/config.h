@@ -50,6 +50,7 @@ struct config {
     const char *const *hosts;       /* further allowed Host values, NULL-terminated */
     bool require_keys;              /* API keys demanded even on loopback */
     bool allow_pull;                /* callers may have models downloaded (/api/pull) */
+    bool page;                      /* the web pages are served */
     enum log_level log_level;
     uint64_t probe_interval_ms;
     struct { /* the ledger's file; prices and budget are in the snapshot */

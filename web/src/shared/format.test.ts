@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ago, bytes, count, dollars, milliseconds, percent, plural } from "./format.ts";
+
+test("money: small amounts keep their figures", () => {
+  assert.equal(dollars(0), "$0");
+  assert.equal(dollars(310), "$0.0003");
+  assert.equal(dollars(31), "$0.000031");
+  assert.equal(dollars(12_340_000), "$12.34");
+  assert.equal(dollars(1_234_567_890_000), "$1,234,567.89");
+});
+
+test("times, sizes, counts and shares", () => {
+  assert.equal(milliseconds(180.4), "180 ms");
+  assert.equal(milliseconds(2345), "2.3 s");
+  assert.equal(milliseconds(125_000), "2 min 5 s");
+  assert.equal(bytes(812), "812 B");
+  assert.equal(bytes(81_200), "81.2 KB");
+  assert.equal(bytes(4_700_000_000), "4.7 GB");
+  assert.equal(count(9999), "9,999");
+  assert.equal(count(12_345), "12.3K");
+  assert.equal(percent(1, 1000), "< 1 %");
+  assert.equal(percent(1, 0), "0 %");
+  assert.equal(percent(2, 3), "67 %");
+  assert.equal(plural(1, "message"), "1 message");
+  assert.equal(plural(2, "message"), "2 messages");
+});
+
+test("how long ago", () => {
+  const now = Date.parse("2026-11-23T10:00:00Z");
+  assert.equal(ago(now - 5000, now), "just now");
+  assert.equal(ago(now + 5000, now), "just now");
+  assert.equal(ago(now - 5 * 60_000, now), "5 min ago");
+  assert.equal(ago(now - 3 * 3_600_000, now), "3 h ago");
+  assert.equal(ago(now - 2 * 86_400_000, now), "2 d ago");
+});

@@ -252,6 +252,7 @@ static void on_decision(void *arg, enum agent_decision d, const char *by)
     c->petition.decision = d;
     c->approval = agent_decision_name(d);
     snprintf(c->by, sizeof c->by, "%s", by != NULL ? by : "");
+    snprintf(c->petition.decided_by, sizeof c->petition.decided_by, "%s", c->by);
     if (d == AGENT_APPROVED)
         go(c, STAGE_RECORD);
     else if (d == AGENT_DENIED)

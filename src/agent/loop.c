@@ -326,6 +326,8 @@ static bool take_call(struct agent_loop *l, const struct llm_event *ev)
     struct llm_event own = *ev;
     if (ev->kind == LLM_EV_CALL) {
         l->open_theirs = is_callers(l, ev->name);
+        if (!l->open_theirs)
+            l->watch->begun(l->sink_arg, ev->id, ev->name);
         l->theirs += l->open_theirs;
         l->ours += !l->open_theirs;
     }
@@ -363,6 +365,15 @@ static bool on_event(void *arg, const struct llm_event *ev)
     }
 }
 
+static void note_cost(struct agent_loop *l)
+{
+    struct exchange_sums sums;
+    exchange_sum(l->x, &sums);
+    l->cost_micro += sums.cost_micro;
+    l->saved_micro += sums.saved_micro;
+    l->summed = true;
+}
+
 static void on_end(void *arg)
 {
     struct agent_loop *l = arg;
@@ -372,6 +383,7 @@ static void on_end(void *arg)
     if (l->over)
         return;
     add_usage(&l->total, &l->usage);
+    note_cost(l);
     if (l->ours == 0 || l->theirs > 0 || l->last || !whole)
         conclude(l);
     else
@@ -464,6 +476,7 @@ static void begin_round(struct agent_loop *l)
     l->text_now = l->open_theirs = false;
     l->theirs = l->ours = 0;
     l->usage = LLM_USAGE_NONE;
+    l->summed = false;
     l->finish = LLM_FINISH_NONE;
     l->stop_sequence = l->raw_finish = STRV_NONE;
     llm_reply_fini(&l->reply);
@@ -623,9 +636,10 @@ static void enter(void *arg)
         begin(l, NULL, 0);
 }
 
-struct agent_loop *agent_start(struct agent_env *env, struct arena *arena, struct llm_request *r,
-                               const struct exchange_caller *caller,
-                               const struct exchange_sink *sink, void *arg)
+struct agent_loop *agent_start_watched(struct agent_env *env, struct arena *arena,
+                                       struct llm_request *r, const struct exchange_caller *caller,
+                                       const struct exchange_sink *sink,
+                                       const struct agent_watch *watch, void *arg)
 {
     struct agent_loop *l = mem_zalloc(sizeof *l); /* it outlives its caller's arena by a moment */
     (void)arena;
@@ -634,6 +648,7 @@ struct agent_loop *agent_start(struct agent_env *env, struct arena *arena, struc
     l->r = r;
     l->caller = caller;
     l->sink = sink;
+    l->watch = watch;
     l->sink_arg = arg;
     set_up(l, env);
     if (!speak_init(l) || !take_messages(l)) {
@@ -645,6 +660,77 @@ struct agent_loop *agent_start(struct agent_env *env, struct arena *arena, struc
     io_timer_start(l->ex->loop, &l->tick, TICK_MS, tick, l);
     enter(l);
     return l;
+}
+
+static void unseen_begun(void *arg, strv id, strv name)
+{
+    (void)arg;
+    (void)id;
+    (void)name;
+}
+
+static void unseen_called(void *arg, strv id, strv name, strv server, strv input)
+{
+    (void)arg;
+    (void)id;
+    (void)name;
+    (void)server;
+    (void)input;
+}
+
+static void unseen_petition(void *arg, strv id, const struct agent_petition *p)
+{
+    (void)arg;
+    (void)id;
+    (void)p;
+}
+
+static void unseen_result(void *arg, strv id, strv name, const struct agent_outcome *outcome)
+{
+    (void)arg;
+    (void)id;
+    (void)name;
+    (void)outcome;
+}
+
+struct agent_loop *agent_start(struct agent_env *env, struct arena *arena, struct llm_request *r,
+                               const struct exchange_caller *caller,
+                               const struct exchange_sink *sink, void *arg)
+{
+    static const struct agent_watch nobody = {.begun = unseen_begun,
+                                              .called = unseen_called,
+                                              .waits = unseen_petition,
+                                              .decided = unseen_petition,
+                                              .result = unseen_result};
+    return agent_start_watched(env, arena, r, caller, sink, &nobody, arg);
+}
+
+struct exchange *agent_exchange(const struct agent_loop *l)
+{
+    return l->x;
+}
+
+void agent_sum(const struct agent_loop *l, struct exchange_sums *out)
+{
+    *out = (struct exchange_sums){.usage = LLM_USAGE_NONE, .window = -1};
+    if (l->x != NULL)
+        exchange_sum(l->x, out);
+    if (l->summed)
+        out->cost_micro = out->saved_micro = 0;
+    out->cost_micro += l->cost_micro;
+    out->saved_micro += l->saved_micro;
+    if (l->summed)
+        out->usage = l->total;
+    else {
+        struct llm_usage now = out->usage;
+        out->usage = l->total;
+        add_usage(&out->usage, &now);
+    }
+}
+
+bool agent_private(const struct agent_loop *l)
+{
+    return l->is_private;
 }
 
 void agent_caller_gone(struct agent_loop *l)

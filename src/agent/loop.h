@@ -27,11 +27,33 @@ bool agent_wanted(const struct agent_env *env, const struct llm_request *r,
                   const struct policy_key *key);
 
 struct agent_loop;
-/* As exchange_start(): same ownership, same sink; caller->committed is not called. Where no exchange was begun (a tool
+/* As exchange_start(): same ownership, same sink, whose `event` counts, too; caller->committed is not called. Where no exchange was begun (a tool
  * server that is not there), fail() gets NULL for it. */
 struct agent_loop *agent_start(struct agent_env *env, struct arena *arena, struct llm_request *r,
                                const struct exchange_caller *caller,
                                const struct exchange_sink *sink, void *arg);
+
+/* What happens between the model and the tools, for a caller who shows it to a person. `id` is the model's for the call: the
+ * calls of one answer run side by side, and a later answer may use an id again. Every call that was begun has its result,
+ * unless the loop ends before. Views live during the call. */
+struct agent_watch {
+    void (*begun)(void *arg, strv id, strv name); /* the model begins to write it */
+    /* It is whole and about to run. server "": it is answered here. input: as the model wrote it */
+    void (*called)(void *arg, strv id, strv name, strv server, strv input);
+    void (*waits)(void *arg, strv id, const struct agent_petition *p);   /* for a person */
+    void (*decided)(void *arg, strv id, const struct agent_petition *p); /* by whom, and how */
+    void (*result)(void *arg, strv id, strv name, const struct agent_outcome *outcome);
+};
+/* agent_start() with such an observer, which gets the sink's arg. */
+struct agent_loop *agent_start_watched(struct agent_env *env, struct arena *arena,
+                                       struct llm_request *r, const struct exchange_caller *caller,
+                                       const struct exchange_sink *sink,
+                                       const struct agent_watch *watch, void *arg);
+/* The latest of its exchanges, NULL before the first; valid until the loop's last call. */
+struct exchange *agent_exchange(const struct agent_loop *l);
+/* All rounds together; who answers, and his window, are the latest one's. */
+void agent_sum(const struct agent_loop *l, struct exchange_sums *out);
+bool agent_private(const struct agent_loop *l); /* so far */
 void agent_caller_gone(struct agent_loop *l);
 void agent_proceed(struct agent_loop *l);
 /* So far: questions to a model, and calls of tools that it made. */

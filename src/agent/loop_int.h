@@ -20,7 +20,7 @@ struct loop_job { /* a call of the present answer */
     bool ask;
     struct agent_call *call;               /* it runs */
     const struct agent_petition *petition; /* a person was asked; NULL = nobody was */
-    bool petition_told;
+    bool petition_told, decision_told;
     bool begun, over;
     struct agent_outcome outcome;
     struct agent_loop *loop;
@@ -32,6 +32,7 @@ struct agent_loop {
     struct llm_request *r; /* the caller's */
     const struct exchange_caller *caller;
     const struct exchange_sink *sink;
+    const struct agent_watch *watch; /* all of its functions are there */
     void *sink_arg;
     const struct dialect *door;
     struct arena own; /* of all rounds: until the end */
@@ -56,13 +57,16 @@ struct agent_loop {
     struct llm_request ask;
     struct llm_reply reply;
     struct llm_usage usage, total;
-    int theirs, ours; /* calls of the caller's own tools, and the others */
-    bool open_theirs; /* the call that comes in is one of them */
-    bool text_now;    /* this answer has text */
-    bool last;        /* no tools of ours any more */
-    bool sees;        /* the model that answered takes pictures */
+    int64_t cost_micro, saved_micro; /* of the rounds before */
+    int theirs, ours;                /* calls of the caller's own tools, and the others */
+    bool open_theirs;                /* the call that comes in is one of them */
+    bool text_now;                   /* this answer has text */
+    bool last;                       /* no tools of ours any more */
+    bool sees;                       /* the model that answered takes pictures */
     enum llm_finish finish;
     strv stop_sequence, raw_finish;
+
+    bool summed; /* what this round cost is in them */
 
     /* what it has come to */
     struct llm_message *messages;
@@ -115,7 +119,7 @@ void turn_cancel(struct agent_loop *l);
 /* Time is over: what still runs gets a sentence for a result. */
 void turn_stop(struct agent_loop *l);
 bool turn_runs(const struct agent_loop *l);
-/* Tells the caller of those who wait for a person, once each. */
+/* Tells the caller of those who wait for a person, once each, and of what was decided. */
 void turn_tell_waits(struct agent_loop *l);
 
 /* speak.c */

@@ -68,6 +68,8 @@ static struct {
     struct buf told; /* to the caller */
     int begun, ended, failed, aborted;
     int status;
+    bool watched;
+    struct exchange_sums sums; /* at the end */
 } t;
 
 /* ---- in exchange.c's place ---- */
@@ -124,6 +126,14 @@ int exchange_error(const struct exchange *x)
 {
     (void)x;
     return LLM_ERR_INTERNAL;
+}
+
+void exchange_sum(const struct exchange *x, struct exchange_sums *out)
+{
+    (void)x;
+    *out = (struct exchange_sums){
+        .local = true, .usage = LLM_USAGE_NONE, .cost_micro = 3, .saved_micro = 5, .window = 4096};
+    out->usage.input = 10;
 }
 
 bool exchange_find(struct exchange_env *env, const struct llm_request *r,
@@ -329,6 +339,8 @@ static void on_end(void *arg)
 {
     (void)arg;
     t.ended++;
+    if (t.watched)
+        agent_sum(t.l, &t.sums);
 }
 
 static void on_fail(void *arg, struct exchange *x, int error, int status, strv message, strv field,
@@ -399,6 +411,82 @@ static void ask(enum llm_dialect door, bool stream)
     t.n_calls = 0;
     t.x = NULL;
     t.l = agent_start(&t.env, &t.arena, &t.r, &t.caller, &sink, NULL);
+}
+
+/* ---- who looks on ---- */
+
+static void see(const char *what, strv id, strv name, strv more)
+{
+    buf_printf(&t.told, "%s " STRV_FMT " " STRV_FMT " " STRV_FMT ";", what, STRV_ARG(id),
+               STRV_ARG(name), STRV_ARG(more));
+}
+
+static void see_begun(void *arg, strv id, strv name)
+{
+    (void)arg;
+    see("begun", id, name, STRV("-"));
+}
+
+static void see_called(void *arg, strv id, strv name, strv server, strv input)
+{
+    (void)arg;
+    see("called", id, name, server);
+    buf_put_strv(&t.told, input);
+}
+
+static void see_waits(void *arg, strv id, const struct agent_petition *p)
+{
+    (void)arg;
+    see("waits", id, strv_of(p->tool), strv_of(p->id));
+}
+
+static void see_decided(void *arg, strv id, const struct agent_petition *p)
+{
+    (void)arg;
+    see("decided", id, strv_of(agent_decision_name(p->decision)), strv_of(p->decided_by));
+}
+
+static void see_result(void *arg, strv id, strv name, const struct agent_outcome *outcome)
+{
+    (void)arg;
+    see(outcome->is_error ? "failed" : "result", id, name, outcome->part.parts[0].text);
+}
+
+static bool see_event(void *arg, const struct llm_event *ev)
+{
+    (void)arg;
+    if (ev->kind == LLM_EV_TEXT)
+        see("text", ev->text, STRV("-"), STRV("-"));
+    if (ev->kind == LLM_EV_END)
+        buf_put_cstr(&t.told, "end;");
+    return true;
+}
+
+static void no_body(void *arg, const char *data, size_t n)
+{
+    (void)arg;
+    (void)data;
+    (void)n;
+    fail_msg("bytes for one who takes events");
+}
+
+static void ask_watched(void)
+{
+    static const struct exchange_sink events = {.begin = on_begin,
+                                                .body = no_body,
+                                                .event = see_event,
+                                                .end = on_end,
+                                                .fail = on_fail,
+                                                .abort = on_abort,
+                                                .pending = on_pending};
+    static const struct agent_watch watch = {see_begun, see_called, see_waits, see_decided,
+                                             see_result};
+    ask(LLM_NATIVE, true);
+    agent_caller_gone(t.l);
+    fake_run(t.loop);
+    buf_clear(&t.told);
+    t.n_calls = 0;
+    t.l = agent_start_watched(&t.env, &t.arena, &t.r, &t.caller, &events, &watch, NULL);
 }
 
 /* ---- the place ---- */
@@ -825,6 +913,47 @@ static void what_is_decided_already_is_not_told(void **state)
 
 /* ---- endings ---- */
 
+static void who_looks_on_sees_each_call_and_its_result(void **state)
+{
+    (void)state;
+    t.watched = true;
+    ask_watched();
+    says("Let me see.");
+    calls("s/w", "{\"x\":1}");
+    wants("nothing_like_it", "{}");
+    struct agent_call *c = t.calls[0];
+    c->petition = (struct agent_petition){
+        .id = "ap_1", .tool = "w", .decision = AGENT_PENDING, .arguments = STRV("{}")};
+    c->ops.waits(c->arg, &c->petition);
+    fake_advance(t.loop, 1000);
+    c->petition.decision = AGENT_APPROVED;
+    snprintf(c->petition.decided_by, sizeof c->petition.decided_by, "k_1");
+    result(c, "done", false);
+    answers("All is well.");
+    assert_ended();
+    static const char *const order[] = {"text Let me see.",
+                                        "begun call_0 s/w -;",
+                                        "begun call_1 nothing_like_it -;",
+                                        "called call_1",
+                                        "failed call_1",
+                                        "called call_0 s/w s;{\"x\":1}",
+                                        "waits call_0 w ap_1;",
+                                        "decided call_0 approved k_1;",
+                                        "result call_0 s/w done;",
+                                        "All is well.",
+                                        "end;"};
+    buf_put_char(&t.told, '\0');
+    const char *at = buf_view(&t.told).ptr;
+    for (size_t i = 0; i < COUNT(order); i++) {
+        at = strstr(at, order[i]);
+        if (at == NULL)
+            fail_msg("%s is not in its place in %s", order[i], buf_view(&t.told).ptr);
+    }
+    assert_int_equal(t.sums.cost_micro, 6);
+    assert_int_equal(t.sums.saved_micro, 10);
+    assert_int_equal(t.sums.usage.input, 20);
+}
+
 static void a_model_that_fails_later(void **state)
 {
     (void)state;
@@ -963,6 +1092,7 @@ int main(void)
         TEST(no_pictures_for_one_of_whom_nobody_knows_or_elsewhere),
         TEST(a_caller_is_told_what_waits_where_there_is_a_place),
         TEST(what_is_decided_already_is_not_told),
+        TEST(who_looks_on_sees_each_call_and_its_result),
         TEST(a_model_that_fails_later),
         TEST(the_caller_may_leave_at_any_step),
         TEST(memory_may_be_refused_at_any_step),

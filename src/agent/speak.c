@@ -49,6 +49,11 @@ static void take_names(struct agent_loop *l)
 
 static bool encode(struct agent_loop *l, const struct llm_event *ev)
 {
+    if (l->sink->event != NULL) {
+        l->spoke_us = io_now_us(l->ex->loop);
+        l->broken = l->broken || !l->sink->event(l->sink_arg, ev);
+        return !l->broken;
+    }
     l->broken = l->broken || !outlet_event(&l->out, l->door, ev, &l->bytes) || l->bytes.failed;
     if (!l->broken) /* half an event is none */
         send_bytes(l, buf_view(&l->bytes));
@@ -62,7 +67,8 @@ static bool begin_stream(struct agent_loop *l)
         return true;
     take_names(l);
     l->begun = true;
-    outlet_check_begin(&l->check, l->door, l->r->op);
+    if (l->sink->event == NULL)
+        outlet_check_begin(&l->check, l->door, l->r->op);
     l->sink->begin(l->sink_arg, l->x, 200, l->door->stream_type, HTTP_LENGTH_STREAM);
     return !l->own.failed && encode(l, &(struct llm_event){.kind = LLM_EV_START});
 }
@@ -87,7 +93,7 @@ void speak_keepalive(struct agent_loop *l)
 {
     if (!begin_stream(l) || l->broken)
         return;
-    if (l->door->keepalive[0] != '\0')
+    if (l->sink->event == NULL && l->door->keepalive[0] != '\0')
         send_bytes(l, strv_of(l->door->keepalive));
     else
         encode(l, &(struct llm_event){.kind = LLM_EV_PING});
@@ -187,7 +193,7 @@ bool speak_end(struct agent_loop *l, enum llm_finish finish)
     set_clock(l);
     bool ok = describe(l) && speak(l, &ev) && speak(l, &usage) &&
               speak(l, &(struct llm_event){.kind = LLM_EV_END}) && (l->r->stream || write_whole(l));
-    if (ok && l->r->stream)
+    if (ok && l->r->stream && l->sink->event == NULL)
         outlet_check_end(&l->check, true);
     return ok;
 }
@@ -195,7 +201,7 @@ bool speak_end(struct agent_loop *l, enum llm_finish finish)
 void speak_failure(struct agent_loop *l, int error)
 {
     const struct llm_error_row *row = llm_error_row(error);
-    if (!l->r->stream)
+    if (!l->r->stream || l->sink->event != NULL)
         return;
     buf_clear(&l->bytes);
     l->door->stream_error(&l->out, error, strv_of(row->text), l->caller->request_id, &l->bytes);

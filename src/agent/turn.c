@@ -29,18 +29,35 @@ bool turn_runs(const struct agent_loop *l)
 
 /* ---- results that need no server ---- */
 
+static void tell_call(struct loop_job *j)
+{
+    struct agent_loop *l = j->loop;
+    strv server = strv_of(j->tool != NULL ? j->tool->server->name : "");
+    j->begun = true;
+    l->watch->called(l->sink_arg, j->id, j->name, server, j->args);
+}
+
+static void end_with(struct loop_job *j, const char *sentence, bool is_error)
+{
+    struct agent_loop *l = j->loop;
+    strv text = sentence != NULL ? strv_of(sentence) : STRV("There was no memory for this call.");
+    if (!j->begun)
+        tell_call(j);
+    j->over = true;
+    if (!agent_outcome_say(text, &l->own, &j->outcome))
+        j->outcome = (struct agent_outcome){.part = {.kind = LLM_PART_RESULT}};
+    j->outcome.is_error = j->outcome.part.is_error = is_error;
+    l->watch->result(l->sink_arg, j->id, j->name, &j->outcome);
+}
+
 static void say(struct loop_job *j, const char *sentence)
 {
-    strv text = sentence != NULL ? strv_of(sentence) : STRV("There was no memory for this call.");
-    j->begun = j->over = true;
-    if (!agent_outcome_say(text, &j->loop->own, &j->outcome))
-        j->outcome = (struct agent_outcome){.part = {.kind = LLM_PART_RESULT}};
+    end_with(j, sentence, false);
 }
 
 static void say_error(struct loop_job *j, const char *sentence)
 {
-    say(j, sentence);
-    j->outcome.is_error = j->outcome.part.is_error = true;
+    end_with(j, sentence, true);
 }
 
 /* The words in find_tool's arguments, whatever the member is called. */
@@ -135,6 +152,15 @@ static bool has_picture(const struct llm_part *result)
     return result->n_parts > 1;
 }
 
+static void tell_decision(struct agent_loop *l, struct loop_job *j)
+{
+    if (j->petition == NULL || !j->petition_told || j->decision_told ||
+        j->petition->decision == AGENT_PENDING)
+        return;
+    j->decision_told = true;
+    l->watch->decided(l->sink_arg, j->id, j->petition);
+}
+
 static void on_done(void *arg, const struct agent_outcome *outcome, bool is_private)
 {
     struct loop_job *j = arg;
@@ -143,6 +169,8 @@ static void on_done(void *arg, const struct agent_outcome *outcome, bool is_priv
     j->call = NULL;
     j->over = true;
     j->outcome = *outcome;
+    tell_decision(l, j);
+    l->watch->result(l->sink_arg, j->id, j->name, outcome);
     l->pictures = l->pictures || picture;
     if (is_private || picture) /* nobody here can read a picture */
         loop_pin(l);
@@ -160,10 +188,13 @@ void turn_tell_waits(struct agent_loop *l)
 {
     for (size_t i = 0; i < l->n_jobs; i++) {
         struct loop_job *j = &l->jobs[i];
+        if (!j->over)
+            tell_decision(l, j);
         if (j->over || j->petition == NULL || j->petition_told ||
             j->petition->decision != AGENT_PENDING)
             continue;
         j->petition_told = true;
+        l->watch->waits(l->sink_arg, j->id, j->petition);
         speak_wait(l, j->petition);
     }
 }
@@ -180,7 +211,7 @@ static void run(struct agent_loop *l, struct loop_job *j)
         .ask = j->ask,
         .outcome = {.bytes_max = l->result_bytes, .images = l->sees},
     };
-    j->begun = true;
+    tell_call(j);
     j->call = agent_call(l->env, &l->own, &request, &ops, j);
     if (j->call == NULL)
         say_error(j, NULL);

@@ -99,10 +99,11 @@ static int64_t cost_of(const struct exchange *x, const struct llm_usage *u, int6
 
 /* What the cloud would have charged for the same tokens. Whether its cache would have held a part of a prompt that
  * was answered here nobody knows: none of it counts as cached then. */
-static int64_t reference_of(const struct exchange *x, bool local, int64_t wall_us)
+static int64_t reference_of(const struct exchange *x, const struct llm_usage *usage, bool local,
+                            int64_t wall_us)
 {
     const struct ledger_conf *conf = &x->snapshot->ledger;
-    struct ledger_sale sale = {.day = ledger_day(wall_us), .usage = x->bill.usage};
+    struct ledger_sale sale = {.day = ledger_day(wall_us), .usage = *usage};
     if (conf->reference == NULL || !writes_text(x->r))
         return 0;
     if (local)
@@ -226,6 +227,33 @@ void account_settle(struct exchange *x, int64_t wall_us)
         tell_budget(x);
 }
 
+static int64_t window_of(const struct exchange *x)
+{
+    struct provider_facts facts;
+    provider_model_facts(x->p, x->model, x->arena, &facts);
+    return facts.context > 0 ? facts.context : -1;
+}
+
+void exchange_sum(const struct exchange *x, struct exchange_sums *out)
+{
+    int64_t now = io_wall_us(x->env->loop);
+    struct llm_usage usage = x->usage;
+    *out =
+        (struct exchange_sums){.usage = x->bill.usage, .cost_micro = x->bill.micro, .window = -1};
+    if (x->p == NULL)
+        return;
+    out->local = x->p->zone == ZONE_LOCAL;
+    out->window = window_of(x);
+    if (x->bill.open) {
+        (void)estimate_usage(x, &usage);
+        out->cost_micro += cost_of(x, &usage, now);
+        add_usage(&out->usage, &usage);
+    }
+    const struct llm_usage *told = x->recall != NULL && x->recall->hit ? &x->usage : &out->usage;
+    int64_t reference = reference_of(x, told, out->local, now);
+    out->saved_micro = reference > out->cost_micro ? reference - out->cost_micro : 0;
+}
+
 /* ---- the row ---- */
 
 /* A name that only the caller has said may be any text, also where a server answers to whatever it is called. */
@@ -324,7 +352,7 @@ void account_close(struct exchange *x, int64_t now)
         x->bill.usage = x->usage;
     row.usage_estimated = x->bill.estimated;
     row.cost_micro = x->bill.micro;
-    row.reference_micro = reference_of(x, row.local, row.wall_us);
+    row.reference_micro = reference_of(x, &x->bill.usage, row.local, row.wall_us);
     ledger_close(x->env->ledger, m, x->env->log, &row);
     record_close(x, &row);
     metric_add(m, METRIC_ACTIVE, 0, -1);

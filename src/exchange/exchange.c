@@ -783,6 +783,13 @@ int exchange_error(const struct exchange *x)
     return x->error;
 }
 
+const char *exchange_waits(const struct exchange *x)
+{
+    if (x->state == EX_QUEUE)
+        return "queue";
+    return x->cold && (x->state == EX_AWAIT || x->state == EX_HOLD) ? "load" : NULL;
+}
+
 uint32_t exchange_losses(const struct exchange *x)
 {
     return x->losses;

@@ -154,6 +154,18 @@ strv exchange_route(
     const struct exchange *x); /* native door: metadata.route, once it has answered */
 int exchange_error(const struct exchange *x); /* what the caller was told: enum llm_error */
 uint32_t exchange_losses(const struct exchange *x);
+/* What it has come to so far, for whoever shows it; whole in the sink's last call. -1 = not known. */
+struct exchange_sums {
+    bool local;             /* who answers is of zone local */
+    struct llm_usage usage; /* of all attempts */
+    int64_t cost_micro;
+    int64_t saved_micro; /* what the cloud would have charged more */
+    int64_t window;      /* tokens that prompt and answer may have there */
+};
+void exchange_sum(const struct exchange *x, struct exchange_sums *out);
+/* What it waits for before an answer begins: "queue" (every place of the model is taken), "load" (the model is brought
+ * into memory); NULL = neither. */
+const char *exchange_waits(const struct exchange *x);
 /* Could the answer come from the cache, and did it? */
 bool exchange_recalled(const struct exchange *x, bool *hit, int64_t *age_us);
 /* How much of the caller's quotas is left; limit 0 = there is none. */

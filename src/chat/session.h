@@ -35,10 +35,16 @@ struct chat_room_env {
     size_t n_rooms;
 };
 struct chat_room *chat_room_new(const struct chat_room_env *env); /* NULL: no memory */
-void chat_room_free(struct chat_room *r); /* no seat may be left, in any room */
+void chat_room_free(struct chat_room *r); /* after chat_rooms_settle() and the loop; NULL is fine */
 void chat_room_conf(struct chat_room *r, const struct chat_conf *conf);
+/* No new seats; those of sessions that nothing runs in are shut with 1001 at once, the others after their answer. `empty`
+ * comes once, when this worker has neither a seat nor a running answer any more; maybe from inside. */
+void chat_room_drain(struct chat_room *r, void (*empty)(void *arg), void *arg);
 /* The process ends: running answers end as interrupted, kept, and every seat is shut with 1001. */
 void chat_room_stop(struct chat_room *r);
+/* By the main thread, when the workers' threads have ended, their loops are still there and all seats have risen: what is
+ * under way between rooms arrives. No room calls another any more. */
+void chat_rooms_settle(struct chat_room *const *rooms, size_t n);
 /* Deletion or renaming by REST, of a session that may be live here or elsewhere. fn on `loop`. BUSY as FAILED. */
 bool chat_room_rename(struct chat_room *here, const char *user, const char *id, strv title,
                       chat_done_fn fn, void *arg);

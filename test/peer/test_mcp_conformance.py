@@ -105,7 +105,13 @@ def test_what_a_revision_requires(required_of, of_modern, of_legacy, node, tmp_p
     if scenario is None:
         pytest.skip("no conformance suite in build/node: ./dev test installs it")
     r = of_legacy if scenario in NEEDS_LEGACY else of_modern
-    judge(revision, scenario, run(node, ALPHA, r, scenario, tmp_path, "--spec-version", revision))
+    for attempt in range(3 if scenario in RACES else 1):
+        out = tmp_path / str(attempt)
+        out.mkdir()
+        result = run(node, ALPHA, r, scenario, out, "--spec-version", revision)
+        if result[1] == 0:
+            break
+    judge(revision, scenario, result)
 
 
 # Subscriptions to single resources are passed on to servers that have them as requests of their own.
@@ -142,3 +148,6 @@ def test_the_numbers(capsys):
             sums = [sum(column) for column in zip(*scenarios.values())]
             print("\nconformance, server, %s: %d scenarios; checks %d passed, %d failed, %d warnings"
                   % (title, len(scenarios), *sums))
+# The suite's own client tells of progress one turn later than of the result, and forgets who wanted it with the result:
+# what comes in one piece with the result, as it does on a busy machine, it never tells.
+RACES = {"tools-call-with-progress"}

@@ -116,6 +116,9 @@ def test_what_a_revision_requires(required_of, of_modern, of_legacy, node, tmp_p
 
 # Subscriptions to single resources are passed on to servers that have them as requests of their own.
 NEEDS_LEGACY = {"resources-subscribe", "resources-unsubscribe"}
+# The suite's own client tells of progress one turn later than of the result, and forgets who wanted it with the result:
+# what comes in one piece with the result, as it does on a busy machine, it never tells.
+RACES = {"tools-call-with-progress"}
 # Where the server itself asks by requests, the way through the router is another.
 BY_REQUEST = ["tools-call-sampling", "tools-call-elicitation", "elicitation-sep1034-defaults", "elicitation-sep1330-enums",
               "tools-call-with-logging", "tools-call-with-progress", "tools-call-simple-text", "prompts-get-with-args"]
@@ -148,6 +151,3 @@ def test_the_numbers(capsys):
             sums = [sum(column) for column in zip(*scenarios.values())]
             print("\nconformance, server, %s: %d scenarios; checks %d passed, %d failed, %d warnings"
                   % (title, len(scenarios), *sums))
-# The suite's own client tells of progress one turn later than of the result, and forgets who wanted it with the result:
-# what comes in one piece with the result, as it does on a busy machine, it never tells.
-RACES = {"tools-call-with-progress"}

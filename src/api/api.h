@@ -25,6 +25,7 @@
 #include "provider/provider.h"
 
 struct advisor_conf;
+struct chat_keep;
 struct agent_env;
 struct api;
 struct api_route {
@@ -59,6 +60,7 @@ struct api {
     struct gateway *gateway;      /* what /mcp is a face of */
     struct agent_env *agent;      /* tools of MCP servers; NULL = there are none */
     const struct advisor_conf *advisor;
+    struct chat_keep *keep; /* NULL = no conversation is kept */
     void (*put_state)(void *admin, struct buf *out); /* what /router/events tells, a JSON object */
     struct {
         struct list listeners;

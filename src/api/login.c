@@ -92,8 +92,11 @@ static void answer_me(struct api *api, struct http_request *req, const struct po
     buf_put_cstr(&b, ",\"name\":");
     json_put_str(&b, strv_of(user.name));
     buf_printf(
-        &b, ",\"admin\":%s,\"login\":\"%s\",\"modes\":%s,\"version\":\"" LLM_ROUTER_VERSION "\"}",
-        user.admin ? "true" : "false", login, modes[widest_mode(api, key)]);
+        &b,
+        ",\"admin\":%s,\"login\":\"%s\",\"kept\":%s,\"modes\":%s,\"version\":\"" LLM_ROUTER_VERSION
+        "\"}",
+        user.admin ? "true" : "false", login, chat_keep_failing(api->keep) ? "false" : "true",
+        modes[widest_mode(api, key)]);
     http_reply_header(req, "Cache-Control", STRV("no-store"));
     if (b.failed)
         api_error(req, LLM_NATIVE, LLM_ERR_INTERNAL, 0, STRV_NONE, STRV_NONE, 0);

@@ -260,6 +260,15 @@ const struct command commands[] = {
      SOURCE | F(JSON) | F(URL) | F(PROBLEM) | F(GENERATOR) | F(EVALUATOR) | F(ADVISOR) | F(SEED) |
          F(ROUNDS) | F(STATE) | F(REPORT),
      1, 1, command_advise},
+    {"chat-key", "FILE", "make a key for the conversations that are kept",
+     "Writes a new key into FILE, which the option chat.key_file names: conversations are sealed "
+     "with it in chat.db. "
+     "The file is made with mode 0600. If there is one already, the new key stands first in it and "
+     "seals from the next "
+     "start on; what those behind it have sealed is sealed anew then, and after that they can be "
+     "taken out.\n\n"
+     "Keep a copy where backups of chat.db are not: nobody reads a conversation without the key.",
+     0, 1, 1, command_chat_key},
     {"version", "", "print the version", "", F(JSON), 0, 0, command_version},
     {"help", "[COMMAND]", "print help", "", 0, 0, 1, command_help},
     {"manpage", "[NAME]", "print a manual page's source",

@@ -115,6 +115,7 @@ int command_models(struct cli *cli);
 int command_pull(struct cli *cli);
 int command_explain(struct cli *cli);
 int command_keys(struct cli *cli);
+int command_chat_key(struct cli *cli);
 int command_approvals(struct cli *cli);
 int command_usage(struct cli *cli);
 int command_audit(struct cli *cli);

@@ -57,6 +57,7 @@ struct serve {
     uint8_t cookie_secret[32]; /* seals logins; of this process: a restart ends them */
     struct store *store;
     struct ledger *ledger;
+    struct chat_keep *keep; /* NULL = no conversation is kept */
     int64_t store_version;
     struct io_timer tick, deadline;
     int64_t stale_again_us; /* not before this time, if a file stays changed */
@@ -143,6 +144,25 @@ static bool open_ledger(struct serve *s, struct err *err)
     if (ledger_failing(s->ledger))
         LOG(&s->log, LOG_ERROR, "ledger_failing", LOG_C(REASON, why.text));
     return ledger_start(s->ledger, err);
+}
+
+/* A file that cannot be used now is tried again with every conversation; the key's file must be good. */
+static bool open_keep(struct serve *s, struct err *err)
+{
+    char path[4096];
+    struct chat_keys keys = {.n = 0};
+    struct chat_keep_conf conf = s->config->chat_kept;
+    const char *key_file = s->config->chat_key_file;
+    if (!s->config->chat_keep)
+        return true;
+    if (key_file != NULL && !chat_keys_read(key_file, &keys, err))
+        return false;
+    snprintf(path, sizeof path, "%s/chat.db", s->config->state_dir);
+    conf.path = path;
+    conf.keys = key_file != NULL ? &keys : NULL;
+    s->keep = chat_keep_open(&conf, &s->log, err);
+    chat_keys_wipe(&keys);
+    return s->keep != NULL;
 }
 
 static void stop_retired(struct serve *s);
@@ -514,6 +534,7 @@ static bool start_workers(struct serve *s, struct err *err)
         w->env.limits = s->limits;
         w->env.ledger = s->ledger;
         w->env.audit = s->audit;
+        w->api.keep = s->keep;
         w->agent.hub = s->tools.hub;
         w->agent.desk = s->desk;
         (void)agent_host_add(s->tools.host, &w->agent); /* too many: the others are asked */
@@ -553,7 +574,7 @@ static bool start(struct serve *s, struct err *err)
         metrics_name_outcome(i, outcome_row((enum outcome)i)->name);
     ledger_started(io_wall_us(s->loop));
     metric_set(metrics_process(), METRIC_START_TIME, 0, io_wall_us(s->loop) / 1000000);
-    if (!open_store(s, err) || !open_ledger(s, err))
+    if (!open_store(s, err) || !open_ledger(s, err) || !open_keep(s, err))
         return false;
     s->store_version = s->store != NULL ? store_version(s->store) : -1;
     s->keys = command_policy_keys(s->store, NULL, err);
@@ -601,6 +622,7 @@ static void finish(struct serve *s)
         worker_join(&s->workers[i]);
     if (s->ledger != NULL) /* its answers go to the workers' loops, which are about to end */
         ledger_stop(s->ledger);
+    chat_keep_close(s->keep);
     for (unsigned i = 0; i < s->n_workers; i++)
         worker_fini(&s->workers[i]);
     agent_desk_free(s->desk);

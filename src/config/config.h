@@ -17,6 +17,7 @@
 
 #include "advisor/advisor.h"
 #include "base/base.h"
+#include "chat/chat.h"
 #include "exchange/exchange.h"
 #include "http/http.h"
 #include "mcp/mcp.h"
@@ -60,6 +61,9 @@ struct config {
     struct audit_opts audit;
     struct mcp_conf mcp; /* tool servers, and how tools are used */
     struct advisor_conf advisor;
+    bool chat_keep;
+    const char *chat_key_file;       /* NULL = nothing is sealed */
+    struct chat_keep_conf chat_kept; /* without path and keys */
     uint64_t drain_ms; /* longest wait for streams at SIGTERM */
     const struct config_warning *warnings;
 };

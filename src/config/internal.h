@@ -225,6 +225,7 @@ bool privacy_build(
 void privacy_forget(void);
 bool money_build(struct load *l);
 bool advisor_build(struct load *l);
+bool chat_build(struct load *l);
 bool servers_build(
     struct load *l); /* MCP; after the providers, whose networks count, before names */
 

@@ -11,6 +11,13 @@
 #define COLUMNS_MAX     16
 #define GAP             2 /* blanks between columns */
 
+/* U+202A to U+202E and U+2066 to U+2069: what stands behind them would be read in another order. */
+static bool turns(unsigned char second, unsigned char third)
+{
+    return (second == 0x80 && third >= 0xaa && third <= 0xae) ||
+           (second == 0x81 && third >= 0xa6 && third <= 0xa9);
+}
+
 /* Length of the control character at the start of the text, 0 if it is none. U+0080 to U+009F are
  * C2 80 to C2 9F; terminals take some of them for the start of a command, as they do ESC. */
 static size_t control_at(strv text, bool lines)
@@ -22,6 +29,8 @@ static size_t control_at(strv text, bool lines)
         return 1;
     if (c == 0xc2 && text.len > 1 && (unsigned char)text.ptr[1] < 0xa0)
         return 2;
+    if (c == 0xe2 && text.len > 2 && turns((unsigned char)text.ptr[1], (unsigned char)text.ptr[2]))
+        return 3;
     return 0;
 }
 
@@ -47,6 +56,34 @@ size_t term_width(strv text)
     for (size_t i = 0; i < text.len; i++)
         n += ((unsigned char)text.ptr[i] & 0xc0) != 0x80;
     return n;
+}
+
+/* The value of a character of valid UTF-8. */
+static uint32_t value_of(strv c)
+{
+    static const unsigned char lead[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+    uint32_t v = c.len > 0 && c.len <= 4 ? (unsigned char)c.ptr[0] & lead[c.len] : 0;
+    for (size_t i = 1; i < c.len; i++)
+        v = v << 6 | ((unsigned char)c.ptr[i] & 0x3f);
+    return v;
+}
+
+size_t term_columns(strv character)
+{
+    /* The ranges that matter: marks that combine, East Asian letters, pictures. */
+    static const struct {
+        uint32_t first, last;
+        size_t columns;
+    } rows[] = {{0x300, 0x36f, 0},     {0x1100, 0x115f, 2},   {0x200b, 0x200f, 0},
+                {0x20d0, 0x20ff, 0},   {0x2e80, 0xa4cf, 2},   {0xac00, 0xd7a3, 2},
+                {0xf900, 0xfaff, 2},   {0xfe00, 0xfe0f, 0},   {0xfe30, 0xfe6f, 2},
+                {0xff00, 0xff60, 2},   {0xffe0, 0xffe6, 2},   {0x1f300, 0x1f64f, 2},
+                {0x1f680, 0x1f6ff, 2}, {0x1f900, 0x1f9ff, 2}, {0x20000, 0x3fffd, 2}};
+    uint32_t v = value_of(character);
+    for (size_t i = 0; v >= 0x300 && i < sizeof rows / sizeof *rows; i++)
+        if (v >= rows[i].first && v <= rows[i].last)
+            return rows[i].columns;
+    return 1;
 }
 
 void term_put(struct buf *out, bool color, enum term_style style, const char *text)

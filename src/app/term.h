@@ -15,10 +15,13 @@
 
 enum term_style { TERM_PLAIN, TERM_BOLD, TERM_DIM, TERM_GOOD, TERM_BAD };
 
-/* Appends the text without control characters (C0, DEL, C1); `lines` keeps line ends and tabs. */
+/* Appends the text without control characters (C0, DEL, C1) and without those that turn the direction of letters (U+202A
+ * to U+202E, U+2066 to U+2069); `lines` keeps line ends and tabs. */
 bool term_clean(struct buf *out, strv text, bool lines);
 /* Columns that the text takes: characters, all counted as one. */
 size_t term_width(strv text);
+/* Columns that one character takes on a screen: 0, 1 or 2. */
+size_t term_columns(strv character);
 /* The text, cleaned, in this style if `color`. */
 void term_put(struct buf *out, bool color, enum term_style style, const char *text);
 

@@ -3,34 +3,33 @@
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 
-#include "ws/ws.h"
+#include "ws/ws_int.h"
 
-#define KEY_CHARS 24 /* base64 of 16 bytes */
-#define GUID      "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+#define GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
-/* Is the word one of the comma-separated ones in any header of that name? */
+bool ws_lists(strv value, const char *word)
+{
+    strv item;
+
+    while (strv_cut(&value, ',', &item))
+        if (strv_eq_nocase(strv_trim(item), strv_of(word)))
+            return true;
+    return false;
+}
+
+/* In any header of that name? */
 static bool lists(const struct http_request *req, const char *name, const char *word)
 {
-    for (size_t i = 0; i < req->n_headers; i++) {
-        strv rest = req->headers[i].value, item;
-
-        if (!strv_eq_nocase(req->headers[i].name, strv_of(name)))
-            continue;
-        while (rest.len > 0) {
-            if (!strv_cut(&rest, ',', &item)) {
-                item = rest;
-                rest.len = 0;
-            }
-            if (strv_eq_nocase(strv_trim(item), strv_of(word)))
-                return true;
-        }
-    }
+    for (size_t i = 0; i < req->n_headers; i++)
+        if (strv_eq_nocase(req->headers[i].name, strv_of(name)) &&
+            ws_lists(req->headers[i].value, word))
+            return true;
     return false;
 }
 
 static bool is_key(strv key)
 {
-    if (key.len != KEY_CHARS || key.ptr[22] != '=' || key.ptr[23] != '=')
+    if (key.len != WS_KEY_CHARS || key.ptr[22] != '=' || key.ptr[23] != '=')
         return false;
     for (size_t i = 0; i < 22; i++) {
         char c = key.ptr[i];
@@ -65,17 +64,22 @@ const char *ws_refusal(struct http_request *req, int *status)
     return NULL;
 }
 
+void ws_accept_of(const char key[WS_KEY_CHARS], char out[WS_ACCEPT_CHARS + 1])
+{
+    unsigned char joined[WS_KEY_CHARS + sizeof GUID - 1], digest[SHA_DIGEST_LENGTH];
+
+    memcpy(joined, key, WS_KEY_CHARS);
+    memcpy(joined + WS_KEY_CHARS, GUID, sizeof GUID - 1);
+    SHA1(joined, sizeof joined, digest);
+    EVP_EncodeBlock((unsigned char *)out, digest, sizeof digest);
+}
+
 void ws_upgrade(struct http_request *req,
                 void (*taken)(struct http_request *req, struct io_stream *s, strv early))
 {
-    strv key = http_request_header(req, "Sec-WebSocket-Key");
-    unsigned char joined[KEY_CHARS + sizeof GUID - 1], digest[SHA_DIGEST_LENGTH];
-    unsigned char accept[4 * ((sizeof digest + 2) / 3) + 1];
+    char accept[WS_ACCEPT_CHARS + 1];
 
-    memcpy(joined, key.ptr, KEY_CHARS);
-    memcpy(joined + KEY_CHARS, GUID, sizeof GUID - 1);
-    SHA1(joined, sizeof joined, digest);
-    int n = EVP_EncodeBlock(accept, digest, sizeof digest);
-    http_reply_header(req, "Sec-WebSocket-Accept", (strv){(const char *)accept, (size_t)n});
+    ws_accept_of(http_request_header(req, "Sec-WebSocket-Key").ptr, accept);
+    http_reply_header(req, "Sec-WebSocket-Accept", strv_of(accept));
     http_reply_upgrade(req, "websocket", taken);
 }

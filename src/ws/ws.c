@@ -13,6 +13,8 @@
 #include <assert.h>
 #include <wslay/wslay.h>
 
+#include "ws/ws_int.h"
+
 /* Room behind the texts for their frames, our close, and answers to pings. */
 #define CONTROL_BYTES ((size_t)4096)
 
@@ -96,9 +98,19 @@ static void on_message(wslay_event_context_ptr ctx, const struct wslay_event_on_
     w->ops->on_text(w->arg, (strv){(const char *)msg->msg, msg->msg_length});
 }
 
+static int make_mask(wslay_event_context_ptr ctx, uint8_t *out, size_t len, void *arg)
+{
+    (void)arg;
+    if (rng_secret(out, len))
+        return 0;
+    wslay_event_set_error(ctx, WSLAY_ERR_CALLBACK_FAILURE);
+    return -1;
+}
+
 static const struct wslay_event_callbacks callbacks = {
     .recv_callback = give_input,
     .send_callback = take_output,
+    .genmask_callback = make_mask, /* asked of a client only */
     .on_frame_recv_start_callback = on_frame,
     .on_msg_recv_callback = on_message,
 };
@@ -274,9 +286,17 @@ static void settle(struct ws *w)
 struct ws *ws_new(struct io_loop *loop, struct io_stream *s, strv early, const struct ws_opts *opts,
                   const struct ws_ops *ops, void *arg)
 {
-    struct ws *w = mem_zalloc(sizeof *w);
+    return ws_make(loop, s, early, opts, ops, arg, false);
+}
 
-    if (w == NULL || wslay_event_context_server_init(&w->frames, &callbacks, w) != 0) {
+struct ws *ws_make(struct io_loop *loop, struct io_stream *s, strv early,
+                   const struct ws_opts *opts, const struct ws_ops *ops, void *arg, bool client)
+{
+    struct ws *w = mem_zalloc(sizeof *w);
+    int (*init)(wslay_event_context_ptr *, const struct wslay_event_callbacks *, void *) =
+        client ? wslay_event_context_client_init : wslay_event_context_server_init;
+
+    if (w == NULL || init(&w->frames, &callbacks, w) != 0) {
         mem_free(w);
         io_stream_abort(s);
         return NULL;

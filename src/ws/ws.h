@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ws - a caller's WebSocket (RFC 6455), the server's side, on a connection that http/ has given up.
+ * ws - a WebSocket (RFC 6455): a caller's, on a connection that http/ has given up; and our own commands' to the router.
  *
  *   ws_refusal() > ws_upgrade() > taken > ws_new() --text--> ws_close() or the peer's close > on_closed
+ *   ws_dial() > dialed --text--> the same
  *
  * Frames, masks, UTF-8 and the closing handshake are libwslay's. Here: the handshake's headers, limits, time, and the
  * order on the wire. No extensions, so nothing is compressed: a secret beside a caller's own text cannot be told by its
@@ -61,6 +62,23 @@ struct ws;
  * the next turn at the soonest. */
 struct ws *ws_new(struct io_loop *loop, struct io_stream *s, strv early, const struct ws_opts *opts,
                   const struct ws_ops *ops, void *arg);
+
+struct ws_call {
+    const struct http_upstream *upstream; /* must live until `dialed` */
+    const char *path;
+    const struct http_header *headers; /* besides those of the handshake */
+    size_t n_headers;
+};
+/* Once, never from inside ws_dial(): the socket, or NULL with the status of an answer that is no upgrade, or with status 0
+ * and why there was none. */
+typedef void (*ws_dialed_fn)(void *arg, struct ws *w, int status, enum io_end why);
+struct ws_dial;
+/* NULL: no memory, and no call. The answer must come within the upstream's connect_ms and close_ms. */
+struct ws_dial *ws_dial(struct io_loop *loop, const struct ws_call *call,
+                        const struct ws_opts *opts, const struct ws_ops *ops, void *arg,
+                        ws_dialed_fn dialed);
+void ws_dial_cancel(struct ws_dial *d); /* before `dialed`; NULL is fine */
+
 /* False: too much is unsent, memory is refused, or it is closing. Nothing of the text went out then. Goes out at the
  * turn's end, together with what else was sent in it. */
 bool ws_send(struct ws *w, strv text);

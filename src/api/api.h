@@ -26,6 +26,7 @@
 
 struct advisor_conf;
 struct chat_keep;
+struct chat_room;
 struct agent_env;
 struct api;
 struct api_route {
@@ -60,7 +61,8 @@ struct api {
     struct gateway *gateway;      /* what /mcp is a face of */
     struct agent_env *agent;      /* tools of MCP servers; NULL = there are none */
     const struct advisor_conf *advisor;
-    struct chat_keep *keep; /* NULL = no conversation is kept */
+    struct chat_keep *keep;                          /* NULL = no conversation is kept */
+    struct chat_room *room;                          /* NULL = no conversations */
     void (*put_state)(void *admin, struct buf *out); /* what /router/events tells, a JSON object */
     struct {
         struct list listeners;
@@ -122,6 +124,14 @@ void api_login(struct api *api, struct http_request *req,
                const struct api_route *route); /* POST /chat/login */
 void api_logout(struct api *api, struct http_request *req,
                 const struct api_route *route); /* POST /chat/logout */
+void api_sessions(struct api *api, struct http_request *req,
+                  const struct api_route *route); /* GET /chat/sessions */
+void api_session(struct api *api, struct http_request *req,
+                 const struct api_route *route); /* GET /chat/sessions/{id}, and its export */
+void api_session_rename(struct api *api, struct http_request *req,
+                        const struct api_route *route); /* POST /chat/sessions/{id} */
+void api_session_delete(struct api *api, struct http_request *req,
+                        const struct api_route *route); /* DELETE /chat/sessions/{id} */
 void api_mcp(struct api *api, struct http_request *req, const struct api_route *route); /* /mcp */
 void api_mcp_stream(struct api *api, struct http_request *req, const struct api_route *route);
 /* What Ollama does to its own files: push, create, copy, delete, blobs. */

@@ -18,6 +18,7 @@ struct api_state {
     struct api_question *question; /* while the ledger is asked */
     struct api_advice *advice;     /* while a model is asked for it */
     struct api_listener *listener; /* while it is told events */
+    struct api_wait *wait;         /* while a conversation is read or changed */
     struct api_mcp *mcp;           /* while the gateway serves the request */
 };
 

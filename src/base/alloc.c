@@ -76,7 +76,8 @@ void mem_free_secret(void *ptr, size_t size)
 
 void mem_wipe(void *ptr, size_t size)
 {
-    explicit_bzero(ptr, size); /* a memset() before free() may be optimised away */
+    if (size > 0)
+        explicit_bzero(ptr, size); /* a memset() before free() may be optimised away */
 }
 
 void mem_fail_at(uint64_t nth, bool forever)

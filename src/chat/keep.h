@@ -51,6 +51,9 @@ struct chat_head { /* of a session; views live during the call that gives them *
     int64_t created_us, last_us;
 };
 
+/* What a list tells of it: members of a JSON object, without braces. */
+void chat_head_json(const struct chat_head *h, struct buf *out);
+
 enum chat_kept { CHAT_KEPT_NONE, CHAT_KEPT_OK, CHAT_KEPT_FOREIGN, CHAT_KEPT_FAILED };
 
 /* All of these: any thread; the answer comes on `loop`, once, also when it fails. False: no memory or too much waits;

@@ -829,9 +829,9 @@ static void put_time(struct buf *out, int64_t us)
     json_put_str(out, (strv){text, len});
 }
 
-static void put_entry(const struct chat_head *h, struct buf *out)
+void chat_head_json(const struct chat_head *h, struct buf *out)
 {
-    buf_put_cstr(out, "{\"session_id\":");
+    buf_put_cstr(out, "\"session_id\":");
     json_put_str(out, strv_of(h->id));
     buf_put_cstr(out, ",\"title\":");
     json_put_str(out, h->title);
@@ -843,7 +843,7 @@ static void put_entry(const struct chat_head *h, struct buf *out)
     json_put_str(out, h->mode);
     buf_put_cstr(out, ",\"model\":");
     json_put_str(out, h->model);
-    buf_put_cstr(out, h->is_private ? ",\"private\":true}" : ",\"private\":false}");
+    buf_put_cstr(out, h->is_private ? ",\"private\":true" : ",\"private\":false");
 }
 
 /* One session of the list. One that cannot be opened is left out: loading it tells. */
@@ -867,7 +867,9 @@ static bool put_if_wanted(struct shelf *s, sqlite3_stmt *st, struct search *q, s
     if (wanted) {
         if (buf_view(out).ptr[buf_len(out) - 1] == '}')
             buf_put_char(out, ',');
-        put_entry(&head, out);
+        buf_put_char(out, '{');
+        chat_head_json(&head, out);
+        buf_put_char(out, '}');
     }
     mem_wipe(r.key, sizeof r.key);
     mem_free_secret(text, stored.len);

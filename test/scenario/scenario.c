@@ -42,6 +42,8 @@
  *   cut N                                every read from now on is at most N bytes
  *   ledger rows N | has TEXT | lacks TEXT    rows so far; the last row's text
  *   ledger keeps                         there is one that counts what is spent: before the first request
+ *   log has TEXT | lacks TEXT            anything that was logged so far
+ *   kept USER SESSION TITLE | JSON | ... a conversation of his is kept, sealed, with these messages (docs/chat.md)
  *   audit works|fails|hangs              can its records be made durable; it works until something else is said
  *   audit goes on                        those that it hung with are durable now
  *   audit records N | has TEXT | lacks TEXT  so far; the last one's text
@@ -119,6 +121,9 @@ static struct {
     struct policy_sticky *sticky;
     struct policy_limits *limits;
     struct ledger *ledger;
+    struct chat_keep *keep;
+    struct chat_room *room;
+    char keep_dir[32];
     struct agent_env agent;
     struct agent_host *host;
     struct mcp_question *question;
@@ -1028,6 +1033,75 @@ static void do_ledger(char *rest)
     free(text);
 }
 
+/* Everything that is asked of it is done at once. */
+static void open_keep(void)
+{
+    static const struct chat_conf conf = {.session_bytes_max = 1 << 20,
+                                          .message_bytes_max = 1 << 16,
+                                          .sessions_live_max = 16,
+                                          .quiet_ms = 1000,
+                                          .titles = ""};
+    struct err err = ERR_INIT;
+    struct chat_keys keys = {.key = {{1}}, .id = {{1}}, .n = 1};
+    char path[64];
+    snprintf(t.keep_dir, sizeof t.keep_dir, "/tmp/kept-XXXXXX");
+    if (mkdtemp(t.keep_dir) == NULL)
+        die("cannot make", t.keep_dir);
+    snprintf(path, sizeof path, "%s/chat.db", t.keep_dir);
+    const struct chat_keep_conf kept = {.path = path, .keys = &keys, .no_thread = true};
+    t.keep = chat_keep_open(&kept, NULL, &err);
+    const struct chat_room_env env = {
+        .exchange = &t.worker.env, .keep = t.keep, .conf = &conf, .rooms = &t.room, .n_rooms = 1};
+    t.room = chat_room_new(&env);
+    t.worker.api.keep = t.keep;
+    t.worker.api.room = t.room;
+}
+
+static void close_keep(void)
+{
+    char path[64];
+    static const char *const ends[] = {"", "-wal", "-shm"};
+    chat_keep_close(t.keep);
+    for (size_t i = 0; t.keep_dir[0] != '\0' && i < 3; i++) {
+        snprintf(path, sizeof path, "%s/chat.db%s", t.keep_dir, ends[i]);
+        unlink(path);
+    }
+    if (t.keep_dir[0] != '\0')
+        rmdir(t.keep_dir);
+}
+
+static void do_kept(char *rest)
+{
+    struct chat_head head = {.mode = STRV("hybrid"), .model = STRV("auto"), .tools = true};
+    strv messages[16];
+    uint32_t numbers[16];
+    snprintf(head.user, sizeof head.user, "%s", need(&rest, "user"));
+    snprintf(head.id, sizeof head.id, "%s", need(&rest, "session"));
+    strv text = strv_of(tail(&rest)), part;
+    strv_cut(&text, '|', &part);
+    head.title = strv_trim(part);
+    for (; head.n_messages < 16 && strv_cut(&text, '|', &part); head.n_messages++) {
+        messages[head.n_messages] = strv_trim(part);
+        numbers[head.n_messages] = head.n_messages + 1;
+    }
+    head.leaf = head.n_messages;
+    head.created_us = head.last_us = io_wall_us(t.loop);
+    if (t.keep_dir[0] == '\0')
+        open_keep();
+    if (t.keep != NULL)
+        chat_keep_put(t.keep, t.loop, &head, messages, numbers, head.n_messages, NULL, NULL);
+    settle();
+}
+
+static void do_log(char *rest)
+{
+    char *what = need(&rest, "expectation"), *arg = tail(&rest), *text = log_text();
+    bool wanted = strcmp(what, "has") == 0;
+    if ((strstr(text, arg) != NULL) != wanted)
+        fail("%s in the log: %s", wanted ? "expected" : "not expected", arg);
+    free(text);
+}
+
 static void do_time(char *rest)
 {
     char *arg = need(&rest, "time");
@@ -1299,6 +1373,10 @@ static void do_line(char *line)
         do_time(rest);
     else if (strcmp(verb, "ledger") == 0)
         do_ledger(rest);
+    else if (strcmp(verb, "log") == 0)
+        do_log(rest);
+    else if (strcmp(verb, "kept") == 0)
+        do_kept(rest);
     else if (strcmp(verb, "audit") == 0)
         do_audit(rest);
     else if (strcmp(verb, "server") == 0) {
@@ -1451,6 +1529,12 @@ static void finish(void)
     t.worker.server = NULL;
     if (loop != NULL)
         fake_run(loop);
+    if (t.room != NULL)
+        chat_rooms_settle(&t.room, 1);
+    close_keep();
+    if (loop != NULL)
+        fake_run(loop);
+    chat_room_free(t.room);
     agent_host_free(t.host);
     agent_desk_free(t.agent.desk);
     agent_index_unref(t.agent.index);

@@ -49,6 +49,7 @@ async function unit() {
     outExtension: { ".js": ".mjs" },
     bundle: true,
     format: "esm",
+    splitting: true, // what a test imports when it runs is loaded then
     platform: "node",
     packages: "external",
     jsx: "automatic",

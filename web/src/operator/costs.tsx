@@ -67,7 +67,6 @@ function Report({ usage }: { usage: Usage }): JSX.Element {
           ["Cost", money(total.cost_usd)],
           ["Saved", money(total.saved_usd)],
           ["Saved by answering locally", money(total.saved_by_local_usd)],
-          ["Compared with", usage.reference_model ?? "nothing"],
         ]}
       />
       {usage.budget !== undefined && (
@@ -95,7 +94,10 @@ function Report({ usage }: { usage: Usage }): JSX.Element {
           ]}
         />
         {usage.truncated && <p class="notice warn">There are more rows than are shown; the sum is of all.</p>}
-        <p class="help">{usage.note}</p>
+        <p class="help">
+          {usage.reference_model !== null && `Compared with ${usage.reference_model}. `}
+          {usage.note}.
+        </p>
       </Section>
     </>
   );

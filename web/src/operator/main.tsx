@@ -2,6 +2,7 @@
 // main - the operator's pages: who is there, a login if that is needed, and the page that the address names behind its #.
 import { render } from "preact";
 import type { JSX } from "preact";
+import { useEffect, useRef } from "preact/hooks";
 import { ApiError, me } from "../shared/api.ts";
 import { useHash, useLoad, useTitle } from "../shared/hooks.ts";
 import { Frame, Login } from "../shared/layout.tsx";
@@ -16,9 +17,9 @@ import { Overview } from "./overview.tsx";
 import { Chip } from "./parts.tsx";
 import { Playground } from "./playground.tsx";
 import { useWatch, WatchContext } from "./state.ts";
+import type { Watch } from "./state.ts";
 import { ToolsPage } from "./tools.tsx";
 import { TrafficPage } from "./traffic.tsx";
-import "uplot/dist/uPlot.min.css";
 import "../shared/style.css";
 import "./style.css";
 
@@ -41,10 +42,34 @@ const PAGES: readonly [Page, ...Page[]] = [
   { id: "config", title: "Configuration", show: Config },
 ];
 
-function Places({ at, approvals }: { at: Page; approvals: number }): JSX.Element {
+function Link({ watch }: { watch: Watch }): JSX.Element {
+  return (
+    <p class="link">
+      {watch.link === "open" ? (
+        <Chip tone="good">live</Chip>
+      ) : watch.link === "connecting" ? (
+        <Chip tone="warn">connecting</Chip>
+      ) : (
+        <>
+          <Chip tone="bad">not up to date</Chip>
+          <button type="button" onClick={watch.reconnect}>
+            Connect again
+          </button>
+        </>
+      )}
+    </p>
+  );
+}
+
+function Places({ at, watch }: { at: Page; watch: Watch }): JSX.Element {
+  const approvals = watch.state?.approvals ?? 0;
+  const list = useRef<HTMLUListElement>(null);
+  useEffect(() => {
+    list.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" }); // a narrow screen shows a few
+  }, [at]);
   return (
     <nav class="places" aria-label="Operator's pages">
-      <ul>
+      <ul ref={list}>
         {PAGES.map((page) => (
           <li key={page.id}>
             <a href={`#${page.id}`} aria-current={page === at ? "page" : undefined}>
@@ -59,6 +84,7 @@ function Places({ at, approvals }: { at: Page; approvals: number }): JSX.Element
           </li>
         ))}
       </ul>
+      <Link watch={watch} />
     </nav>
   );
 }
@@ -72,22 +98,8 @@ function Pages(): JSX.Element {
   return (
     <WatchContext.Provider value={watch}>
       <div class="operator">
-        <Places at={page} approvals={watch.state?.approvals ?? 0} />
+        <Places at={page} watch={watch} />
         <main id="main" tabIndex={-1}>
-          <p class="link">
-            {watch.link === "open" ? (
-              <Chip tone="good">live</Chip>
-            ) : watch.link === "connecting" ? (
-              <Chip tone="warn">connecting</Chip>
-            ) : (
-              <>
-                <Chip tone="bad">not up to date</Chip>
-                <button type="button" onClick={watch.reconnect}>
-                  Connect again
-                </button>
-              </>
-            )}
-          </p>
           <p class="hidden-text" role="status" aria-live="polite">
             {watch.told}
           </p>

@@ -106,7 +106,7 @@ function Kind({ outlook }: { outlook: Outlook }): JSX.Element {
           ["Would gain from the cloud", found.needs_cloud.toFixed(2)],
         ]}
       />
-      {found.why !== null && <p class="help">{found.why}</p>}
+      {found.why !== null && <p class="help">Found by: {found.why}</p>}
       <Shares caption="How near each class is" parts={Object.entries(found.scores).map(([name, value]) => ({ name: name.replaceAll("_", " "), value }))} />
     </>
   );

@@ -3,6 +3,7 @@
 import type { JSX } from "preact";
 import { useMemo, useState } from "preact/hooks";
 import { Chart } from "../shared/chart.tsx";
+import type { Series } from "../shared/chart.tsx";
 import { count, dollars, milliseconds } from "../shared/format.ts";
 import { Show } from "../shared/ui.tsx";
 import { condense, sum, timesOf } from "./figures.ts";
@@ -18,6 +19,12 @@ const RANGES = [
 ] as const;
 const POINTS = 120;
 
+/** Without a single figure it says so: an empty grid looks like a failure. */
+function Line(props: { title: string; times: readonly number[]; series: readonly Series[] }): JSX.Element {
+  const any = props.series.some((one) => one.values.some((value) => value !== null));
+  return any ? <Chart {...props} /> : <p class="empty">{props.title}: nothing was timed.</p>;
+}
+
 function Charts({ traffic }: { traffic: Traffic }): JSX.Element {
   const shown = useMemo(() => condense(traffic, POINTS), [traffic]);
   const times = useMemo(() => timesOf(shown), [shown]);
@@ -32,16 +39,16 @@ function Charts({ traffic }: { traffic: Traffic }): JSX.Element {
   );
   const whole = useMemo(
     () => [
-      { label: "Half", values: shown.p50_ms, format: milliseconds },
-      { label: "95 of 100", values: shown.p95_ms, format: milliseconds },
-      { label: "99 of 100", values: shown.p99_ms, format: milliseconds },
+      { label: "Half within", values: shown.p50_ms, format: milliseconds },
+      { label: "95 % within", values: shown.p95_ms, format: milliseconds },
+      { label: "99 % within", values: shown.p99_ms, format: milliseconds },
     ],
     [shown],
   );
   const first = useMemo(
     () => [
-      { label: "Half", values: shown.first_p50_ms, format: milliseconds },
-      { label: "95 of 100", values: shown.first_p95_ms, format: milliseconds },
+      { label: "Half within", values: shown.first_p50_ms, format: milliseconds },
+      { label: "95 % within", values: shown.first_p95_ms, format: milliseconds },
     ],
     [shown],
   );
@@ -58,10 +65,10 @@ function Charts({ traffic }: { traffic: Traffic }): JSX.Element {
         <Chart title={`Requests ${each}`} times={times} series={requests} stacked />
       </Section>
       <Section title="Latency">
-        <Chart title="Whole time: as long, or shorter" times={times} series={whole} />
+        <Line title="Whole time of a request" times={times} series={whole} />
       </Section>
       <Section title="First token">
-        <Chart title="Time to the first token: as long, or shorter" times={times} series={first} />
+        <Line title="Time to the first token of an answer" times={times} series={first} />
       </Section>
       <Section title="Tokens">
         <Chart title={`Tokens ${each}`} times={times} series={tokens} />

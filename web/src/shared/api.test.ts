@@ -8,6 +8,7 @@ test("an error's words are found in every dialect, and there are some without an
   assert.equal(errorOf(400, { error: { message: "no such model", code: "y" } }).code, "y");
   assert.equal(errorOf(400, { error: "plain" }).message, "plain");
   assert.equal(errorOf(422, { detail: "field" }).message, "field");
+  assert.equal(errorOf(422, { detail: [{ loc: ["body"], msg: "decision: expected approve or deny" }] }).message, "decision: expected approve or deny");
   assert.match(errorOf(401, null).message, /not logged in/);
   assert.match(errorOf(599, "<html>").message, /599/);
   assert.ok(errorOf(401, null).needsLogin);

@@ -34,7 +34,9 @@ function member(value: unknown, name: string): unknown {
 /** Words of an error answer, whichever dialect it is in. */
 export function errorOf(status: number, body: unknown, retryAfter = 0): ApiError {
   const inner = member(body, "error");
-  const candidates = [inner, member(inner, "message"), member(body, "message"), member(body, "detail"), member(body, "error_description")];
+  const detail = member(body, "detail");
+  const first: unknown = Array.isArray(detail) ? detail[0] : undefined; // the native door, of a member that is wrong
+  const candidates = [inner, member(inner, "message"), member(body, "message"), detail, member(first, "msg"), member(body, "error_description")];
   const message = candidates.find((text): text is string => typeof text === "string" && text !== "");
   const code = [member(inner, "code"), member(body, "code"), member(inner, "type")].find((text) => typeof text === "string");
   return new ApiError(status, message ?? PLAIN[status] ?? `The router answered with status ${status}.`, typeof code === "string" ? code : "", retryAfter);

@@ -8,7 +8,6 @@
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
-import "uplot/dist/uPlot.min.css";
 
 export interface Series {
   label: string;
@@ -41,6 +40,8 @@ function colour(element: Element, name: string): string {
   return getComputedStyle(element).getPropertyValue(name).trim();
 }
 
+const faint = (stroke: string): string => `color-mix(in srgb, ${stroke} 22%, transparent)`;
+
 function options(element: HTMLElement, props: ChartProps): uPlot.Options {
   const ink = colour(element, "--ink-soft");
   const axis = { stroke: ink, grid: { stroke: colour(element, "--line"), width: 1 }, ticks: { show: false } };
@@ -52,6 +53,8 @@ function options(element: HTMLElement, props: ChartProps): uPlot.Options {
     cursor: { drag: { x: false, y: false } },
     scales: { y: { range: (_plot, _min, max) => [0, max > 0 ? max * 1.1 : 1] } },
     axes: [axis, { ...axis, size: 60, ...(first === undefined ? {} : { values: (_plot: uPlot, ticks: number[]) => ticks.map(first) }) }],
+    // What stands on another is filled down to it and no further.
+    bands: props.stacked === true ? props.series.slice(1).map((_, i) => ({ series: [i + 2, i + 1] as [number, number], fill: faint(colour(element, `--series-${((i + 1) % 6) + 1}`)) })) : [],
     series: [
       {},
       ...props.series.map((one, i) => {
@@ -61,8 +64,8 @@ function options(element: HTMLElement, props: ChartProps): uPlot.Options {
           label: one.label,
           stroke,
           width: 2,
-          points: { show: false },
-          ...(props.area === true || props.stacked === true ? { fill: `color-mix(in srgb, ${stroke} 22%, transparent)` } : {}),
+          points: { show: props.times.length <= 30, size: 5 }, // a figure between two that are not there has no line
+          ...(props.area === true || (props.stacked === true && i === 0) ? { fill: faint(stroke) } : {}),
           // In a stack the line's height is a sum; the legend tells the series' own figure.
           value: (_plot: uPlot, _sum: number, _series: number, at: number | null): string => {
             const value = at === null ? null : (one.values[at] ?? null);

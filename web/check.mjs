@@ -111,8 +111,8 @@ function size(page) {
 
 function atHome() {
   const wrong = [];
-  // Names of formats, which nobody loads.
-  const known = [/^http:\/\/www\.w3\.org\/(1999\/(xhtml|xlink)|2000\/svg|1998\/Math\/MathML|XML\/1998\/namespace)/];
+  // Names of formats, and what libraries say in errors: nobody loads them.
+  const known = [/^http:\/\/www\.w3\.org\/(1999\/(xhtml|xlink)|2000\/svg|1998\/Math\/MathML|XML\/1998\/namespace)/, /^https:\/\/github\.com\/(markedjs|highlightjs)\//];
   for (const name of readdirSync(dist).filter((n) => /\.(html|js|css|svg)$/.test(n))) {
     const text = readFileSync(join(dist, name), "utf8");
     for (const [address] of text.matchAll(/\b(?:https?|wss?):\/\/[A-Za-z0-9[][^\s"'`)\\]*/g)) if (!known.some((k) => k.test(address))) wrong.push(`${name}: ${address}`);

@@ -30,6 +30,7 @@ export default tseslint.config(
   {
     files: ["**/*.test.ts", "**/*.test.tsx"],
     rules: {
+      "@typescript-eslint/no-unnecessary-condition": "off", // an assert before has told the type
       "@typescript-eslint/no-floating-promises": ["error", { allowForKnownSafeCalls: [{ from: "package", package: "node:test", name: ["test", "describe", "it"] }] }],
     },
   },

@@ -25,9 +25,10 @@
 #include "provider/provider.h"
 
 struct advisor_conf;
+struct agent_env;
+struct chat_conf;
 struct chat_keep;
 struct chat_room;
-struct agent_env;
 struct api;
 struct api_route {
     enum http_method method;
@@ -61,8 +62,9 @@ struct api {
     struct gateway *gateway;      /* what /mcp is a face of */
     struct agent_env *agent;      /* tools of MCP servers; NULL = there are none */
     const struct advisor_conf *advisor;
-    struct chat_keep *keep;                          /* NULL = no conversation is kept */
-    struct chat_room *room;                          /* NULL = no conversations */
+    struct chat_keep *keep; /* NULL = no conversation is kept */
+    struct chat_room *room; /* NULL = no conversations */
+    const struct chat_conf *chat;
     void (*put_state)(void *admin, struct buf *out); /* what /router/events tells, a JSON object */
     struct {
         struct list listeners;

@@ -48,6 +48,7 @@ struct serve {
     struct store *kept;      /* the same file as `store`, which is not opened before there is one */
     struct engine *engines;
     struct worker *workers;
+    struct chat_room *rooms[WORKERS_MAX]; /* the workers' */
     unsigned n_workers, n_drained;
     struct policy_keys *keys;
     struct policy_sticky *sticky;
@@ -538,11 +539,13 @@ static bool start_workers(struct serve *s, struct err *err)
         w->agent.hub = s->tools.hub;
         w->agent.desk = s->desk;
         (void)agent_host_add(s->tools.host, &w->agent); /* too many: the others are asked */
-        if (!worker_open_gateway(w, s->hall, err)) {
+        if (!worker_open_gateway(w, s->hall, err) ||
+            !worker_open_room(w, s->keep, s->rooms, n, err)) {
             s->n_workers++;
             return false;
         }
         w->api.cookie_secret = s->cookie_secret;
+        s->rooms[s->n_workers] = w->room;
         w->on_drained = on_drained;
         w->arg = s;
     }
@@ -606,6 +609,15 @@ static bool start(struct serve *s, struct err *err)
     return start_workers(s, err);
 }
 
+/* A start that failed half-way has no room for some workers, and nobody has sat down yet. */
+static void settle_rooms(struct serve *s)
+{
+    size_t n = 0;
+    while (n < s->n_workers && s->rooms[n] != NULL)
+        n++;
+    chat_rooms_settle(s->rooms, n);
+}
+
 static void finish(struct serve *s)
 {
     /* Nobody listens to signals any more, and by itself each would kill us before every row is written. */
@@ -620,6 +632,7 @@ static void finish(struct serve *s)
             worker_stop(&s->workers[i]);
     for (unsigned i = 0; i < s->n_workers; i++)
         worker_join(&s->workers[i]);
+    settle_rooms(s);
     if (s->ledger != NULL) /* its answers go to the workers' loops, which are about to end */
         ledger_stop(s->ledger);
     chat_keep_close(s->keep);

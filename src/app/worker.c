@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define LEAVE_MS          100 /* for the last words to sockets */
 #define TICK_MS           250 /* log lines wait no longer than this */
 #define UPSTREAM_HEAD_MAX ((size_t)64 * 1024)
 
@@ -35,6 +36,9 @@ static void use_config(struct worker *w, const struct config *c)
     w->api.page = c->page;
     w->agent.conf = &c->mcp;
     w->api.advisor = &c->advisor;
+    w->api.chat = &c->chat;
+    if (w->room != NULL)
+        chat_room_conf(w->room, &c->chat);
     w->admin.config = c;
 }
 
@@ -120,6 +124,20 @@ bool worker_open_gateway(struct worker *w, struct gateway_hall *hall, struct err
     w->gateway = gateway_new(&env);
     w->api.gateway = w->gateway;
     return w->gateway != NULL || err_oom(err);
+}
+
+bool worker_open_room(struct worker *w, struct chat_keep *keep, struct chat_room *const *rooms,
+                      size_t n_rooms, struct err *err)
+{
+    const struct chat_room_env env = {.exchange = &w->env,
+                                      .agent = &w->agent,
+                                      .keep = keep,
+                                      .conf = w->api.chat,
+                                      .rooms = rooms,
+                                      .n_rooms = n_rooms};
+    w->room = chat_room_new(&env);
+    w->api.room = w->room;
+    return w->room != NULL || err_oom(err);
 }
 
 bool worker_listen(struct worker *w, strv address, bool shared, const char **bound, struct err *err)
@@ -239,18 +257,22 @@ bool worker_take_tools(struct worker *w, struct agent_index *index)
 static void on_drained(void *arg)
 {
     struct worker *w = arg;
-    w->on_drained(w->arg, w);
+    if (--w->draining == 0)
+        w->on_drained(w->arg, w);
 }
 
 static void drain(void *arg)
 {
     struct worker *w = arg;
     w->env.draining = true;
+    w->draining = (w->server != NULL) + (w->room != NULL);
     if (w->gateway != NULL)
         gateway_drain(w->gateway);
     api_events_drain(&w->api);
     if (w->server != NULL)
         http_server_drain(w->server, on_drained, w);
+    if (w->room != NULL)
+        chat_room_drain(w->room, on_drained, w);
 }
 
 void worker_drain(struct worker *w)
@@ -259,12 +281,25 @@ void worker_drain(struct worker *w)
         worker_stop(w);
 }
 
-/* Callers who are still being answered are told; what they are told goes out at the end of the turn. */
+static void leave(void *arg)
+{
+    struct worker *w = arg;
+    io_loop_stop(w->loop);
+}
+
+/* Callers who are still being answered are told; what they are told goes out at the end of the turn. What a conversation's
+ * sockets are told takes a moment longer, since they may sit on another worker. */
 static void stop(void *arg)
 {
     struct worker *w = arg;
+    bool seats = w->room != NULL && chat_room_seats(w->room) > 0;
+    if (w->room != NULL)
+        chat_room_stop(w->room);
     exchange_stop_all(&w->env);
-    io_loop_stop(w->loop);
+    if (seats)
+        io_timer_start(w->loop, &w->leave, LEAVE_MS, leave, w);
+    else
+        io_loop_stop(w->loop);
 }
 
 void worker_stop(struct worker *w)
@@ -285,8 +320,10 @@ void worker_join(struct worker *w)
  * its end. */
 void worker_fini(struct worker *w)
 {
-    if (w->loop != NULL)
+    if (w->loop != NULL) {
         io_timer_stop(w->loop, &w->tick);
+        io_timer_stop(w->loop, &w->leave);
+    }
     if (w->server != NULL)
         http_server_free(w->server);
     w->server = NULL;
@@ -296,6 +333,7 @@ void worker_fini(struct worker *w)
     if (w->loop != NULL)
         io_loop_free(w->loop);
     gateway_free(w->gateway); /* after the loop: letters between workers are for it */
+    chat_room_free(w->room);  /* the same: the file's answers are */
     exchange_env_fini(&w->env);
     agent_index_unref(w->agent.index);
     snapshot_unref(w->env.snapshot);

@@ -13,6 +13,7 @@
 #include "admin/admin.h"
 #include "agent/agent.h"
 #include "app/app.h"
+#include "chat/chat.h"
 
 struct worker {
     unsigned number;
@@ -27,10 +28,12 @@ struct worker {
     struct admin admin;
     struct agent_env agent;
     struct gateway *gateway;
-    struct io_timer tick;
+    struct chat_room *room;
+    struct io_timer tick, leave;
     pthread_t thread;
     bool running;
     bool exposed; /* an address that is not loopback is listened on: nobody gets in without a key */
+    unsigned draining; /* how many of HTTP and the chat are not empty yet */
     void (*on_drained)(void *arg, struct worker *w); /* on the worker's thread */
     void *arg;
 };
@@ -40,6 +43,9 @@ bool worker_init(struct worker *w, unsigned number, const struct config *c,
                  struct policy_keys *keys, enum log_level level, struct err *err);
 /* Then /mcp is served; after w->agent is set. */
 bool worker_open_gateway(struct worker *w, struct gateway_hall *hall, struct err *err);
+/* Then there are conversations; before any worker is started. rooms: of all workers, filled when each has its own. */
+bool worker_open_room(struct worker *w, struct chat_keep *keep, struct chat_room *const *rooms,
+                      size_t n_rooms, struct err *err);
 bool worker_listen(struct worker *w, strv address, bool shared, const char **bound,
                    struct err *err);
 bool worker_start(struct worker *w, struct err *err);

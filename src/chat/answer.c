@@ -587,7 +587,7 @@ static bool summarise(struct answer *a)
         .done = on_summary,
         .arg = a,
     };
-    if (s->room->env.conf->titles[0] == '\0' || !aside_start(&order))
+    if (!aside_start(&order))
         on_summary(a, STRV_NONE, STRV_NONE);
     return true;
 }

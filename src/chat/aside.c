@@ -34,7 +34,8 @@ struct aside {
 
 static void aside_free(struct aside *a)
 {
-    mem_wipe(a->text.data, a->text.cap);
+    if (a->text.data != NULL)
+        mem_wipe(a->text.data, a->text.cap);
     buf_fini(&a->text);
     arena_fini(&a->arena);
     if (a->keys != NULL)
@@ -137,11 +138,12 @@ static bool add_order(struct aside *a, strv order)
 static bool compose(struct aside *a, const struct aside_order *o)
 {
     struct session *s = o->s;
+    const char *model = s->room->env.conf->titles;
     a->r = (struct llm_request){
         .arena = &a->arena,
         .dialect = LLM_NATIVE,
         .op = LLM_OP_CHAT,
-        .model = arena_strv(&a->arena, strv_of(s->room->env.conf->titles)),
+        .model = arena_strv(&a->arena, strv_of(model != NULL ? model : "")),
         .choices = 1,
         .user = STRV_NONE,
         .mode = LLM_MODE_LOCAL,

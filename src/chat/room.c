@@ -76,6 +76,11 @@ void chat_room_free(struct chat_room *r)
     mem_free(r);
 }
 
+size_t chat_room_seats(const struct chat_room *r)
+{
+    return r->n_seats;
+}
+
 void chat_room_conf(struct chat_room *r, const struct chat_conf *conf)
 {
     r->env.conf = conf;

@@ -308,7 +308,8 @@ void session_save(struct session *s, const uint32_t *numbers, size_t n)
         s->save_all = all || n > 0;
         set_kept(s, false);
     }
-    mem_wipe(v.bytes.data, v.bytes.cap);
+    if (v.bytes.data != NULL)
+        mem_wipe(v.bytes.data, v.bytes.cap);
     buf_fini(&v.bytes);
     mem_free(v.texts);
     mem_free(v.numbers);
@@ -422,7 +423,7 @@ static void ask_title(struct session *s, const struct asker *by, uint32_t n)
         .done = on_title,
         .arg = s,
     };
-    if (s->title_wanted && s->room->env.conf->titles[0] != '\0')
+    if (s->title_wanted && s->room->env.conf->titles != NULL)
         (void)aside_start(&order);
 }
 

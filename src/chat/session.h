@@ -22,8 +22,8 @@ struct chat_conf { /* of a configuration */
     size_t sessions_live_max;            /* in memory, of a worker */
     uint64_t quiet_ms;                   /* without seats: out of memory after this */
     int64_t messages_min, messages_hour; /* of a user; 0 = no limit */
-    const char
-        *titles; /* role or model that makes titles and summaries; always local. "" = first words */
+    const char *titles; /* role or model that makes titles and summaries; always local. NULL: titles
+                           are first words, summaries are made by whatever routing finds */
 };
 
 struct chat_room_env {
@@ -35,6 +35,7 @@ struct chat_room_env {
     size_t n_rooms;
 };
 struct chat_room *chat_room_new(const struct chat_room_env *env); /* NULL: no memory */
+size_t chat_room_seats(const struct chat_room *r);                /* of this worker's sockets */
 void chat_room_free(struct chat_room *r); /* after chat_rooms_settle() and the loop; NULL is fine */
 void chat_room_conf(struct chat_room *r, const struct chat_conf *conf);
 /* No new seats; those of sessions that nothing runs in are shut with 1001 at once, the others after their answer. `empty`

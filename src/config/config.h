@@ -64,6 +64,7 @@ struct config {
     bool chat_keep;
     const char *chat_key_file;       /* NULL = nothing is sealed */
     struct chat_keep_conf chat_kept; /* without path and keys */
+    struct chat_conf chat;
     uint64_t drain_ms; /* longest wait for streams at SIGTERM */
     const struct config_warning *warnings;
 };

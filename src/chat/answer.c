@@ -26,6 +26,7 @@ struct call_name { /* a call by the model's id, and by the one that clients are 
 };
 struct pending { /* a petition that the clients were told of */
     struct pending *next;
+    struct chat_frame *told; /* for who comes back in the meantime */
     char id[32];
     bool decided;
 };
@@ -58,6 +59,8 @@ struct answer {
 static void bury(struct io_task *task)
 {
     struct answer *a = (struct answer *)(void *)((char *)task - offsetof(struct answer, burial));
+    for (struct pending *w = a->pending; w != NULL; w = w->next)
+        chat_frame_unref(w->told);
     arena_fini(&a->arena);
     if (a->keys != NULL)
         policy_keys_unref(a->keys);
@@ -341,10 +344,18 @@ static void see_waits(void *arg, strv id, const struct agent_petition *p)
         a->refused = true;
         return;
     }
+    struct chat_frame *f = frame_approval(a->s, told_of(a, id), p);
+    *w = (struct pending){.next = a->pending, .told = f != NULL ? chat_frame_ref(f) : NULL};
     snprintf(w->id, sizeof w->id, "%s", p->id);
-    w->next = a->pending;
     a->pending = w;
-    session_tell(a->s, frame_approval(a->s, told_of(a, id), p));
+    session_tell(a->s, f);
+}
+
+void answer_tell_pending(const struct answer *a, struct chat_seat *seat)
+{
+    for (const struct pending *w = a->pending; w != NULL; w = w->next)
+        if (!w->decided && w->told != NULL)
+            seat_tell(seat, w->told);
 }
 
 static struct pending *pending_of(const struct answer *a, strv id)

@@ -253,6 +253,8 @@ void answer_interrupt(struct answer *a);
 uint32_t answer_number(const struct answer *a);
 /* Is this petition one of its calls'? */
 bool answer_petitions(const struct answer *a, strv id);
+/* What waits for a person, to one who was not there when it was told. */
+void answer_tell_pending(const struct answer *a, struct chat_seat *seat);
 void answer_decided(struct answer *a, strv id, const char *decision, const char *by);
 
 /* ---- aside.c ---- */

@@ -736,6 +736,8 @@ void session_hear(struct session *s, struct chat_seat *seat, strv text)
             break;
         case HEARD_HISTORY:
             tell_one(seat, frame_history(s));
+            if (s->answer != NULL)
+                answer_tell_pending(s->answer, seat);
             break;
         case HEARD_SET:
             hear_set(s, seat, &h);

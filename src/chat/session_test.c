@@ -1037,12 +1037,17 @@ static void a_call_is_approved_by_who_owns_it(void **state)
     t.l->watch->waits(t.x->arg, STRV("call_0"), &p);
     say(c, "{\"type\":\"approve\",\"id\":\"ap_2\",\"decision\":\"approve\"}");
     hears(c, "\"approval\"", "not_found");
+    say(c, "{\"type\":\"get_history\"}"); /* who comes back in the meantime is asked, too */
+    hears(c, "\"history\"", "\"approval\",\"id\":\"ap_1\"");
     say(c, "{\"type\":\"approve\",\"id\":\"ap_1\",\"decision\":\"approve\",\"remember\":true}");
     hears(c, "{\"type\":\"decided\",\"id\":\"ap_1\",\"decision\":\"approved\",\"by\":\"local\"}");
     assert_string_equal(t.decided, "ap_1 approved local for the session");
     p.decision = AGENT_APPROVED;
     t.l->watch->decided(t.x->arg, STRV("call_0"), &p);
     assert_int_equal(times(c, "decided"), 0); /* told once */
+    say(c, "{\"type\":\"get_history\"}");
+    assert_int_equal(times(c, "\"approval\""), 0);
+    hears(c, "\"history\"");
     results("call_0", "move", "moved");
     answers("done");
     hears(c, "tool_result", "complete");

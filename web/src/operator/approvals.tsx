@@ -29,9 +29,9 @@ export function Card({ approval, onDecided }: { approval: Approval; onDecided: (
   return (
     <article class="panel" aria-label={`Call of ${name}`}>
       <div class="section-head">
-        <h3>
+        <h2>
           <Icon name="tool" /> {name}
-        </h3>
+        </h2>
         <Chip tone={approval.effect === "read" ? "" : "warn"}>{approval.effect}</Chip>
       </div>
       <p class="help">

@@ -24,7 +24,7 @@ function Lines({ text }: { text: string }): JSX.Element {
       <p class="help" role="status">
         {wanted.trim() === "" ? `${plural(lines.length, "line")}.` : `${plural(lines.length, "line")} with it.`}
       </p>
-      <pre class="json tall" tabIndex={0} role="region" aria-label="Effective configuration">
+      <pre class="json tall" tabIndex={0} role="group" aria-label="Lines of the configuration">
         {lines.join("\n")}
       </pre>
     </>

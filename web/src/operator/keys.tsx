@@ -35,7 +35,7 @@ function Fresh({ made, onSeen }: { made: Made; onSeen: () => void }): JSX.Elemen
   };
   return (
     <div class="panel stacked" role="status">
-      <h3>The new key {made.id}</h3>
+      <h2>The new key {made.id}</h2>
       <p class="help">It is shown this once. The router keeps only a digest of it.</p>
       <p>
         <code class="long" data-testid="new-key">

@@ -46,7 +46,7 @@ export function Table<T>({ caption, columns, rows, keyOf, empty, foot, quietCapt
     </tr>
   );
   return (
-    <div class="scroll" role="region" aria-label={caption} tabIndex={0}>
+    <div class="scroll" role="group" aria-label={caption} tabIndex={0}>
       <table>
         <caption class={quietCaption ? "hidden-text" : undefined}>{caption}</caption>
         <thead>
@@ -114,7 +114,7 @@ export function Shares({ caption, parts }: { caption: string; parts: readonly { 
 /** Arguments, schemas, records: as they are, indented. */
 export function Json({ value, label }: { value: unknown; label: string }): JSX.Element {
   return (
-    <pre class="json" tabIndex={0} role="region" aria-label={label}>
+    <pre class="json" tabIndex={0} role="group" aria-label={label}>
       {JSON.stringify(value, null, 2)}
     </pre>
   );

@@ -43,7 +43,7 @@ function Plan({ outlook }: { outlook: Outlook }): JSX.Element {
         keyOf={(target) => `${target.provider}/${target.model}`}
         empty="Nobody would be asked."
         columns={[
-          { head: "", cell: (target) => target.at },
+          { head: "No.", cell: (target) => target.at },
           { head: "Model", cell: (target) => `${target.provider}/${target.model}` },
           { head: "Zone", cell: (target) => <Zone zone={target.zone} /> },
           { head: "Why", cell: (target) => target.why },

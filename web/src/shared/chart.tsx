@@ -40,7 +40,7 @@ function colour(element: Element, name: string): string {
   return getComputedStyle(element).getPropertyValue(name).trim();
 }
 
-const faint = (stroke: string): string => `color-mix(in srgb, ${stroke} 22%, transparent)`;
+const faint = (stroke: string, stacked = false): string => `color-mix(in srgb, ${stroke} ${stacked ? 65 : 22}%, transparent)`;
 
 function options(element: HTMLElement, props: ChartProps): uPlot.Options {
   const ink = colour(element, "--ink-soft");
@@ -49,12 +49,12 @@ function options(element: HTMLElement, props: ChartProps): uPlot.Options {
   return {
     width: element.clientWidth,
     height: props.height ?? 180,
-    legend: { show: true, live: true },
+    legend: { show: true, live: true, markers: { width: 0, fill: (_plot: uPlot, i: number) => colour(element, `--series-${((i - 1) % 6) + 1}`) } },
     cursor: { drag: { x: false, y: false } },
     scales: { y: { range: (_plot, _min, max) => [0, max > 0 ? max * 1.1 : 1] } },
     axes: [axis, { ...axis, size: 60, ...(first === undefined ? {} : { values: (_plot: uPlot, ticks: number[]) => ticks.map(first) }) }],
     // What stands on another is filled down to it and no further.
-    bands: props.stacked === true ? props.series.slice(1).map((_, i) => ({ series: [i + 2, i + 1] as [number, number], fill: faint(colour(element, `--series-${((i + 1) % 6) + 1}`)) })) : [],
+    bands: props.stacked === true ? props.series.slice(1).map((_, i) => ({ series: [i + 2, i + 1] as [number, number], fill: faint(colour(element, `--series-${((i + 1) % 6) + 1}`), true) })) : [],
     series: [
       {},
       ...props.series.map((one, i) => {
@@ -63,9 +63,9 @@ function options(element: HTMLElement, props: ChartProps): uPlot.Options {
         return {
           label: one.label,
           stroke,
-          width: 2,
-          points: { show: props.times.length <= 30, size: 5 }, // a figure between two that are not there has no line
-          ...(props.area === true || (props.stacked === true && i === 0) ? { fill: faint(stroke) } : {}),
+          width: props.stacked === true ? 0 : 2, // a line on top of another would hide it where nothing lies between
+          points: { show: props.times.length < 2 || (props.stacked !== true && props.times.length <= 30), size: 5 }, // a figure between two that are not there has no line
+          ...(props.area === true || (props.stacked === true && i === 0) ? { fill: faint(stroke, props.stacked) } : {}),
           // In a stack the line's height is a sum; the legend tells the series' own figure.
           value: (_plot: uPlot, _sum: number, _series: number, at: number | null): string => {
             const value = at === null ? null : (one.values[at] ?? null);

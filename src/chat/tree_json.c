@@ -428,7 +428,7 @@ static bool take_state(struct taking *k, yyjson_val *root, enum chat_state *out)
 
 static bool take_place(struct taking *k, yyjson_val *root)
 {
-    int64_t n, parent, us;
+    int64_t n = 0, parent = 0, us = 0;
     strv role = json_get_str(root, "role");
     bool assistant = strv_eq(role, STRV("assistant"));
     if (!assistant && !strv_eq(role, STRV("user")))

@@ -26,6 +26,7 @@
 #include "advisor/ask.h"
 #include "advisor/check.h"
 #include "advisor/conf.h"
+#include "advisor/digest.h"
 #include "advisor/loop.h"
 #include "advisor/prose.h"
 #include "advisor/read.h"

@@ -16,7 +16,6 @@ static void over(struct advisor_ask *a)
 {
     const struct exchange *x = a->x;
     a->over = true;
-    io_timer_stop(a->env->loop, &a->timer);
     a->us = io_now_us(a->env->loop) - a->started_us;
     if (x != NULL && exchange_provider(x) != NULL) {
         a->provider = exchange_provider(x);
@@ -32,14 +31,6 @@ static void fail(struct advisor_ask *a, enum advice_reason why)
 {
     a->why = why;
     over(a);
-}
-
-static void on_timer(void *arg)
-{
-    struct advisor_ask *a = arg;
-    if (a->x != NULL)
-        exchange_caller_gone(a->x);
-    fail(a, ADVICE_REASON_TIMEOUT);
 }
 
 /* ---- the sink ---- */
@@ -97,7 +88,9 @@ static void on_fail(void *arg, struct exchange *x, int error, int status, strv m
 static void on_abort(void *arg)
 {
     struct advisor_ask *a = arg;
-    fail(a, a->reply.failed ? ADVICE_REASON_TOO_LARGE : ADVICE_REASON_MODEL_FAILED);
+    fail(a, a->reply.failed                                     ? ADVICE_REASON_TOO_LARGE
+            : exchange_error(a->x) == LLM_ERR_DEADLINE_EXCEEDED ? ADVICE_REASON_TIMEOUT
+                                                                : ADVICE_REASON_MODEL_FAILED);
 }
 
 static size_t on_pending(void *arg)
@@ -215,11 +208,10 @@ bool advisor_ask(struct advisor_ask *a)
     }
     a->caller.committed = on_committed;
     a->caller.no_cache = a->caller.no_store = true;
-    io_timer_start(a->env->loop, &a->timer, a->ms, on_timer, a);
+    a->caller.deadline_ms = a->ms;
     struct exchange *x = exchange_start(a->env, a->arena, &a->r, &a->caller, &sink, a);
     if (x == NULL && !a->over) {
         a->over = true;
-        io_timer_stop(a->env->loop, &a->timer);
         arena_fini(&a->request);
         return false;
     }
@@ -233,7 +225,6 @@ void advisor_ask_gone(struct advisor_ask *a)
     if (a->over)
         return;
     a->over = true;
-    io_timer_stop(a->env->loop, &a->timer);
     if (a->x != NULL)
         exchange_caller_gone(a->x);
     a->x = NULL;

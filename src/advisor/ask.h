@@ -42,7 +42,6 @@ struct advisor_ask {
     struct arena request; /* private from here on */
     struct llm_request r;
     struct exchange *x;
-    struct io_timer timer;
     bool over;
 };
 /* False: no memory; done() is not called. It may be called before this returns. */

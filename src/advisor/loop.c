@@ -174,11 +174,12 @@ enum loop_stop loop_due(const struct loop *l)
     return LOOP_STOP_NONE;
 }
 
-/* Does the last round fail in a way in which none did before? */
+/* Does the last round fail in a way in which none did before? Without a candidate nothing was judged, and the adapter has
+ * gone to another method. */
 static bool is_new_failure(const struct loop *l)
 {
     const struct loop_record *last = l->n_records > 0 ? &l->records[l->n_records - 1] : NULL;
-    if (last == NULL || strv_eq_cstr(last->v.types, "[]"))
+    if (last == NULL || !last->candidate || strv_eq_cstr(last->v.types, "[]"))
         return false;
     for (size_t i = 0; i + 1 < l->n_records; i++)
         if (strv_eq(l->records[i].v.types, last->v.types))
@@ -299,7 +300,7 @@ static struct loop_advice *next_advice(struct loop *l)
     }
     struct loop_advice *a = &l->advice[l->n_advice];
     *a = (struct loop_advice){.round = l->rounds + 1};
-    a->why = a->reason = a->source = a->model = a->request_id = STRV("");
+    a->why = a->reason = a->source = a->model = a->decision_id = STRV("");
     a->type = a->params = a->reasoning = STRV("");
     a->before = a->after = l->best.round > 0 ? l->best.v.score : 0;
     return a;
@@ -346,7 +347,7 @@ static bool read_answer(struct loop *l, struct loop_advice *a, strv answer)
     strv reason = json_get_str(doc.root, "reason");
     a->source = keep(l, json_get_str(doc.root, "source"), 16);
     a->model = keep(l, json_get_str(doc.root, "model"), 128);
-    a->request_id = keep(l, json_get_str(doc.root, "request_id"), 64);
+    a->decision_id = keep(l, json_get_str(doc.root, "decision_id"), 64);
     if (yyjson_is_true(json_get(doc.root, "accepted")) && yyjson_is_obj(suggestion))
         return follow(l, a, suggestion);
     if (reason.len > 0 && !strv_eq_cstr(reason, "ok"))
@@ -373,10 +374,10 @@ bool loop_put_outcome(struct loop *l, struct buf *out)
     const struct loop_advice *a = l->n_advice > 0 ? &l->advice[l->n_advice - 1] : NULL;
     bool first = true;
     if (a == NULL || !a->accepted || !a->measured || a->round != l->rounds ||
-        a->request_id.len == 0)
+        a->decision_id.len == 0)
         return false;
     buf_put_char(out, '{');
-    put_key_text(out, &first, "request_id", a->request_id);
+    put_key_text(out, &first, "decision_id", a->decision_id);
     put_key_bool(out, &first, "applied", a->applied);
     put_key_num(out, &first, "score", a->after);
     buf_put_char(out, '}');

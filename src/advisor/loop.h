@@ -74,7 +74,7 @@ struct loop_advice {
     strv why;      /* "stagnation", "new_failure" */
     bool accepted, applied;
     strv reason; /* a word of reasons.def, or "unreachable", "slow", "refused", "unreadable" */
-    strv source, model, request_id;
+    strv source, model, decision_id;
     strv type, params, reasoning;
     double before, after; /* best score; after: when its round was over */
     bool measured;        /* ... which it is */

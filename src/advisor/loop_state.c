@@ -103,7 +103,7 @@ static void put_advice(struct writer *list, const struct loop_advice *a)
     put_text(&w, "reason", a->reason);
     put_text(&w, "source", a->source);
     put_text(&w, "model", a->model);
-    put_text(&w, "request_id", a->request_id);
+    put_text(&w, "decision_id", a->decision_id);
     put_text(&w, "type", a->type);
     put_raw(&w, "params", a->params.len > 0 ? a->params : STRV("null"));
     put_text(&w, "reasoning", a->reasoning);
@@ -244,7 +244,7 @@ static bool take_advice(struct loop *l, yyjson_val *from, struct err *err)
     a->reason = text_of(from, "reason");
     a->source = text_of(from, "source");
     a->model = text_of(from, "model");
-    a->request_id = text_of(from, "request_id");
+    a->decision_id = text_of(from, "decision_id");
     a->type = text_of(from, "type");
     a->params = params != NULL ? line_of(l, params) : STRV("");
     a->reasoning = text_of(from, "reasoning");

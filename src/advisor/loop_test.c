@@ -73,7 +73,7 @@ static strv healthy(int64_t n, const char **reason)
     (void)reason;
     return STRV("{\"accepted\":true,\"reason\":\"ok\",\"suggestion\":{\"type\":\"strategy_change\","
                 "\"confidence\":0.8,\"reasoning\":\"farther\",\"params\":{\"algorithm\":\"cp_sat\","
-                "\"diversification_factor\":1}},\"source\":\"rules\",\"request_id\":\"r1\"}");
+                "\"diversification_factor\":1}},\"source\":\"rules\",\"decision_id\":\"r1\"}");
 }
 
 static strv refused(int64_t n, const char **reason)
@@ -239,7 +239,7 @@ static void accepted_advice_acts_on_the_next_round_and_is_measured(void **state)
     buf_init(&b, 4096);
     assert_true(loop_put_outcome(&l, &b));
     yyjson_val *told = parse(buf_view(&b));
-    assert_true(strv_eq_cstr(json_get_str(told, "request_id"), "r1"));
+    assert_true(strv_eq_cstr(json_get_str(told, "decision_id"), "r1"));
     assert_true(yyjson_is_true(json_get(told, "applied")));
     buf_fini(&b);
     play(&l, &plain, healthy);

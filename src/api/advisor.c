@@ -3,7 +3,8 @@
  * advisor - POST /advisor/suggest, analyze, strategy, explain: the next step of an optimisation, checked.
  *
  *   {"state": {...}, "last_evaluation": {...}, "history": [...],        what it is about (docs/advisor.md)
- *    "source": "model" | "rules" | "auto", "model": "...", "timeout_seconds": 20}
+ *    "source": "model" | "rules" | "auto", "model": "...", "timeout_seconds": 20,
+ *    "previous": {...}}                                                what became of earlier advice (decision.c)
  *
  * The answer is 200 whether there is advice or not: accepted true, or false with the reason. Errors are for requests
  * that are none, and for callers beyond their limits.
@@ -24,7 +25,8 @@ struct api_advice {
     enum advice_question question;
     enum source source;
     struct json doc;
-    yyjson_val *current; /* parameters; NULL = none */
+    yyjson_val *current;         /* parameters; NULL = none */
+    struct api_outcome previous; /* what became of earlier advice; no id = nothing is told */
     struct advisor_ask ask;
     bool asking;
     /* what comes of it */
@@ -120,10 +122,16 @@ static bool read_wishes(struct api_advice *a, struct err *err)
     return read_source(a, err);
 }
 
+static bool read_previous(struct api_advice *a, struct err *err)
+{
+    yyjson_val *previous = json_get(a->doc.root, "previous");
+    return previous == NULL || api_outcome_read(previous, &a->previous, err);
+}
+
 static bool read_question(struct api_advice *a, struct err *err)
 {
     return dialect_root(&a->doc, a->req->body, &a->req->arena, err) && read_data(a, err) &&
-           read_wishes(a, err);
+           read_wishes(a, err) && read_previous(a, err);
 }
 
 /* ---- the answer ---- */
@@ -197,6 +205,8 @@ static void put_origin(const struct api_advice *a, struct buf *b, bool *first)
     json_put_key(b, first, "latency_ms");
     buf_put_i64(b, (io_now_us(a->api->env->loop) - a->req->received_us) / 1000);
     put_text(b, first, "request_id", api_state(a->req)->request_id);
+    if (a->question != ADVICE_EXPLAIN)
+        put_text(b, first, "decision_id", api_state(a->req)->record_id);
 }
 
 static void put_answer(const struct api_advice *a, struct buf *b)
@@ -221,10 +231,30 @@ static void fini(struct api_advice *a)
     api_state(a->req)->advice = NULL;
 }
 
+static void log_decision(struct api_advice *a)
+{
+    const struct advisor_ask *ask = &a->ask;
+    struct api_decision d = {
+        .question = a->question,
+        .asked = a->req->body,
+        .state = json_get(a->doc.root, "state"),
+        .advice = &a->advice,
+        .schema = a->conf->schema,
+        .template = ask->template,
+        .source = a->from_rules ? "rules" : "model",
+        .provider = ask->provider,
+        .model = ask->from,
+        .latency_us = io_now_us(a->api->env->loop) - a->req->received_us,
+    };
+    if (a->question != ADVICE_EXPLAIN)
+        api_decided(a->api, a->req, &d);
+}
+
 static void reply(struct api_advice *a)
 {
     struct http_request *req = a->req;
     struct buf b;
+    log_decision(a);
     buf_init(&b, ANSWER_BYTES_MAX);
     put_answer(a, &b);
     http_reply_header(req, "Cache-Control", STRV("no-store"));
@@ -368,7 +398,11 @@ void api_advise(struct api *api, struct http_request *req, const struct api_rout
     if (!read_question(a, &err)) {
         api_refuse(api, req, LLM_NATIVE, &err);
         fini(a);
-    } else if (a->source != FROM_RULES) {
+        return;
+    }
+    if (a->previous.id.len > 0)
+        api_outcome_note(api, req, &a->previous);
+    if (a->source != FROM_RULES) {
         ask_model(a);
     } else if (ask_rules(a)) {
         reply(a);

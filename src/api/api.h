@@ -115,6 +115,8 @@ void api_servers(struct api *api, struct http_request *req,
                  const struct api_route *route); /* /router/servers */
 /* Once, before any request; and when the worker is to end: those streams end by nothing else. */
 void api_events_init(struct api *api);
+void api_advice_outcome(struct api *api, struct http_request *req,
+                        const struct api_route *route); /* what became of advice */
 void api_events_drain(struct api *api);
 /* Who is asked to download the model, and its name there: "provider/model", else the first Ollama of zone local.
  * NULL with err. */

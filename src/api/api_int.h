@@ -3,6 +3,7 @@
 #ifndef API_API_INT_H
 #define API_API_INT_H
 
+#include "advisor/advisor.h"
 #include "api/api.h"
 #include "chat/chat.h"
 
@@ -54,5 +55,29 @@ void api_user(const struct api *api, const struct http_request *req, struct chat
 /* mcp.c: is it one for the gateway, and how it is refused. */
 bool api_is_mcp(const struct http_request *req);
 void api_mcp_error(struct http_request *req, int status, strv message);
+
+/* ---- the log of advice (decision.c) ---- */
+
+struct api_decision {
+    enum advice_question question;
+    strv asked; /* the body */
+    yyjson_val *state;
+    const struct advice *advice;
+    const struct advice_schema *schema;
+    const struct template *template; /* NULL = no model was asked, here and below */
+    const char *source;              /* "model", "rules" */
+    const char *provider;
+    strv model;
+    int64_t latency_us;
+};
+void api_decided(struct api *api, struct http_request *req, const struct api_decision *in);
+
+struct api_outcome {
+    strv id;
+    bool applied;
+    double score;
+};
+bool api_outcome_read(yyjson_val *from, struct api_outcome *out, struct err *err);
+void api_outcome_note(struct api *api, struct http_request *req, const struct api_outcome *o);
 
 #endif

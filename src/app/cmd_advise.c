@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/cmd_advise.h"
 #include "app/file.h"
 #include "app/loop_run.h"
 #include "app/term.h"
@@ -155,20 +156,26 @@ static int loop(struct cli *cli, struct config *config)
     return status;
 }
 
+static bool is_complete(const struct cli *cli)
+{
+    bool complete = cli->flags[FLAG_PROBLEM] != NULL && cli->flags[FLAG_GENERATOR] != NULL &&
+                    cli->flags[FLAG_EVALUATOR] != NULL;
+    if (!complete)
+        term_error("loop needs --problem, --generator and --evaluator");
+    return complete;
+}
+
 int command_advise(struct cli *cli)
 {
-    const char *word = cli->words[0];
-    if (strcmp(word, "loop") != 0)
+    bool report = strcmp(cli->words[0], "report") == 0;
+    if (!report && strcmp(cli->words[0], "loop") != 0)
         return command_usage_error(cli);
-    if (cli->flags[FLAG_PROBLEM] == NULL || cli->flags[FLAG_GENERATOR] == NULL ||
-        cli->flags[FLAG_EVALUATOR] == NULL) {
-        term_error("loop needs --problem, --generator and --evaluator");
+    if (!report && !is_complete(cli))
         return EXIT_USAGE;
-    }
     struct config *config = command_config(cli);
     if (config == NULL)
         return EXIT_USAGE;
-    int status = loop(cli, config);
+    int status = report ? command_advise_report(cli, config) : loop(cli, config);
     config_free(config);
     return status;
 }

@@ -256,9 +256,11 @@ const struct command commands[] = {
      "when there were enough rounds, after too many without gain, or when its time is over. The "
      "state file is replaced after every round: whatever ends the command, the same command goes "
      "on. With --json the whole run is printed at the end as one document, which is also what the "
-     "state file holds.",
-     SOURCE | F(JSON) | F(URL) | F(PROBLEM) | F(GENERATOR) | F(EVALUATOR) | F(ADVISOR) | F(SEED) |
-         F(ROUNDS) | F(STATE) | F(REPORT),
+     "state file holds.\n\n"
+     "report tells, from the ledger's file, how much advice was asked for, accepted and applied, "
+     "and by how much the best score rose after advice that was applied.",
+     SOURCE | F(JSON) | F(SINCE) | F(URL) | F(PROBLEM) | F(GENERATOR) | F(EVALUATOR) | F(ADVISOR) |
+         F(SEED) | F(ROUNDS) | F(STATE) | F(REPORT),
      1, 1, command_advise},
     {"chat-key", "FILE", "make a key for the conversations that are kept",
      "Writes a new key into FILE, which the option chat.key_file names: conversations are sealed "

@@ -11,7 +11,7 @@
 #define EVALUATE_MS      ((uint64_t)600 * 1000)
 #define GENERATE_MS      ((uint64_t)600 * 1000) /* beyond its own timeout_seconds */
 #define OUTCOME_MS       2000
-#define QUESTION_GRACE   5000 /* for the way there and back */
+#define QUESTION_GRACE   2000 /* for the way there and back */
 #define UNANSWERED_MAX   3
 
 enum step { DUE, ASK, GENERATE, EVALUATE, SAVE, TELL, OVER, STEPS };

@@ -266,6 +266,11 @@ const struct api_route app_routes[] = {
      .door = LLM_NATIVE,
      .run = api_advise,
      .doc = "an evaluation in two or three sentences, without a model from its figures"},
+    {.method = HTTP_POST,
+     .path = "/advisor/outcome",
+     .door = LLM_NATIVE,
+     .run = api_advice_outcome,
+     .doc = "what became of advice: was it applied, and which score followed"},
     /* Model Context Protocol */
     {.method = HTTP_POST,
      .path = "/mcp",

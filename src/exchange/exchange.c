@@ -662,6 +662,12 @@ void exchange_verdict(struct exchange *x, enum outcome outcome)
 
 /* ---- the outside ---- */
 
+static uint64_t deadline_ms(const struct snapshot *s, const struct exchange_caller *caller)
+{
+    bool own = caller->deadline_ms > 0 && caller->deadline_ms < s->deadline_ms;
+    return own ? caller->deadline_ms : s->deadline_ms;
+}
+
 struct exchange *exchange_start(struct exchange_env *env, struct arena *arena,
                                 struct llm_request *r, const struct exchange_caller *caller,
                                 const struct exchange_sink *sink, void *arg)
@@ -687,7 +693,7 @@ struct exchange *exchange_start(struct exchange_env *env, struct arena *arena,
     x->usage = x->bill.usage = LLM_USAGE_NONE;
     x->started_us = io_now_us(env->loop);
     x->own_us = x->started_us - caller->received_us;
-    x->deadline_us = x->started_us + (int64_t)x->snapshot->deadline_ms * 1000;
+    x->deadline_us = x->started_us + (int64_t)deadline_ms(x->snapshot, caller) * 1000;
     x->limit_us = INT64_MAX;
     list_init(&x->queue_node);
     list_add_tail(&env->live, &x->live_node);

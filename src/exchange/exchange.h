@@ -124,7 +124,8 @@ struct exchange_caller {
     bool no_store;                   /* nor shall this one be kept */
     bool
         goes_on; /* it is part of something that began before, and is answered while draining, too */
-    int64_t received_us; /* when the request's head was complete */
+    int64_t received_us;  /* when the request's head was complete */
+    uint64_t deadline_ms; /* a shorter time than the snapshot's for all of it; 0 = none */
     int64_t bytes_in;
     void (*committed)(
         void *arg); /* r->arena and the body's bytes are not needed any more; may be NULL */

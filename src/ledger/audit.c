@@ -673,3 +673,13 @@ void audit_note_tool(struct audit *a, const struct audit_tool *tool, int64_t wal
     audit_put_tool(&b, wall_us, tool, session_digest(a, tool->session, session), true);
     tell(a, &b);
 }
+
+void audit_note_advice(struct audit *a, const struct ledger_decision *decision)
+{
+    struct buf b;
+    if (a == NULL)
+        return;
+    begin_note(&b);
+    audit_put_advice(&b, decision);
+    tell(a, &b);
+}

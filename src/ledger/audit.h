@@ -119,6 +119,10 @@ void audit_note(struct audit *a, const struct ledger_row *row, const struct audi
 /* A call of a tool is over, or was not made. The same. */
 void audit_note_tool(struct audit *a, const struct audit_tool *tool, int64_t wall_us);
 
+/* Advice was given, or what became of it was told. The same. */
+struct ledger_decision;
+void audit_note_advice(struct audit *a, const struct ledger_decision *decision);
+
 /* ---- reading ---- */
 
 struct audit_problem {

@@ -78,6 +78,7 @@ void audit_put_exchange(struct buf *b, const struct ledger_row *row,
                         const struct audit_facts *facts, const char *session);
 
 /* over: with how it ended. */
+void audit_put_advice(struct buf *b, const struct ledger_decision *d);
 void audit_put_tool(struct buf *b, int64_t wall_us, const struct audit_tool *tool,
                     const char *session, bool over);
 

@@ -152,3 +152,32 @@ void audit_put_exchange(struct buf *b, const struct ledger_row *row,
     if (row->status != 0)
         put_number(b, NAME("status"), row->status);
 }
+
+/* Digests and words of the source and the schema; the parameters themselves are in the ledger. */
+void audit_put_advice(struct buf *b, const struct ledger_decision *d)
+{
+    audit_put_begin(b, d->wall_us, d->outcome ? "advice-outcome" : "advice");
+    put_word(b, NAME("request"), d->id);
+    put_word(b, NAME("key"), d->key);
+    if (d->outcome) {
+        put_bool(b, NAME("applied"), d->applied);
+        put_number(b, NAME("score_after_micro"), (int64_t)(d->score_after * 1e6));
+        return;
+    }
+    put_word(b, NAME("question"), d->question);
+    put_word(b, NAME("asked_sha256"), d->asked);
+    put_word(b, NAME("source"), d->source);
+    put_word(b, NAME("provider"), d->provider);
+    put_word(b, NAME("model"), d->model);
+    put_bool(b, NAME("accepted"), d->accepted);
+    put_word(b, NAME("reason"), d->reason);
+    put_word(b, NAME("advice"), d->type);
+    put_word(b, NAME("template_sha256"), d->template_digest);
+    if (d->template_digest[0] != '\0')
+        put_number(b, NAME("template_version"), d->template_version);
+    put_word(b, NAME("schema_sha256"), d->schema_digest);
+    put_number(b, NAME("schema_version"), d->schema_version);
+    if (d->scored)
+        put_number(b, NAME("score_before_micro"), (int64_t)(d->score_before * 1e6));
+    put_number(b, NAME("us"), d->latency_us);
+}

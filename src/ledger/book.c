@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* book - the tables, groups of rows, reports and what is deleted when. */
-#include "ledger/book.h"
+#include "ledger/book_int.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -35,22 +35,14 @@ static const char *const migrations[] = {
     " cost_micro INTEGER NOT NULL, reference_micro INTEGER NOT NULL, total_us INTEGER NOT NULL,"
     " PRIMARY KEY (day, key, provider, model, class, private, local)) WITHOUT ROWID;"
     "CREATE TABLE last (day INTEGER PRIMARY KEY, id INTEGER NOT NULL)",
-};
-
-enum statement {
-    BEGIN,
-    COMMIT,
-    ROLLBACK,
-    ROW_ADD,
-    SUM_ADD,
-    LAST_PUT,
-    SPENT,
-    PAST_DAY,
-    TRIM_ROWS,
-    TRIM_SUMS,
-    TRIM_LAST,
-    REPORT, /* and one for each enum ledger_by */
-    STATEMENTS = REPORT + LEDGER_BYS
+    "CREATE TABLE decision ("
+    " told_us INTEGER NOT NULL," /* when the answer was given */
+    " id TEXT PRIMARY KEY, key TEXT, question TEXT NOT NULL, source TEXT NOT NULL, type TEXT,"
+    " accepted INTEGER NOT NULL, reason TEXT NOT NULL, params TEXT, provider TEXT, model TEXT,"
+    " asked TEXT NOT NULL, template TEXT, template_version INTEGER NOT NULL,"
+    " schema TEXT NOT NULL, schema_digest TEXT NOT NULL, schema_version INTEGER NOT NULL,"
+    " latency_us INTEGER NOT NULL, score_before REAL,"
+    " applied INTEGER, score_after REAL, outcome_us INTEGER) WITHOUT ROWID",
 };
 
 #define REPORT_BY(name)                                                                            \
@@ -60,18 +52,18 @@ enum statement {
     " sum(local * reference_micro), sum(total_us)"                                                 \
     " FROM sums WHERE day BETWEEN ?1 AND ?2 AND (?3 = '' OR key = ?3) GROUP BY 1"
 
-static const char *const statements[STATEMENTS] = {
-    [BEGIN] = "BEGIN IMMEDIATE",
-    [COMMIT] = "COMMIT",
-    [ROLLBACK] = "ROLLBACK",
-    [ROW_ADD] =
+static const char *const statements[BOOK_STATEMENTS] = {
+    [BOOK_BEGIN] = "BEGIN IMMEDIATE",
+    [BOOK_COMMIT] = "COMMIT",
+    [BOOK_ROLLBACK] = "ROLLBACK",
+    [BOOK_ROW_ADD] =
         "INSERT INTO exchange (ended_us, day, request_id, key, door, op, stream, class, private,"
         " findings, provider, local, model, attempts, input, output, cached, cache_write, "
         "reasoning,"
         " estimated, cost_micro, reference_micro, total_us, queue_us, router_us, upstream_us,"
         " first_us, status, outcome) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,"
         " ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29)",
-    [SUM_ADD] =
+    [BOOK_SUM_ADD] =
         "INSERT INTO sums VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,"
         " ?15, ?16, ?17, ?18) ON CONFLICT (day, key, provider, model, class, private, local)"
         " DO UPDATE SET requests = requests + excluded.requests,"
@@ -82,23 +74,37 @@ static const char *const statements[STATEMENTS] = {
         " cost_micro = cost_micro + excluded.cost_micro,"
         " reference_micro = reference_micro + excluded.reference_micro,"
         " total_us = total_us + excluded.total_us",
-    [LAST_PUT] = "INSERT OR REPLACE INTO last VALUES (?1, ?2)",
-    [SPENT] = "SELECT day, key, sum(cost_micro) FROM sums WHERE day >= ?1 GROUP BY day, key"
-              " HAVING sum(cost_micro) > 0",
-    [PAST_DAY] = "SELECT day FROM (SELECT DISTINCT day FROM sums ORDER BY day DESC LIMIT 3)"
-                 " ORDER BY day LIMIT 1",
-    [TRIM_ROWS] = "DELETE FROM exchange WHERE id IN (SELECT id FROM exchange WHERE id <="
-                  " (SELECT max(id) FROM last WHERE day < ?1) AND day < ?1 LIMIT ?2)",
-    [TRIM_SUMS] = "DELETE FROM sums WHERE day < ?1",
-    [TRIM_LAST] = "DELETE FROM last WHERE day < ?1",
-    [REPORT + LEDGER_BY_DAY] = REPORT_BY("date(day * 86400, 'unixepoch')") " ORDER BY 1",
-    [REPORT + LEDGER_BY_CLASS] = REPORT_BY("class") " ORDER BY 12 DESC, 2 DESC, 1",
-    [REPORT + LEDGER_BY_MODEL] =
+    [BOOK_LAST_PUT] = "INSERT OR REPLACE INTO last VALUES (?1, ?2)",
+    [BOOK_SPENT] = "SELECT day, key, sum(cost_micro) FROM sums WHERE day >= ?1 GROUP BY day, key"
+                   " HAVING sum(cost_micro) > 0",
+    [BOOK_PAST_DAY] = "SELECT day FROM (SELECT DISTINCT day FROM sums ORDER BY day DESC LIMIT 3)"
+                      " ORDER BY day LIMIT 1",
+    [BOOK_TRIM_ROWS] = "DELETE FROM exchange WHERE id IN (SELECT id FROM exchange WHERE id <="
+                       " (SELECT max(id) FROM last WHERE day < ?1) AND day < ?1 LIMIT ?2)",
+    [BOOK_TRIM_SUMS] = "DELETE FROM sums WHERE day < ?1",
+    [BOOK_TRIM_LAST] = "DELETE FROM last WHERE day < ?1",
+    [BOOK_DECISION_ADD] =
+        "INSERT OR IGNORE INTO decision VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,"
+        " ?13, ?14, ?15, ?16, ?17, ?18, ?19, NULL, NULL, NULL)",
+    [BOOK_OUTCOME_PUT] =
+        "UPDATE decision SET applied = ?3, score_after = ?4, outcome_us = ?5 WHERE id = ?1"
+        " AND key IS ?2 AND accepted AND outcome_us IS NULL",
+    [BOOK_DECISIONS] =
+        "SELECT source, coalesce(type, ''), count(*), sum(accepted), sum(coalesce(applied, 0)),"
+        " sum(applied = 1 AND score_before IS NOT NULL),"
+        " sum(CASE WHEN applied = 1 THEN score_after - score_before END)"
+        " FROM decision WHERE told_us >= ?1 GROUP BY 1, 2 ORDER BY 1, 2",
+    [BOOK_REFUSALS] = "SELECT reason, count(*) FROM decision WHERE told_us >= ?1 AND NOT accepted"
+                      " GROUP BY 1 ORDER BY 2 DESC, 1",
+    [BOOK_TRIM_DECISIONS] = "DELETE FROM decision WHERE told_us < ?1 * 86400000000",
+    [BOOK_REPORT + LEDGER_BY_DAY] = REPORT_BY("date(day * 86400, 'unixepoch')") " ORDER BY 1",
+    [BOOK_REPORT + LEDGER_BY_CLASS] = REPORT_BY("class") " ORDER BY 12 DESC, 2 DESC, 1",
+    [BOOK_REPORT + LEDGER_BY_MODEL] =
         REPORT_BY("CASE provider WHEN '' THEN '' ELSE provider || '/' || model END") " ORDER BY 12 "
                                                                                      "DESC, 2 "
                                                                                      "DESC, 1",
-    [REPORT + LEDGER_BY_KEY] = REPORT_BY("key") " ORDER BY 12 DESC, 2 DESC, 1",
-    [REPORT + LEDGER_BY_PROVIDER] = REPORT_BY("provider") " ORDER BY 12 DESC, 2 DESC, 1",
+    [BOOK_REPORT + LEDGER_BY_KEY] = REPORT_BY("key") " ORDER BY 12 DESC, 2 DESC, 1",
+    [BOOK_REPORT + LEDGER_BY_PROVIDER] = REPORT_BY("provider") " ORDER BY 12 DESC, 2 DESC, 1",
 };
 
 static const struct database_plan plan = {
@@ -107,7 +113,7 @@ static const struct database_plan plan = {
     .migrations = migrations,
     .n_migrations = sizeof migrations / sizeof *migrations,
     .statements = statements,
-    .n_statements = STATEMENTS,
+    .n_statements = BOOK_STATEMENTS,
     .busy_ms = BUSY_MS,
     .one_thread = true,
 };
@@ -142,7 +148,7 @@ void ledger_book_close(struct ledger_book *b)
 
 /* ---- statements ---- */
 
-static bool step(struct ledger_book *b, enum statement which, struct err *err)
+static bool step(struct ledger_book *b, enum book_statement which, struct err *err)
 {
     sqlite3_stmt *st = database_prepare(&b->d, (int)which, err);
     if (st == NULL)
@@ -330,7 +336,7 @@ static bool is_like(const struct cell *c, const struct ledger_entry *e, int64_t 
 static bool add_sum(struct ledger_book *b, const struct cell *c, struct err *err)
 {
     const struct ledger_entry *l = c->like;
-    struct binder x = {.st = database_prepare(&b->d, SUM_ADD, err)};
+    struct binder x = {.st = database_prepare(&b->d, BOOK_SUM_ADD, err)};
     if (x.st == NULL)
         return false;
     put_int(&x, c->day);
@@ -347,7 +353,7 @@ static bool add_sum(struct ledger_book *b, const struct cell *c, struct err *err
 
 static bool put_last(struct ledger_book *b, int64_t day, struct err *err)
 {
-    struct binder x = {.st = database_prepare(&b->d, LAST_PUT, err)};
+    struct binder x = {.st = database_prepare(&b->d, BOOK_LAST_PUT, err)};
     if (x.st == NULL)
         return false;
     put_int(&x, day);
@@ -424,18 +430,18 @@ static bool write_rows(struct ledger_book *b, struct rows *r, const struct ledge
 static bool write_locked(struct ledger_book *b, const struct ledger_queue *q, size_t max, size_t *n,
                          struct err *err)
 {
-    struct rows r = {.x.st = database_prepare(&b->d, ROW_ADD, err)};
+    struct rows r = {.x.st = database_prepare(&b->d, BOOK_ROW_ADD, err)};
     bool ok = r.x.st != NULL && write_rows(b, &r, q, max, n, err);
     if (r.x.st != NULL)
         database_done(r.x.st);
     return ok;
 }
 
-/* After a failed COMMIT the transaction may be open or gone. */
+/* After a failed BOOK_COMMIT the transaction may be open or gone. */
 static void roll_back(struct ledger_book *b)
 {
     if (b->d.db != NULL && sqlite3_get_autocommit(b->d.db) == 0)
-        step(b, ROLLBACK, NULL);
+        step(b, BOOK_ROLLBACK, NULL);
 }
 
 long ledger_book_write(struct ledger_book *b, const struct ledger_queue *q, size_t max,
@@ -444,9 +450,9 @@ long ledger_book_write(struct ledger_book *b, const struct ledger_queue *q, size
     size_t n = 0;
     if (ledger_queue_peek(q, 0) == NULL)
         return 0;
-    if (!step(b, BEGIN, err))
+    if (!step(b, BOOK_BEGIN, err))
         return -1;
-    if (write_locked(b, q, max, &n, err) && step(b, COMMIT, err))
+    if (write_locked(b, q, max, &n, err) && step(b, BOOK_COMMIT, err))
         return (long)n;
     roll_back(b);
     return -1;
@@ -458,7 +464,7 @@ bool ledger_book_spent(struct ledger_book *b, int64_t first_day,
                        bool (*fn)(void *arg, int64_t day, const char *key, int64_t micro),
                        void *arg, struct err *err)
 {
-    sqlite3_stmt *st = database_prepare(&b->d, SPENT, err);
+    sqlite3_stmt *st = database_prepare(&b->d, BOOK_SPENT, err);
     bool ok = true;
     int got;
     if (st == NULL)
@@ -480,7 +486,7 @@ bool ledger_book_spent(struct ledger_book *b, int64_t first_day,
 /* The day that counts as the present one for deleting; -1 = too few days were seen. */
 static bool past_day(struct ledger_book *b, int64_t today, int64_t *out, struct err *err)
 {
-    sqlite3_stmt *st = database_prepare(&b->d, PAST_DAY, err);
+    sqlite3_stmt *st = database_prepare(&b->d, BOOK_PAST_DAY, err);
     if (st == NULL)
         return false;
     int got = sqlite3_step(st);
@@ -492,7 +498,7 @@ static bool past_day(struct ledger_book *b, int64_t today, int64_t *out, struct 
     return ok;
 }
 
-static bool trim(struct ledger_book *b, enum statement which, int64_t day, int64_t max,
+static bool trim(struct ledger_book *b, enum book_statement which, int64_t day, int64_t max,
                  struct err *err)
 {
     struct binder x = {.st = database_prepare(&b->d, (int)which, err)};
@@ -511,12 +517,13 @@ bool ledger_book_trim(struct ledger_book *b, int64_t today, int64_t keep_rows, i
     *more = false;
     if (!past_day(b, today, &day, err) || day < 0)
         return day < 0 && !err->set;
-    if (!step(b, BEGIN, err))
+    if (!step(b, BOOK_BEGIN, err))
         return false;
-    bool ok = trim(b, TRIM_ROWS, day - keep_rows, (int64_t)max, err);
+    bool ok = trim(b, BOOK_TRIM_ROWS, day - keep_rows, (int64_t)max, err);
     *more = ok && sqlite3_changes(b->d.db) == (int)max;
-    ok = ok && (*more || trim(b, TRIM_LAST, day - keep_rows, 0, err)) &&
-         trim(b, TRIM_SUMS, day - keep_sums, 0, err) && step(b, COMMIT, err);
+    ok = ok && (*more || trim(b, BOOK_TRIM_LAST, day - keep_rows, 0, err)) &&
+         trim(b, BOOK_TRIM_SUMS, day - keep_sums, 0, err) &&
+         trim(b, BOOK_TRIM_DECISIONS, day - keep_sums, 0, err) && step(b, BOOK_COMMIT, err);
     if (!ok)
         roll_back(b);
     return ok;
@@ -603,7 +610,7 @@ static bool keep_line(struct ledger_report *r, const struct ledger_line *l)
 bool ledger_book_report(struct ledger_book *b, const struct ledger_query *query,
                         struct ledger_report *out, struct err *err)
 {
-    struct binder x = {.st = database_prepare(&b->d, REPORT + (int)query->by, err)};
+    struct binder x = {.st = database_prepare(&b->d, BOOK_REPORT + (int)query->by, err)};
     struct ledger_line line;
     bool ok = true;
     int got = SQLITE_DONE;

@@ -9,6 +9,7 @@
  *   budget.h     what was spent, and whether more may be
  *   book.h       the file: rows, sums by day, reports
  *   writer.h     the thread that writes it
+ *   decision.h   what an adviser suggested, and what became of it
  *   report.h     what is told of it
  *   traffic.h    the last day by the minute, for charts
  *   ledger_close one exchange is over: one row -> metrics, statistics, one log line, the file
@@ -25,6 +26,7 @@
 #include "ledger/audit.h"
 #include "ledger/book.h"
 #include "ledger/budget.h"
+#include "ledger/decision.h"
 #include "ledger/price.h"
 #include "ledger/report.h"
 #include "ledger/traffic.h"

@@ -12,12 +12,18 @@
 #define TRIM_MAX  2000 /* rows that are deleted in one go, so that new ones need not wait long */
 #define RETRY_MS  1000
 #define QUESTIONS 64 /* that wait */
+#define DECISIONS 256
 
 struct question {
     struct question *next;
     struct ledger_query query;
     ledger_answer_fn fn;
     void *arg;
+};
+
+struct decided {
+    struct decided *next;
+    struct ledger_decision decision;
 };
 
 struct ledger {
@@ -44,6 +50,8 @@ struct ledger {
     bool stop, hurry;
     struct question *questions;
     size_t n_questions;
+    struct decided *decided, **decided_end; /* in order */
+    size_t n_decided;
 };
 
 /* ---- the file ---- */
@@ -117,6 +125,40 @@ static long write_group(struct ledger *l, int64_t *day, struct err *err)
     return n;
 }
 
+/* The first one that waits; it is not taken away before it is written. */
+static struct decided *first_decided(struct ledger *l)
+{
+    pthread_mutex_lock(&l->lock);
+    struct decided *d = l->decided;
+    pthread_mutex_unlock(&l->lock);
+    return d;
+}
+
+static void drop_decided(struct ledger *l)
+{
+    pthread_mutex_lock(&l->lock);
+    struct decided *d = l->decided;
+    l->decided = d->next;
+    if (l->decided == NULL)
+        l->decided_end = &l->decided;
+    l->n_decided--;
+    pthread_mutex_unlock(&l->lock);
+    mem_free(d);
+}
+
+static bool write_decided(struct ledger *l, struct err *err)
+{
+    struct decided *d;
+    while ((d = first_decided(l)) != NULL) {
+        if (!ready(l, err) || !ledger_book_decide(&l->book, &d->decision, err)) {
+            ledger_book_close(&l->book);
+            return false;
+        }
+        drop_decided(l);
+    }
+    return true;
+}
+
 bool ledger_flush(struct ledger *l)
 {
     struct err err = ERR_INIT;
@@ -124,6 +166,8 @@ bool ledger_flush(struct ledger *l)
     long n;
     while ((n = write_group(l, &day, &err)) > 0)
         ;
+    if (n == 0 && !write_decided(l, &err))
+        n = -1;
     set_failing(l, n < 0, &err);
     tell_losses(l);
     if (n == 0 && day >= 0)
@@ -207,7 +251,7 @@ static void pause_for(struct ledger *l, uint64_t ms)
 static void sleep_until_row(struct ledger *l)
 {
     atomic_store(&l->asleep, true);
-    while (!l->stop && !l->hurry && ledger_queue_len(&l->queue) == 0)
+    while (!l->stop && !l->hurry && l->decided == NULL && ledger_queue_len(&l->queue) == 0)
         pthread_cond_wait(&l->wake, &l->lock);
     atomic_store(&l->asleep, false);
 }
@@ -289,6 +333,29 @@ bool ledger_put(struct ledger *l, const struct ledger_entry *entry)
     return true;
 }
 
+bool ledger_decide(struct ledger *l, const struct ledger_decision *decision)
+{
+    if (l == NULL)
+        return true;
+    struct decided *d = mem_alloc(sizeof *d);
+    if (d != NULL)
+        *d = (struct decided){NULL, *decision};
+    pthread_mutex_lock(&l->lock);
+    bool taken = d != NULL && l->n_decided < DECISIONS;
+    if (taken) {
+        *l->decided_end = d;
+        l->decided_end = &d->next;
+        l->n_decided++;
+        pthread_cond_signal(&l->wake);
+    }
+    pthread_mutex_unlock(&l->lock);
+    if (!taken) {
+        mem_free(d);
+        atomic_fetch_add(&l->lost, 1);
+    }
+    return taken;
+}
+
 struct ledger_budget *ledger_budget_of(struct ledger *l)
 {
     return &l->budget;
@@ -328,6 +395,7 @@ static bool init(struct ledger *l, const struct ledger_setup *setup, struct err 
     ledger_budget_init(&l->budget, setup->wall_us);
     l->start_us = setup->wall_us;
     l->trimmed = -1;
+    l->decided_end = &l->decided;
     ledger_change(l, setup);
     return ledger_book_init(&l->book, setup->path, err);
 }
@@ -356,8 +424,10 @@ void ledger_free(struct ledger *l)
     if (l == NULL)
         return;
     ledger_stop(l);
-    if (ledger_queue_len(&l->queue) > 0 && !ledger_flush(l))
+    if ((ledger_queue_len(&l->queue) > 0 || l->decided != NULL) && !ledger_flush(l))
         LOG(&l->log, LOG_ERROR, "ledger_rows_lost", LOG_I(COUNT, ledger_queue_len(&l->queue)));
+    while (l->decided != NULL)
+        drop_decided(l);
     ledger_book_fini(&l->book);
     ledger_budget_fini(&l->budget);
     ledger_queue_fini(&l->queue);

@@ -18,6 +18,7 @@
 
 #include "ledger/book.h"
 #include "ledger/budget.h"
+#include "ledger/decision.h"
 
 #define LEDGER_FILE "ledger.db" /* in the state directory */
 
@@ -46,6 +47,8 @@ bool ledger_read_spent(struct ledger_book *book, int64_t wall_us, struct ledger_
                        struct err *err);
 /* Any thread. False: the queue is full, the row is lost. */
 bool ledger_put(struct ledger *l, const struct ledger_entry *entry);
+/* Likewise, for what an adviser decided. NULL ledger: there is no file, and nothing is lost. */
+bool ledger_decide(struct ledger *l, const struct ledger_decision *decision);
 struct ledger_budget *ledger_budget_of(struct ledger *l);
 /* The last attempt to write failed. */
 bool ledger_failing(const struct ledger *l);

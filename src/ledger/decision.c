@@ -13,22 +13,29 @@ struct places {
     bool failed;
 };
 
+static void note(struct places *p, int rc)
+{
+    p->failed = p->failed || rc != SQLITE_OK;
+}
+
 /* "" is nothing. */
 static void put_text(struct places *p, const char *text)
 {
-    p->failed |= (text[0] != '\0' ? sqlite3_bind_text(p->st, ++p->at, text, -1, SQLITE_STATIC)
-                                  : sqlite3_bind_null(p->st, ++p->at)) != SQLITE_OK;
+    p->at++;
+    note(p, text[0] != '\0' ? sqlite3_bind_text(p->st, p->at, text, -1, SQLITE_STATIC)
+                            : sqlite3_bind_null(p->st, p->at));
 }
 
 static void put_int(struct places *p, int64_t n)
 {
-    p->failed |= sqlite3_bind_int64(p->st, ++p->at, n) != SQLITE_OK;
+    p->at++;
+    note(p, sqlite3_bind_int64(p->st, p->at, n));
 }
 
 static void put_real(struct places *p, bool there, double n)
 {
-    p->failed |= (there ? sqlite3_bind_double(p->st, ++p->at, n)
-                        : sqlite3_bind_null(p->st, ++p->at)) != SQLITE_OK;
+    p->at++;
+    note(p, there ? sqlite3_bind_double(p->st, p->at, n) : sqlite3_bind_null(p->st, p->at));
 }
 
 static void put_answer(struct places *p, const struct ledger_decision *d)

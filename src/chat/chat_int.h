@@ -5,7 +5,10 @@
  *   mail.c     letters between workers
  *   seat.c     both ends of a seat: the socket's, and that in its session
  *   room.c     the sessions of a worker: found, loaded, forgotten; renamed and deleted by REST
- *   session.c  one session: questions, the queue, settings, branches
+ *   session.c  one session: made and forgotten, its seats, what they are told
+ *   talk.c     what its clients say: questions, the queue, settings, branches
+ *   save.c     its way into the file
+ *   title.c    what it is called
  *   heard.c    a client's frame as a struct
  *   frames.c   frames to clients
  *   answer.c   one answer: its exchange or loop, and what of it is told
@@ -207,8 +210,9 @@ struct session {
     uint32_t summary_to;
     enum llm_mode mode;
     bool is_private, tools;
-    bool kept;     /* what was said last is in the file, as far as is known */
-    bool save_all; /* something of it could not be written */
+    bool kept;       /* what was said last is in the file, as far as is known */
+    bool save_all;   /* something of it could not be written */
+    uint32_t newest; /* highest number of a message, so far */
     bool title_wanted;
     struct params params;
     int64_t created_us, last_us;
@@ -220,6 +224,7 @@ struct session {
     bool gone;        /* the room has forgotten it; it lives for its errands */
 };
 struct session *session_new(struct chat_room *r, const char *id, const char *user);
+bool session_is_of(const struct session *s, const char *user);
 /* What the file had is there now, or nothing: what waited is heard. */
 void session_begin(struct session *s);
 /* While it is loaded: the letter is kept and read again. False: it is not being loaded, or there is none. */
@@ -227,7 +232,10 @@ bool session_waits(struct session *s, struct letter *l);
 void session_take_seat(struct session *s, struct chat_seat *seat);
 void session_lose_seat(struct session *s, struct chat_seat *seat);
 void session_hear(struct session *s, struct chat_seat *seat, strv text);
-bool session_set_title(struct session *s, strv title); /* false: no memory */
+/* Nothing looks at it and nothing runs in it: then it goes out of memory after a while. To be asked after each change. */
+void session_rest(struct session *s);
+void session_stage(struct session *s, enum stage stage);
+void question_fini(struct question *q);
 /* The running answer ends as interrupted; what waits in the queue goes. */
 void session_interrupt(struct session *s);
 /* It goes out of memory. Its seats must be gone or shut. */
@@ -236,13 +244,21 @@ void session_errand_over(struct session *s);
 /* To the file: the head, and these messages. */
 void session_save(struct session *s, const uint32_t *numbers, size_t n);
 void session_tell(struct session *s, struct chat_frame *f); /* takes it; NULL: no memory for it */
-void session_changed(struct session *s);                    /* frame `session` */
+void session_tell_one(struct chat_seat *seat, struct chat_frame *f); /* the same */
+void session_changed(struct session *s);                             /* frame `session` */
 void session_made_private(struct session *s);
 /* The widest mode that this session's next answer may have. */
 enum llm_mode session_mode(const struct session *s, const struct policy_key *key);
 /* answer.c has told the end. */
 void session_answered(struct session *s, uint32_t n, bool whole);
 void session_head(struct session *s, struct chat_head *out);
+
+/* ---- title.c ---- */
+
+bool session_set_title(struct session *s, strv title); /* one line of it; false: no memory */
+void title_of_question(struct session *s, strv question);
+/* A model is asked for one, if none of a model's or of the user's is there. n: the answer just made. */
+void title_ask(struct session *s, const struct asker *by, uint32_t n);
 
 /* ---- answer.c ---- */
 

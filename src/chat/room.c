@@ -172,6 +172,7 @@ static bool take_kept(struct session *s, const struct chat_head *h, const strv *
     for (size_t i = 0; i < n; i++)
         if (!chat_tree_read(s->tree, messages[i], &err))
             return false;
+    s->newest = n > 0 ? chat_tree_leaf(s->tree)->n : 0;
     if (h->leaf > 0)
         (void)chat_tree_select(s->tree, h->leaf);
     for (int m = LLM_MODE_LOCAL; m <= LLM_MODE_CLOUD; m++)
@@ -257,7 +258,7 @@ static void read_rename(struct letter *l, struct chat_room *room)
         return;
     if (s == NULL || s->stage != SESSION_IDLE) {
         reply(room, o, CHAT_KEPT_FAILED);
-    } else if (strcmp(s->user, o->user) != 0) {
+    } else if (!session_is_of(s, o->user)) {
         reply(room, o, CHAT_KEPT_FOREIGN);
     } else if (chat_tree_count(s->tree) == 0 && list_empty(&s->seats)) {
         session_forget(s);
@@ -289,7 +290,7 @@ static void read_delete(struct letter *l, struct chat_room *room)
         reply(room, o, CHAT_KEPT_FAILED);
         return;
     }
-    if (s != NULL && strcmp(s->user, o->user) != 0) {
+    if (s != NULL && !session_is_of(s, o->user)) {
         reply(room, o, CHAT_KEPT_FOREIGN);
         return;
     }

@@ -145,7 +145,7 @@ static void read_sit(struct letter *l, struct chat_room *room)
         s = room_open(room, seat->id, seat->user.id);
     if (s == NULL)
         seat_shut(seat, 1013, "too many conversations");
-    else if (strcmp(s->user, seat->user.id) != 0)
+    else if (!session_is_of(s, seat->user.id))
         seat_shut(seat, 4003, "not your conversation");
     else if (!session_waits(s, l))
         session_take_seat(s, seat);

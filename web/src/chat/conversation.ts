@@ -105,7 +105,7 @@ export function apply(c: Conversation, f: Frame): Conversation {
     case "interrupted":
       return interrupted(c, f.n, f.dropped);
     case "error":
-      if (f.n === undefined) return remark(c, "error", f.message);
+      if (f.n === undefined) return remark(c, "error", f.retry_after === undefined ? f.message : `${f.message} Try again in ${f.retry_after} s.`);
       return { ...end(c, f.n, "error", { error: f.message }), spoken: `No answer: ${f.message}` };
     case "summary":
       return summed(c, f.messages, f.model ?? undefined);

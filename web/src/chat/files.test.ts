@@ -20,7 +20,7 @@ test("at most so many and so much; what does not fit is told, the rest stays", a
   const many = await addFiles([], Array.from({ length: 10 }, (_, i) => new File(["x"], `${i}.txt`)));
   assert.equal(many.files.length, 8);
   assert.equal(many.wrong.length, 2);
-  const big = await addFiles([], [new File(["x".repeat(TOTAL_MAX - 5)], "a.txt"), new File(["x".repeat(10)], "b.txt"), new File(["y"], "c.txt")]);
+  const big = await addFiles([], [new File(["x".repeat(TOTAL_MAX - 8)], "a.txt"), new File(["x".repeat(10)], "b.txt"), new File(["y"], "c.txt")]);
   assert.deepEqual(big.files.map((f) => f.name), ["a.txt", "c.txt"]);
   assert.match(big.wrong[0] ?? "", /b\.txt does not fit/);
 });

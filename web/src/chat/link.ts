@@ -19,7 +19,7 @@ export interface LinkOptions {
   mode: Mode;
   model: string;
   onFrames: (frames: Frame[]) => void;
-  onState: (state: LinkState) => void;
+  onState: (state: LinkState, closedBy?: number) => void;
   /** Stand-ins for tests. */
   connect?: (url: string) => WebSocket;
   later?: (run: () => void, ms: number) => unknown;
@@ -118,7 +118,7 @@ export class Link {
     const ms = Math.min(LONGEST_MS, FIRST_MS * 2 ** this.#tries) * (0.5 + (this.#options.random ?? Math.random)() / 2);
     this.#tries++;
     this.#waiting = true;
-    this.#options.onState("waiting");
+    this.#options.onState("waiting", code);
     (this.#options.later ?? setTimeout)(() => {
       if (this.#gone || !this.#waiting) return;
       this.#waiting = false;

@@ -37,6 +37,7 @@ const CHANGES = new Set(["complete", "interrupted", "session", "error"]);
 export function Room(props: RoomProps): JSX.Element {
   const [c, setC] = useState<Conversation>(() => begin(props.id, props.mode, props.model));
   const [link, setLink] = useState<LinkState>("connecting");
+  const [closedBy, setClosedBy] = useState(0);
   const [draft, setDraft] = useState("");
   const [params, setParams] = useState<Params>({});
   const [settings, setSettings] = useState(false);
@@ -52,7 +53,13 @@ export function Room(props: RoomProps): JSX.Element {
       setC((old) => applyAll(old, frames));
       if (frames.some((f) => CHANGES.has(f.type))) props.onChanged();
     };
-    const one = new Link({ id: props.id, mode: props.mode, model: props.model, onFrames: take, onState: setLink });
+    const one = new Link({ id: props.id, mode: props.mode, model: props.model, onFrames: take,
+      onState: (state, code) => {
+        setLink(state);
+        if (code !== undefined) setClosedBy(code);
+        if (state === "open" && code === undefined) setClosedBy((old) => (old === 1009 ? old : 0));
+      },
+    });
     line.current = one;
     const hurry = (): void => {
       if (!document.hidden) one.hurry();
@@ -116,7 +123,14 @@ export function Room(props: RoomProps): JSX.Element {
       </header>
       <Messages conversation={c} say={say} />
       <div class="foot">
-        <Connection state={link} onNow={() => line.current?.hurry()} />
+        <Connection state={link} closedBy={closedBy} onNow={() => line.current?.hurry()} />
+        {link === "open" && closedBy === 1009 && (
+          <p class="notice bad" role="alert">
+            <Icon name="warn" />
+            <span>Your message was too large for the router, so it was not taken. Attach less, or ask your administrator about chat.message_bytes.</span>
+            <IconButton icon="close" label="Dismiss" onClick={() => setClosedBy(0)} />
+          </p>
+        )}
         {refused && link === "open" && <ErrorBox error={new Error("That was not sent. Try again.")} />}
         {c.remarks.map((r) => (
           <p key={r.key} class={`notice ${r.kind === "error" ? "bad" : ""}`} role={r.kind === "error" ? "alert" : "status"}>
@@ -175,12 +189,18 @@ function useEscape(on: boolean, run: () => void): void {
   }, [on, run]);
 }
 
-function Connection({ state, onNow }: { state: LinkState; onNow: () => void }): JSX.Element | null {
+const CLOSED: Readonly<Record<number, string>> = {
+  1001: "The router ended the connection: it restarts, or nothing was said for long.",
+  1009: "The message was too large for the router.",
+  1013: "The router has no room for this connection right now.",
+};
+
+function Connection({ state, closedBy, onNow }: { state: LinkState; closedBy: number; onNow: () => void }): JSX.Element | null {
   if (state === "waiting")
     return (
       <p class="notice warn" role="status">
         <Spinner label="Reconnecting" />
-        <span>The connection is gone. It is tried again by itself; nothing that was said is lost.</span>
+        <span>{CLOSED[closedBy] ?? "The connection is gone."} It is tried again by itself; an answer that runs goes on meanwhile.</span>
         <button type="button" onClick={onNow}>
           Try now
         </button>

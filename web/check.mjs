@@ -69,7 +69,8 @@ async function unit() {
     tally += match[1] === "ok" ? 1 : 0;
   }
   if (run.status !== 0) {
-    console.log(run.stdout + run.stderr);
+    for (const [i, line] of lines.entries()) if (/^\s*not ok/.test(line)) console.log(lines.slice(i, i + 30).join("\n"));
+    console.log(run.stderr);
     verdict("unit tests", ["some failed"]);
   } else if (tally === 0) verdict("unit tests", ["none were found"]);
 }

@@ -7,20 +7,24 @@
  * So a page that is open costs a message a second at most, and none while nothing happens; nobody polls. Each event is
  * the whole: a listener who did not read what came before gets the next as soon as he has. What stands in it is
  * admin/'s; it comes by api->put_state.
+ *
+ * A stream ends after a while, and the listener comes back by himself: then his key or login is looked at anew, so one
+ * that was revoked does not go on hearing.
  */
 #include "api/api_int.h"
 
 #define EVENT_BYTES_MAX ((size_t)4 << 20)
 #define LOOK_MS         1000
 #define ALIVE_US        ((int64_t)15 * 1000000) /* a proxy in front must see that somebody is there */
-#define LISTENERS_MAX   32                      /* of a worker */
+#define LIFE_US         ((int64_t)15 * 60 * 1000000)
+#define LISTENERS_MAX   32 /* of a worker */
 
 struct api_listener {
     struct list node;
     struct api *api;
     struct http_request *req;
-    bool wants;        /* has heard nothing yet, or missed something since it did not read */
-    int64_t spoken_us; /* when it was last told anything */
+    bool wants; /* has heard nothing yet, or missed something since it did not read */
+    int64_t since_us, spoken_us; /* when it came; when it was last told anything */
 };
 
 static void speak(struct api_listener *l, strv text, int64_t now_us)
@@ -32,7 +36,7 @@ static void speak(struct api_listener *l, strv text, int64_t now_us)
 static void tell(struct api_listener *l, strv state, bool changed, int64_t now_us)
 {
     l->wants = l->wants || changed;
-    if (http_reply_pending(l->req) > 0)
+    if (http_reply_pending(l->req) > 0 || state.len == 0)
         return;
     if (l->wants)
         speak(l, state, now_us);
@@ -58,17 +62,6 @@ static bool renew(struct api *api)
     return true;
 }
 
-static void look(void *arg)
-{
-    struct api *api = arg;
-    struct list *pos, *tmp;
-    bool changed = renew(api);
-    strv text = buf_view(&api->events.told);
-    list_for_each(pos, tmp, &api->events.listeners)
-        tell(list_entry(pos, struct api_listener, node), text, changed, io_now_us(api->env->loop));
-    io_timer_start(api->env->loop, &api->events.timer, LOOK_MS, look, api);
-}
-
 static void leave(struct api_listener *l)
 {
     struct api *api = l->api;
@@ -80,6 +73,31 @@ static void leave(struct api_listener *l)
         buf_fini(&api->events.told);
         buf_init(&api->events.told, EVENT_BYTES_MAX);
     }
+}
+
+static void end(struct api_listener *l)
+{
+    struct http_request *req = l->req;
+    leave(l);
+    http_reply_end(req);
+}
+
+static void look(void *arg)
+{
+    struct api *api = arg;
+    struct list *pos, *tmp;
+    int64_t now_us = io_now_us(api->env->loop);
+    bool changed = renew(api);
+    list_for_each(pos, tmp, &api->events.listeners)
+    {
+        struct api_listener *l = list_entry(pos, struct api_listener, node);
+        if (now_us - l->since_us >= LIFE_US)
+            end(l);
+        else
+            tell(l, buf_view(&api->events.told), changed, now_us);
+    }
+    if (!list_empty(&api->events.listeners))
+        io_timer_start(api->env->loop, &api->events.timer, LOOK_MS, look, api);
 }
 
 static void on_gone(struct http_request *req)
@@ -96,16 +114,13 @@ void api_events_init(struct api *api)
 
 void api_events_drain(struct api *api)
 {
-    while (!list_empty(&api->events.listeners)) {
-        struct api_listener *l = list_first(&api->events.listeners, struct api_listener, node);
-        struct http_request *req = l->req;
-        leave(l);
-        http_reply_end(req);
-    }
+    while (!list_empty(&api->events.listeners))
+        end(list_first(&api->events.listeners, struct api_listener, node));
 }
 
 void api_events(struct api *api, struct http_request *req, const struct api_route *route)
 {
+    static const char again[] = "retry: 1000\n\n"; /* how soon the listener comes back */
     struct api_listener *l = ARENA_NEW(&req->arena, struct api_listener);
     if (l == NULL || api->env->draining || api->events.n >= LISTENERS_MAX) {
         int code = l == NULL            ? LLM_ERR_INTERNAL
@@ -117,11 +132,13 @@ void api_events(struct api *api, struct http_request *req, const struct api_rout
     http_reply_header(req, "Cache-Control", STRV("no-store"));
     http_reply_header(req, "X-Accel-Buffering", STRV("no"));
     http_reply_begin(req, 200, "text/event-stream", HTTP_LENGTH_STREAM);
+    http_reply_body(req, again, sizeof again - 1);
     if (req->method == HTTP_HEAD) {
         http_reply_end(req);
         return;
     }
-    *l = (struct api_listener){.api = api, .req = req, .wants = true};
+    *l = (struct api_listener){
+        .api = api, .req = req, .wants = true, .since_us = io_now_us(api->env->loop)};
     list_add_tail(&api->events.listeners, &l->node);
     api->events.n++;
     api_state(req)->listener = l;

@@ -17,7 +17,7 @@ const TYPES = [
   ["exchange", "exchanges"],
   ["tool-intent", "tools about to be called outside"],
   ["tool", "calls of tools"],
-  ["key-change", "API keys made, revoked"],
+  ["change", "API keys made or revoked"],
   ["checkpoint", "checkpoints"],
 ] as const;
 export interface Filter {

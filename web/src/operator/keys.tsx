@@ -131,7 +131,7 @@ function List({ keys, onRevoke }: { keys: readonly Key[]; onRevoke: (key: Key) =
         { head: "State", cell: (key) => (key.revoked !== null ? <Chip tone="bad">revoked</Chip> : key["admin"] === true ? <Chip tone="warn">admin</Chip> : <Chip tone="good">valid</Chip>) },
         { head: "Rules", cell: (key) => rulesText(key) || "none" },
         { head: "Made", cell: (key) => time(key.created) },
-        { head: "Last used", cell: (key) => time(key.last_used) },
+        { head: "Last used", cell: (key) => key.last_used ?? "-" },
         {
           head: "Action",
           cell: (key) =>

@@ -51,7 +51,11 @@ function options(element: HTMLElement, props: ChartProps): uPlot.Options {
     height: props.height ?? 180,
     legend: { show: true, live: true, markers: { width: 0, fill: (_plot: uPlot, i: number) => colour(element, `--series-${((i - 1) % 6) + 1}`) } },
     cursor: { drag: { x: false, y: false } },
-    scales: { y: { range: (_plot, _min, max) => [0, max > 0 ? max * 1.1 : 1] } },
+    padding: [8, 24, 0, 0],
+    scales: {
+      x: { range: (_plot, min, max) => (min === max ? [min - 300, max + 300] : [min, max]) },
+      y: { range: (_plot, _min, max) => [0, max > 0 ? max * 1.1 : 1] },
+    },
     axes: [axis, { ...axis, size: 60, ...(first === undefined ? {} : { values: (_plot: uPlot, ticks: number[]) => ticks.map(first) }) }],
     // What stands on another is filled down to it and no further.
     bands: props.stacked === true ? props.series.slice(1).map((_, i) => ({ series: [i + 2, i + 1] as [number, number], fill: faint(colour(element, `--series-${((i + 1) % 6) + 1}`), true) })) : [],

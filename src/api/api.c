@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "api/api_int.h"
+#include "api/socket.h"
 #include "api/target.h"
 
 static struct api_state *begin(struct api *api, struct http_request *req);
@@ -15,7 +16,8 @@ static enum llm_dialect door_of_path(strv path)
         return LLM_ANTHROPIC;
     if (strv_starts(path, STRV("/api/")))
         return LLM_OLLAMA;
-    if (strv_starts(path, STRV("/router/")) || strv_starts(path, STRV("/chat/")))
+    if (strv_starts(path, STRV("/router/")) || strv_starts(path, STRV("/chat/")) ||
+        strv_starts(path, STRV("/ws/")))
         return LLM_NATIVE;
     return LLM_OPENAI;
 }
@@ -240,13 +242,23 @@ static bool answer_preflight(struct http_request *req)
 
 /* ---- the head ---- */
 
+static bool fits(const struct api *api, const struct api_route *route, strv path)
+{
+    const struct api_scheduler_conf *s =
+        api->sockets.conf != NULL ? api->sockets.conf->scheduler : NULL;
+    if (!route->scheduler)
+        return target_fits(route->path, path);
+    return s != NULL && strv_starts(path, s->path) &&
+           target_fits(route->path + sizeof API_SCHEDULER_PATH - 1, strv_from(path, s->path.len));
+}
+
 static const struct api_route *find_route(const struct api *api, const struct http_request *req,
                                           bool *path_known)
 {
     enum http_method method = req->method == HTTP_HEAD ? HTTP_GET : req->method;
     *path_known = false;
     for (size_t i = 0; i < api->n_routes; i++) {
-        if (!target_fits(api->routes[i].path, req->path))
+        if (!fits(api, &api->routes[i], req->path))
             continue;
         *path_known = true;
         if (api->routes[i].method == method)
@@ -266,8 +278,7 @@ static void put_allow(const struct api *api, struct http_request *req)
     buf_init(&b, 64);
     for (size_t k = 0; k < sizeof rows / sizeof *rows; k++)
         for (size_t i = 0; i < api->n_routes; i++)
-            if (api->routes[i].method == rows[k].method &&
-                target_fits(api->routes[i].path, req->path)) {
+            if (api->routes[i].method == rows[k].method && fits(api, &api->routes[i], req->path)) {
                 buf_printf(&b, "%s%s", buf_len(&b) > 0 ? ", " : "", rows[k].words);
                 break;
             }
@@ -282,18 +293,25 @@ static void let_keys_go(struct http_request *req)
 }
 
 /* Guessing is slowed down, and told from a caller who has no key at all. */
-bool api_refuse_secret(struct api *api, struct http_request *req, strv secret)
+static bool guesses_too_often(struct api *api, struct http_request *req, strv secret)
 {
     struct exchange_env *env = api->env;
     int64_t wait_us = 0;
     if (secret.ptr == NULL ||
         policy_wrong_key(env->limits, strv_of(req->peer), env->snapshot->quotas.wrong_min,
                          io_now_us(env->loop), &wait_us))
-        return api_turn_down(api, req, api_door(req), LLM_ERR_UNAUTHORIZED, NULL);
+        return false;
     metric_add(env->metrics, METRIC_BAD_REQUESTS, LLM_ERR_RATE_LIMITED, 1);
     api_error(req, api_door(req), LLM_ERR_RATE_LIMITED, 0,
               STRV("Too many wrong API keys come from this address."), STRV_NONE,
               (uint64_t)(wait_us + 999999) / 1000000);
+    return true;
+}
+
+bool api_refuse_secret(struct api *api, struct http_request *req, strv secret)
+{
+    if (!guesses_too_often(api, req, secret))
+        api_turn_down(api, req, api_door(req), LLM_ERR_UNAUTHORIZED, NULL);
     return false;
 }
 
@@ -320,6 +338,10 @@ static bool authorise(struct api *api, struct http_request *req, struct api_stat
     const struct policy_key *key = secret.ptr != NULL
                                        ? policy_auth(api->keys, secret)
                                        : api_login_key(api, req, &state->login_until_us);
+    if (key == NULL && state->route->socket) {
+        state->shut = SOCKET_NOT_LOGGED_IN;
+        return !guesses_too_often(api, req, secret);
+    }
     if (key == NULL)
         return api_refuse_secret(api, req, secret);
     api_take_key(api, req, key);
@@ -329,14 +351,17 @@ static bool authorise(struct api *api, struct http_request *req, struct api_stat
 /* Is the caller's key good for this, now? False: the request was answered. */
 static bool key_is_good(struct api *api, struct http_request *req)
 {
-    const struct api_state *state = api_state(req);
+    struct api_state *state = api_state(req);
     const struct policy_key *key = state->key;
     enum llm_dialect door = api_door(req);
     if (key == NULL)
         return true;
     struct err err = ERR_INIT;
-    if (!policy_key_admits(key, state->route->run != NULL ? (int)door : -1,
-                           io_wall_us(api->env->loop), &err))
+    bool admitted = policy_key_admits(key, state->route->run != NULL ? (int)door : -1,
+                                      io_wall_us(api->env->loop), &err);
+    if (!admitted && state->route->socket)
+        state->shut = err.code == LLM_ERR_UNAUTHORIZED ? SOCKET_NOT_LOGGED_IN : SOCKET_FORBIDDEN;
+    else if (!admitted)
         return api_turn_down(api, req, door, err.code, err.text);
     if (state->route->admin && !key->rules.admin)
         return api_turn_down(api, req, door, LLM_ERR_FORBIDDEN,

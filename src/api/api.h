@@ -30,6 +30,10 @@ struct chat_conf;
 struct chat_keep;
 struct chat_room;
 struct api;
+struct chat_conf;
+struct chat_room;
+struct crowd;
+struct whois;
 struct api_route {
     enum http_method method;
     const char *path; /* exact; "/v1/models/{id}" takes anything that stands there, slashes too */
@@ -39,11 +43,46 @@ struct api_route {
     bool open;   /* no key needed */
     bool
         counted; /* within the caller's limits; what asks a model or explains sees to that itself */
-    bool admin;  /* tells of every caller: of keys, only those with that right */
+    bool socket; /* a WebSocket: who has no key is told so after the upgrade */
+    bool
+        scheduler; /* of the application's client: there while `sockets.conf->scheduler` is, at its path */
+    bool admin; /* tells of every caller: of keys, only those with that right */
     /* One of the two: a door of this folder, or something that only reads (arg is api->admin). */
     void (*run)(struct api *api, struct http_request *req, const struct api_route *route);
     void (*read)(void *arg, struct http_request *req);
     const char *doc;
+};
+
+#define API_SCHEDULER_PATH "/api/v1/claude-chat"
+
+struct whois_conf { /* in a snapshot's arena: whom whois.c asks who somebody is */
+    struct http_upstream app;
+    const char *const *roles; /* that may chat, NULL-terminated */
+    uint64_t answer_ms;       /* longest wait for the application */
+    uint64_t keep_ms;         /* how long a verdict is good */
+};
+
+struct api_scheduler_conf {
+    struct whois_conf whois;
+    strv path;   /* of its door, in place of API_SCHEDULER_PATH */
+    strv secret; /* that its tokens are signed with */
+};
+
+struct api_sockets_conf {                       /* of a configuration */
+    uint64_t idle_ms;                           /* without a word from either side; 0 = for ever */
+    int64_t of_user;                            /* sockets that a user may have open */
+    const struct api_scheduler_conf *scheduler; /* NULL = its door is shut */
+};
+
+struct api_sockets { /* of a worker */
+    struct list all;
+    size_t n, max;
+    const struct api_sockets_conf *conf;
+    struct crowd *crowd; /* of all workers */
+    struct whois *whois; /* made when it is first needed */
+    bool leaving;
+    void (*on_empty)(void *arg); /* the last one is gone; NULL = nobody waits for it */
+    void *arg;
 };
 
 struct api {
@@ -72,12 +111,23 @@ struct api {
         struct io_timer timer;
         struct buf told; /* the last event */
     } events;
+    struct chat_room *room; /* NULL = no conversations */
+    const struct chat_conf *chat;
+    struct api_sockets sockets;
 };
 
 /* For http_handlers; arg is the struct api. */
 bool api_on_head(void *arg, struct http_request *req);
 void api_on_request(void *arg, struct http_request *req);
 void api_on_bad(void *arg, struct http_request *req, enum http_bad why);
+
+/* Sockets of conversations. After `keys` were swapped: whose key is gone is sent away. */
+void api_sockets_init(struct api *api, struct crowd *crowd);
+void api_sockets_keys(struct api *api);
+/* Each is closed, when the answer that runs in its session is over; on_empty when all are. */
+void api_sockets_drain(struct api *api, void (*on_empty)(void *arg), void *arg);
+/* At once, and without a word; their seats rise. */
+void api_sockets_fini(struct api *api);
 
 /* Handlers of rows. */
 void api_generate(struct api *api, struct http_request *req,
@@ -136,6 +186,10 @@ void api_session_rename(struct api *api, struct http_request *req,
                         const struct api_route *route); /* POST /chat/sessions/{id} */
 void api_session_delete(struct api *api, struct http_request *req,
                         const struct api_route *route); /* DELETE /chat/sessions/{id} */
+void api_socket(struct api *api, struct http_request *req,
+                const struct api_route *route); /* /ws/{session} */
+void api_scheduler(struct api *api, struct http_request *req,
+                   const struct api_route *route); /* the scheduler's client */
 void api_mcp(struct api *api, struct http_request *req, const struct api_route *route); /* /mcp */
 void api_mcp_stream(struct api *api, struct http_request *req, const struct api_route *route);
 /* What Ollama does to its own files: push, create, copy, delete, blobs. */

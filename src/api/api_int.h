@@ -20,6 +20,9 @@ struct api_state {
     struct api_advice *advice;     /* while a model is asked for it */
     struct api_listener *listener; /* while it is told events */
     struct api_wait *wait;         /* while a conversation is read or changed */
+    unsigned shut;                 /* for a socket: the code that it is closed with, 0 = he may */
+    struct socket_wish *wish;      /* while a connection becomes a socket */
+    struct api *api;               /* likewise */
     struct api_mcp *mcp;           /* while the gateway serves the request */
 };
 

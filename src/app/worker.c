@@ -39,6 +39,8 @@ static void use_config(struct worker *w, const struct config *c)
     w->api.chat = &c->chat;
     if (w->room != NULL)
         chat_room_conf(w->room, &c->chat);
+    w->api.sockets.conf = &c->sockets;
+    w->api.sockets.max = c->server.connections_max;
     w->admin.config = c;
 }
 

@@ -16,6 +16,7 @@
 #define CONFIG_CONFIG_H
 
 #include "advisor/advisor.h"
+#include "api/api.h"
 #include "base/base.h"
 #include "chat/chat.h"
 #include "exchange/exchange.h"
@@ -65,6 +66,7 @@ struct config {
     const char *chat_key_file;       /* NULL = nothing is sealed */
     struct chat_keep_conf chat_kept; /* without path and keys */
     struct chat_conf chat;
+    struct api_sockets_conf sockets;
     uint64_t drain_ms; /* longest wait for streams at SIGTERM */
     const struct config_warning *warnings;
 };

@@ -163,14 +163,14 @@ static void what_is_not_effective_is_said(void **state)
     struct config *c =
         testing_good(NULL,
                      ENV("LLM_FOO=1", "LLM_ROUTER_CONFIG=", "SECRET_KEY=s", "LOG_FORMAT=text",
-                         "MLX_DEFAULT_MODEL=m", "MLX_TOOL_MODEL=m", "LLM_DEFAULT_PROVIDER=mlx",
-                         "RATE_LIMIT_ENABLED="),
+                         "LOCAL_LLM_TEMPERATURE=0.5", "MLX_DEFAULT_MODEL=m", "MLX_TOOL_MODEL=m",
+                         "LLM_DEFAULT_PROVIDER=mlx", "RATE_LIMIT_ENABLED="),
                      NULL);
     static const char *const texts[] = {
         "MLX_DEFAULT_MODEL is not used: there is no provider mlx",
         "MLX_TOOL_MODEL is not used: there is no provider mlx",
         "LOG_FORMAT is not used: log lines are JSON always",
-        "SECRET_KEY is not used yet",
+        "LOCAL_LLM_TEMPERATURE is not used yet",
         "the environment variable LLM_FOO is not known",
         "default_provider is not heeded: there is no provider mlx",
     };

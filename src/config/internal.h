@@ -226,6 +226,7 @@ void privacy_forget(void);
 bool money_build(struct load *l);
 bool advisor_build(struct load *l);
 bool chat_build(struct load *l);
+bool scheduler_build(struct load *l); /* after the providers, whose networks count */
 bool servers_build(
     struct load *l); /* MCP; after the providers, whose networks count, before names */
 
@@ -255,6 +256,9 @@ bool way_settle_zone(struct load *l, const struct way_owner *o, const struct htt
 bool way_is_local(const struct load *l, const struct way_owner *o);
 /* Certificates, the rule of the zone, what makes connections exchangeable; up->url is set. */
 bool way_build(struct load *l, const struct way_owner *o, struct http_upstream *up);
+/* The same for an address that is always on the premises, without a section of options of its own. */
+bool way_build_local(struct load *l, const struct setting *s, const char *ca_file,
+                     struct http_upstream *up);
 /* Wiped with the configuration. */
 bool way_keep_secret(struct load *l, strv text, const char **out);
 /* *key stays as it is if the variable is not set. */

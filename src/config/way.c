@@ -90,12 +90,12 @@ bool way_settle_zone(struct load *l, const struct way_owner *o, const struct htt
     return true;
 }
 
-static bool set_rule(struct load *l, const struct way_owner *o, struct http_upstream *up)
+static bool set_rule(struct load *l, bool local, struct http_upstream *up)
 {
     struct zone_rule *rule = ARENA_NEW(l->arena, struct zone_rule);
     if (rule == NULL)
         return load_oom(l);
-    *rule = (struct zone_rule){way_is_local(l, o) ? ZONE_LOCAL : ZONE_CLOUD, l->whole->networks};
+    *rule = (struct zone_rule){local ? ZONE_LOCAL : ZONE_CLOUD, l->whole->networks};
     up->allow = zone_allow;
     up->allow_arg = rule;
     return true;
@@ -186,13 +186,41 @@ bool way_key_from_file(struct load *l, const struct setting *s, const char **key
 
 /* ---- TLS ---- */
 
-static bool build_tls(struct load *l, const struct way_owner *o, struct http_upstream *up)
+static bool take_tls(struct load *l, const struct origin *at, const char *path,
+                     const struct io_tls_opts *opts, struct http_upstream *up)
 {
     struct whole *w = l->whole;
+    struct err why = ERR_INIT;
+    const char *key =
+        arena_printf(l->arena, "%s\n%s\n%s", opts->ca_file != NULL ? opts->ca_file : "",
+                     opts->cert_file != NULL ? opts->cert_file : "",
+                     opts->key_file != NULL ? opts->key_file : "");
+    struct tls_use *use = w->tls;
+    if (key == NULL)
+        return load_oom(l);
+    while (use != NULL && strcmp(use->key, key) != 0)
+        use = use->next;
+    if (use == NULL) {
+        use = ARENA_NEW(l->arena, struct tls_use);
+        if (use == NULL)
+            return load_oom(l);
+        use->key = key;
+        use->tls = io_tls_new(opts, &why);
+        if (use->tls == NULL)
+            return why.code == ERR_CODE_OOM ? load_oom(l)
+                                            : load_fail(l, at, path, "TLS: %s", why.text);
+        use->next = w->tls;
+        w->tls = use;
+    }
+    up->tls = use->tls;
+    return true;
+}
+
+static bool build_tls(struct load *l, const struct way_owner *o, struct http_upstream *up)
+{
     struct io_tls_opts opts = {.ca_file = text_said(l, o, "ca_file"),
                                .cert_file = text_said(l, o, "cert_file"),
                                .key_file = text_said(l, o, "cert_key_file")};
-    struct err why = ERR_INIT;
     char path[96];
 
     path_of(o, "", path, sizeof path);
@@ -206,28 +234,7 @@ static bool build_tls(struct load *l, const struct way_owner *o, struct http_ups
         return load_fail(
             l, &said(l, o, opts.cert_file != NULL ? "cert_file" : "cert_key_file")->origin, path,
             "cert_file and cert_key_file go together");
-    const char *key = arena_printf(l->arena, "%s\n%s\n%s", opts.ca_file != NULL ? opts.ca_file : "",
-                                   opts.cert_file != NULL ? opts.cert_file : "",
-                                   opts.key_file != NULL ? opts.key_file : "");
-    struct tls_use *use = w->tls;
-    if (key == NULL)
-        return load_oom(l);
-    while (use != NULL && strcmp(use->key, key) != 0)
-        use = use->next;
-    if (use == NULL) {
-        use = ARENA_NEW(l->arena, struct tls_use);
-        if (use == NULL)
-            return load_oom(l);
-        use->key = key;
-        use->tls = io_tls_new(&opts, &why);
-        if (use->tls == NULL)
-            return why.code == ERR_CODE_OOM ? load_oom(l)
-                                            : load_fail(l, o->at, path, "TLS: %s", why.text);
-        use->next = w->tls;
-        w->tls = use;
-    }
-    up->tls = use->tls;
-    return true;
+    return take_tls(l, o->at, path, &opts, up);
 }
 
 /* Bytes that leave in clear, with the key in front of them. */
@@ -246,7 +253,7 @@ static bool warn_clear(struct load *l, const struct way_owner *o, const struct h
 
 /* Everything that makes two connections exchangeable. The networks are in it, so that a connection that
  * was allowed once is not used after they were changed. */
-static bool build_pool_key(struct load *l, const struct way_owner *o, struct http_upstream *up)
+static bool build_pool_key(struct load *l, bool local, struct http_upstream *up)
 {
     const struct http_url *url = &up->url;
     uint64_t networks = 0;
@@ -260,14 +267,28 @@ static bool build_pool_key(struct load *l, const struct way_owner *o, struct htt
     if (up->unix_path != NULL)
         up->key = arena_printf(l->arena, "unix:%s", up->unix_path);
     else
-        up->key = arena_printf(l->arena, "%s://%s:%u %s %llx %s", url->tls ? "https" : "http",
-                               url->host, url->port, way_is_local(l, o) ? "local" : "cloud",
-                               (unsigned long long)networks, tls);
+        up->key =
+            arena_printf(l->arena, "%s://%s:%u %s %llx %s", url->tls ? "https" : "http", url->host,
+                         url->port, local ? "local" : "cloud", (unsigned long long)networks, tls);
     return up->key != NULL || load_oom(l);
 }
 
 bool way_build(struct load *l, const struct way_owner *o, struct http_upstream *up)
 {
-    return build_tls(l, o, up) && set_rule(l, o, up) && warn_clear(l, o, up) &&
-           build_pool_key(l, o, up);
+    bool local = way_is_local(l, o);
+    return build_tls(l, o, up) && set_rule(l, local, up) && warn_clear(l, o, up) &&
+           build_pool_key(l, local, up);
+}
+
+bool way_build_local(struct load *l, const struct setting *s, const char *ca_file,
+                     struct http_upstream *up)
+{
+    const struct zone_rule local = {ZONE_LOCAL, l->whole->networks};
+    const struct io_tls_opts opts = {.ca_file = ca_file};
+    bool allowed = true;
+    if (up->unix_path == NULL && zone_literal(up->url.host, &local, &allowed) && !allowed)
+        return load_fail(l, &s->origin, s->option->path,
+                         "%s is neither loopback nor in local_networks", up->url.host);
+    return (!up->url.tls || take_tls(l, &s->origin, s->option->path, &opts, up)) &&
+           set_rule(l, true, up) && build_pool_key(l, true, up);
 }

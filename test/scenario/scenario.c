@@ -17,6 +17,19 @@
  *   client NAME again METHOD PATH BODY   the same on the connection that is open
  *   client NAME leave|reset|window N
  *   client NAME expect status N | has TEXT | lacks TEXT | header TEXT | complete | truncated | nothing | closed
+ *   socket NAME PATH [Header: value]     opens a WebSocket; @TOKEN:user:seconds[:type]@ in a line is a token of the scheduler's;
+ *                                        it answers pings and a close like any browser
+ *   socket NAME says TEXT | big N        a message; a user_message with N letters
+ *   socket NAME floods N TEXT            the message N times
+ *   socket NAME gets {JSON}              the next frame has these members, and others; [list] = these, in this order
+ *   socket NAME finds {JSON}             some frame after what was read has them; it and those before it are read now
+ *   socket NAME lacks TEXT               no frame so far, read or not, holds it
+ *   socket NAME nothing                  there is no frame that is not read
+ *   socket NAME closed CODE              the next frame closes it, with this code
+ *   socket NAME refused STATUS           it was not opened
+ *   socket NAME closes CODE|leaves|cut   it closes, ends or resets the connection
+ *   socket NAME reads off|on             it takes nothing more for a while
+ *   socket NAME deaf                     it answers no pings from now on
  *   client NAME follows OTHER            OTHER has asked /router/explain what NAME sends: the targets of that plan, one
  *                                        after the other, are who is asked now (each fails), and nobody else; where the
  *                                        answer told an error, so does NAME's
@@ -74,6 +87,8 @@
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,9 +101,11 @@
 #include "fake_hub.h"
 #include "fake_io.h"
 
-#define PEERS_MAX  64
-#define NAMED_MAX  16
-#define CONFIG_MAX 16384
+#define PEERS_MAX        64
+#define NAMED_MAX        16
+#define CONFIG_MAX       16384
+#define SCHEDULER_SECRET "a-secret-that-the-scheduler-shares-with-us"
+#define SCHEDULER_APP    "app" /* the provider of a script that is the scheduler itself */
 
 struct provider_side {
     char name[64];
@@ -105,6 +122,15 @@ struct client_side {
     char *seen; /* everything received so far */
     size_t len;
     bool slow; /* it did not take all at once */
+};
+
+struct socket_side {
+    char name[32];
+    struct fake_peer *peer;
+    char *seen; /* everything received so far */
+    size_t len, heard,
+        read; /* of it; control frames are answered up to `heard`, the script is at `read` */
+    bool deaf;
 };
 
 static bool judging;
@@ -139,6 +165,8 @@ static struct {
     size_t n_providers;
     struct client_side clients[NAMED_MAX];
     size_t n_clients;
+    struct socket_side sockets[NAMED_MAX];
+    size_t n_sockets;
     char cookie[256]; /* the last that was given */
     int log_fd;
     size_t cut;
@@ -286,12 +314,13 @@ static const struct provider *server(size_t n)
 static void set_rule(struct provider_side *side, enum fake_answer answer, unsigned times)
 {
     const struct provider *p;
-    for (size_t i = 0; (p = server(i)) != NULL; i++) {
-        if (strcmp(p->cell->name, side->name) != 0)
-            continue;
-        struct fake_rule rule = {.answer = answer, .times = times, .on_peer = on_peer, .arg = side};
-        fake_target(t.loop, p->upstream.url.host, p->upstream.url.port, &rule);
-    }
+    const struct api_scheduler_conf *scheduler = t.config->sockets.scheduler;
+    struct fake_rule rule = {.answer = answer, .times = times, .on_peer = on_peer, .arg = side};
+    for (size_t i = 0; (p = server(i)) != NULL; i++)
+        if (strcmp(p->cell->name, side->name) == 0)
+            fake_target(t.loop, p->upstream.url.host, p->upstream.url.port, &rule);
+    if (scheduler != NULL && strcmp(side->name, SCHEDULER_APP) == 0)
+        fake_target(t.loop, scheduler->whois.app.url.host, scheduler->whois.app.url.port, &rule);
 }
 
 /* The build's data file: ../../src/llm-router.data from this program. */
@@ -330,7 +359,7 @@ static struct config *read_config(const char *const *set)
         die("cannot write", path);
     write_config(fd);
     close(fd);
-    const char *environment[] = {"KEY=k", NULL};
+    const char *environment[] = {"KEY=k", "SECRET_KEY=" SCHEDULER_SECRET, NULL};
     struct config_source source = {.path = path, .environment = environment, .set = set};
     struct config *config = config_load(&source, &err);
     unlink(path);
@@ -382,6 +411,11 @@ static bool start_program(void)
     for (size_t i = 0; (p = server(i)) != NULL; i++) {
         struct provider_side *side = &t.providers[t.n_providers++];
         snprintf(side->name, sizeof side->name, "%s", p->cell->name);
+        set_rule(side, FAKE_ACCEPT, 0);
+    }
+    if (t.config->sockets.scheduler != NULL) {
+        struct provider_side *side = &t.providers[t.n_providers++];
+        snprintf(side->name, sizeof side->name, SCHEDULER_APP);
         set_rule(side, FAKE_ACCEPT, 0);
     }
     return true;
@@ -525,6 +559,305 @@ static void send_request(struct client_side *c, const char *method, char *rest)
     fake_peer_send(c->peer, head, n);
     fake_peer_send(c->peer, body, strlen(body));
     free(body);
+}
+
+/* ---- WebSockets ---- */
+
+static struct socket_side *socket_side(const char *name)
+{
+    for (size_t i = 0; i < t.n_sockets; i++)
+        if (strcmp(t.sockets[i].name, name) == 0)
+            return &t.sockets[i];
+    return NULL;
+}
+
+static size_t put_base64url(char *out, const void *data, size_t n)
+{
+    size_t k = (size_t)EVP_EncodeBlock((unsigned char *)out, data, (int)n);
+    while (k > 0 && out[k - 1] == '=')
+        k--;
+    for (size_t i = 0; i < k; i++)
+        out[i] = out[i] == '+' ? '-' : out[i] == '/' ? '_' : out[i];
+    out[k] = '\0';
+    return k;
+}
+
+/* "user:seconds[:type]" */
+static size_t put_token(char *out, const char *spec, size_t n)
+{
+    char words[128], claims[512], type[64] = "";
+    unsigned char mac[EVP_MAX_MD_SIZE];
+    unsigned mac_len = 0;
+    snprintf(words, sizeof words, "%.*s", (int)n, spec);
+    char *rest = words, *user = strsep(&rest, ":"), *life = strsep(&rest, ":");
+    if (rest != NULL)
+        snprintf(type, sizeof type, ",\"type\":\"%s\"", rest);
+    int k = snprintf(claims, sizeof claims, "{\"sub\":\"%s\",\"exp\":%lld%s}", user,
+                     (long long)(io_wall_us(t.loop) / 1000000 + atoll(life)), type);
+    static const char head[] = "{\"alg\":\"HS256\",\"typ\":\"JWT\"}";
+    size_t at = put_base64url(out, head, sizeof head - 1);
+    out[at++] = '.';
+    at += put_base64url(out + at, claims, (size_t)k);
+    HMAC(EVP_sha256(), SCHEDULER_SECRET, sizeof SCHEDULER_SECRET - 1, (const unsigned char *)out,
+         at, mac, &mac_len);
+    out[at++] = '.';
+    return at + put_base64url(out + at, mac, mac_len);
+}
+
+/* The line with every @TOKEN...@ made; a static text. */
+static char *with_tokens(const char *line)
+{
+    static char out[8192];
+    size_t at = 0;
+    const char *mark;
+    while ((mark = strstr(line, "@TOKEN:")) != NULL) {
+        const char *end = strchr(mark + 1, '@');
+        if (end == NULL || strlen(line) > sizeof out / 2)
+            die("a token ends with @:", mark);
+        memcpy(out + at, line, (size_t)(mark - line));
+        at += (size_t)(mark - line);
+        at += put_token(out + at, mark + 7, (size_t)(end - mark - 7));
+        line = end + 1;
+    }
+    snprintf(out + at, sizeof out - at, "%s", line);
+    return out;
+}
+
+/* As a client must: masked, here with zeros. */
+static void send_frame(struct socket_side *s, unsigned opcode, const char *data, size_t n)
+{
+    unsigned char head[14] = {(unsigned char)(0x80 | opcode)};
+    size_t k = 2;
+    head[1] = (unsigned char)(0x80 | (n < 126 ? n : n < 65536 ? 126 : 127));
+    if (n >= 126)
+        for (int shift = n < 65536 ? 8 : 56; shift >= 0; shift -= 8)
+            head[k++] = (unsigned char)((uint64_t)n >> shift);
+    memset(head + k, 0, 4);
+    fake_peer_send(s->peer, head, k + 4);
+    fake_peer_send(s->peer, data, n);
+}
+
+struct frame {
+    unsigned opcode;
+    const char *data;
+    size_t n, whole; /* whole: with its head */
+};
+
+/* The frame at this place, if all of it has come. */
+static bool frame_at(const struct socket_side *s, size_t at, struct frame *out)
+{
+    const unsigned char *p = (const unsigned char *)s->seen + at;
+    size_t left = s->len - at, head = 2;
+    if (left < head)
+        return false;
+    uint64_t n = p[1] & 127;
+    size_t more = n == 126 ? 2 : n == 127 ? 8 : 0;
+    if (left < head + more)
+        return false;
+    if (more > 0)
+        for (n = 0; head < 2 + more; head++)
+            n = n << 8 | p[head];
+    if (left - head < n)
+        return false;
+    *out = (struct frame){p[0] & 15, (const char *)p + head, n, head + n};
+    return true;
+}
+
+static void socket_hears(void *arg, struct fake_peer *peer)
+{
+    struct socket_side *s = arg;
+    struct frame f;
+    strv got = fake_peer_received(peer);
+    s->seen = realloc(s->seen, s->len + got.len + 1);
+    memcpy(s->seen + s->len, got.ptr, got.len);
+    s->len += got.len;
+    s->seen[s->len] = '\0';
+    fake_peer_eat(peer, got.len);
+    if (s->heard == 0 && strncmp(s->seen, "HTTP/1.1 101", 12) == 0) {
+        const char *end = strstr(s->seen, "\r\n\r\n");
+        s->heard = s->read = end != NULL ? (size_t)(end + 4 - s->seen) : 0;
+    }
+    for (; s->heard > 0 && frame_at(s, s->heard, &f); s->heard += f.whole) {
+        if (f.opcode == 9 && !s->deaf)
+            send_frame(s, 10, f.data, f.n);
+        else if (f.opcode == 8)
+            send_frame(s, 8, f.data, f.n < 2 ? 0 : 2);
+    }
+}
+
+static void open_socket(const char *name, char *path, char *header)
+{
+    struct socket_side *s = socket_side(name);
+    char head[8192];
+    if (s == NULL && t.n_sockets == NAMED_MAX)
+        die("too many sockets:", name);
+    if (s == NULL)
+        s = &t.sockets[t.n_sockets++];
+    if (s->peer != NULL)
+        fake_peer_watch(s->peer, NULL, NULL);
+    free(s->seen);
+    *s = (struct socket_side){.peer = fake_client_connect(t.loop, "127.0.0.1:8484", NULL)};
+    snprintf(s->name, sizeof s->name, "%s", name);
+    if (s->peer == NULL) {
+        fail("nobody listens");
+        return;
+    }
+    fake_peer_cut(s->peer, t.cut);
+    fake_peer_watch(s->peer, socket_hears, s);
+    size_t n = (size_t)snprintf(head, sizeof head,
+                                "GET %s HTTP/1.1\r\nHost: 127.0.0.1:8484\r\nConnection: Upgrade\r\n"
+                                "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+                                with_tokens(path));
+    n = put_headers(head, n, sizeof head, unescape(header));
+    fake_peer_send(s->peer, head, n);
+}
+
+/* Everything that `want` says is in `got`. */
+static bool is_part(yyjson_val *want, yyjson_val *got)
+{
+    size_t i, n;
+    yyjson_val *key, *v;
+    if (yyjson_is_obj(want)) {
+        yyjson_obj_foreach(want, i, n, key,
+                           v) if (!is_part(v, yyjson_is_obj(got)
+                                                  ? yyjson_obj_get(got, yyjson_get_str(key))
+                                                  : NULL)) return false;
+        return yyjson_is_obj(got);
+    }
+    if (yyjson_is_arr(want)) {
+        if (!yyjson_is_arr(got) || yyjson_arr_size(want) != yyjson_arr_size(got))
+            return false;
+        yyjson_arr_foreach(want, i, n, v) if (!is_part(v, yyjson_arr_get(got, i))) return false;
+        return true;
+    }
+    return got != NULL && yyjson_equals(want, got);
+}
+
+static bool frame_has(const struct frame *f, const char *want)
+{
+    yyjson_doc *a = yyjson_read(want, strlen(want), 0), *b = yyjson_read(f->data, f->n, 0);
+    if (a == NULL)
+        die("no JSON:", want);
+    bool has =
+        f->opcode == 1 && b != NULL && is_part(yyjson_doc_get_root(a), yyjson_doc_get_root(b));
+    yyjson_doc_free(a);
+    yyjson_doc_free(b);
+    return has;
+}
+
+/* The next that is no ping or pong. */
+static bool read_frame(struct socket_side *s, struct frame *f)
+{
+    while (s->read > 0 && frame_at(s, s->read, f)) {
+        s->read += f->whole;
+        if (f->opcode < 9)
+            return true;
+    }
+    return false;
+}
+
+static const char *frame_text(const struct frame *f)
+{
+    static char text[900];
+    if (f->opcode == 8)
+        snprintf(text, sizeof text, "close %d %.*s",
+                 f->n < 2 ? 0 : (unsigned char)f->data[0] << 8 | (unsigned char)f->data[1],
+                 f->n < 2 ? 0 : (int)f->n - 2, f->data + 2);
+    else
+        snprintf(text, sizeof text, "%.*s", (int)f->n, f->data);
+    return text;
+}
+
+static void socket_expect(struct socket_side *s, const char *what, char *arg)
+{
+    struct frame f = {0};
+    bool any, found = false;
+    if (strcmp(what, "lacks") == 0) {
+        if (s->seen != NULL && strstr(s->seen, arg) != NULL)
+            fail("socket %s: not expected: %s", s->name, arg);
+    } else if (strcmp(what, "nothing") == 0) {
+        if (read_frame(s, &f))
+            fail("socket %s: expected no frame, got: %s", s->name, frame_text(&f));
+    } else if (strcmp(what, "refused") == 0) {
+        if (s->seen == NULL || strncmp(s->seen, "HTTP/1.1 ", 9) != 0 ||
+            strncmp(s->seen + 9, arg, 3) != 0)
+            fail("socket %s: expected status %s, got: %.200s", s->name, arg, s->seen);
+    } else if (strcmp(what, "closed") == 0) {
+        any = read_frame(s, &f);
+        if (!any || f.opcode != 8 || strncmp(frame_text(&f) + 6, arg, strlen(arg)) != 0)
+            fail("socket %s: expected close %s, got: %s", s->name, arg,
+                 any ? frame_text(&f)
+                 : s->peer != NULL && fake_peer_state(s->peer) == FAKE_OPEN
+                     ? "nothing"
+                     : "the connection's end");
+    } else if (strcmp(what, "gets") == 0) {
+        any = read_frame(s, &f);
+        if (!any || !frame_has(&f, arg))
+            fail("socket %s: expected %s, got: %s", s->name, arg, any ? frame_text(&f) : "nothing");
+    } else if (strcmp(what, "finds") == 0) {
+        while (!found && read_frame(s, &f))
+            found = frame_has(&f, arg);
+        if (!found)
+            fail("socket %s: expected %s, the last frame was: %s", s->name, arg, frame_text(&f));
+    } else {
+        die("unknown step of a socket:", what);
+    }
+}
+
+static void say_often(struct socket_side *s, char *rest)
+{
+    size_t n = strtoul(need(&rest, "how often"), NULL, 10);
+    char *text = tail(&rest);
+    for (size_t i = 0; i < n; i++)
+        send_frame(s, 1, text, strlen(text));
+}
+
+static void say_large(struct socket_side *s, size_t n)
+{
+    char *text = malloc(n + 64);
+    size_t at = (size_t)sprintf(text, "{\"type\":\"user_message\",\"content\":\"");
+    memset(text + at, 'x', n);
+    at += n;
+    at += (size_t)sprintf(text + at, "\"}");
+    send_frame(s, 1, text, at);
+    free(text);
+}
+
+static void do_socket(char *rest)
+{
+    char *name = need(&rest, "name"), *what = need(&rest, "what"), *arg = tail(&rest);
+    struct socket_side *s = socket_side(name);
+    if (what[0] == '/') {
+        open_socket(name, what, arg);
+        settle();
+        return;
+    }
+    if (s == NULL)
+        die("no such socket:", name);
+    if (s->peer == NULL)
+        return;
+    if (strcmp(what, "says") == 0)
+        send_frame(s, 1, arg, strlen(arg));
+    else if (strcmp(what, "binary") == 0)
+        send_frame(s, 2, arg, strlen(arg));
+    else if (strcmp(what, "big") == 0)
+        say_large(s, strtoul(arg, NULL, 10));
+    else if (strcmp(what, "floods") == 0)
+        say_often(s, arg);
+    else if (strcmp(what, "closes") == 0)
+        send_frame(s, 8, (char[]){(char)(atoi(arg) >> 8), (char)atoi(arg)}, 2);
+    else if (strcmp(what, "leaves") == 0)
+        fake_peer_eof(s->peer, false);
+    else if (strcmp(what, "cut") == 0)
+        fake_peer_reset(s->peer);
+    else if (strcmp(what, "reads") == 0)
+        fake_peer_window(s->peer, strcmp(arg, "on") == 0 ? FAKE_UNLIMITED : 0);
+    else if (strcmp(what, "deaf") == 0)
+        s->deaf = true;
+    else
+        socket_expect(s, what, arg);
+    settle();
 }
 
 static const char *find_body(const struct client_side *c)
@@ -1367,6 +1700,8 @@ static void do_line(char *line)
     }
     if (strcmp(verb, "client") == 0)
         do_client(rest);
+    else if (strcmp(verb, "socket") == 0)
+        do_socket(rest);
     else if (strcmp(verb, "provider") == 0)
         do_provider(rest);
     else if (strcmp(verb, "time") == 0)
@@ -1504,6 +1839,9 @@ static void finish(void)
     for (size_t i = 0; i < t.n_clients; i++)
         if (t.clients[i].peer != NULL && fake_peer_state(t.clients[i].peer) == FAKE_OPEN)
             fake_peer_reset(t.clients[i].peer);
+    for (size_t i = 0; i < t.n_sockets; i++)
+        if (t.sockets[i].peer != NULL && fake_peer_state(t.sockets[i].peer) == FAKE_OPEN)
+            fake_peer_reset(t.sockets[i].peer);
     if (t.loop != NULL)
         fake_run(t.loop);
     mem_fail_at(0, false);
@@ -1563,6 +1901,8 @@ static void finish(void)
     close(t.log_fd);
     for (size_t i = 0; i < t.n_clients; i++)
         free(t.clients[i].seen);
+    for (size_t i = 0; i < t.n_sockets; i++)
+        free(t.sockets[i].seen);
 }
 
 /* The detector is made once and kept by config/: it must not count as left over by a scenario. */

@@ -80,9 +80,6 @@ struct api_sockets { /* of a worker */
     const struct api_sockets_conf *conf;
     struct crowd *crowd; /* of all workers */
     struct whois *whois; /* made when it is first needed */
-    bool leaving;
-    void (*on_empty)(void *arg); /* the last one is gone; NULL = nobody waits for it */
-    void *arg;
 };
 
 struct api {
@@ -124,8 +121,8 @@ void api_on_bad(void *arg, struct http_request *req, enum http_bad why);
 /* Sockets of conversations. After `keys` were swapped: whose key is gone is sent away. */
 void api_sockets_init(struct api *api, struct crowd *crowd);
 void api_sockets_keys(struct api *api);
-/* Each is closed, when the answer that runs in its session is over; on_empty when all are. */
-void api_sockets_drain(struct api *api, void (*on_empty)(void *arg), void *arg);
+/* Who is not in a session yet is sent away; chat_room_drain() sees to the others. */
+void api_sockets_drain(struct api *api);
 /* At once, and without a word; their seats rise. */
 void api_sockets_fini(struct api *api);
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "api/crowd.h"
+#include "api/scheduler_frames.h"
 #include "api/target.h"
 
 #define PING_MS  25000
@@ -31,15 +32,6 @@ struct api_socket {
 
 /* ---- the end ---- */
 
-static void drained(struct api *api)
-{
-    void (*fn)(void *arg) = api->sockets.on_empty;
-    if (fn == NULL || !list_empty(&api->sockets.all))
-        return;
-    api->sockets.on_empty = NULL;
-    fn(api->sockets.arg);
-}
-
 /* Once neither the connection nor the seat knows of it. */
 static void free_when_alone(struct api_socket *s)
 {
@@ -56,7 +48,6 @@ static void free_when_alone(struct api_socket *s)
     api->sockets.n--;
     metric_add(api->env->metrics, METRIC_SOCKETS, 0, -1);
     mem_free(s);
-    drained(api);
 }
 
 static void send_away(struct api_socket *s, unsigned code, const char *reason)
@@ -69,13 +60,11 @@ static void send_away(struct api_socket *s, unsigned code, const char *reason)
 }
 
 /* Not in the middle of an answer. */
-static void let_leave(struct api_socket *s, const char *reason)
+static void let_leave(struct api_socket *s)
 {
-    if (s->state == SOCKET_GONE)
-        return;
     s->state = SOCKET_LEAVING;
     if (!s->answering)
-        send_away(s, WS_GOING_AWAY, reason);
+        send_away(s, WS_GOING_AWAY, "the rules of this key were changed");
 }
 
 /* ---- frames to the peer ---- */
@@ -133,7 +122,7 @@ static void on_seat_frame(void *arg, struct chat_frame *f)
     if (!s->by_token || scheduler_shows(type, before, has_number(frame)))
         put_frame(s, type, frame);
     if (s->state == SOCKET_LEAVING)
-        let_leave(s, "come again");
+        let_leave(s);
 }
 
 static void on_seat_shut(void *arg, unsigned code, const char *reason)
@@ -293,8 +282,6 @@ static void taken(struct http_request *req, struct io_stream *stream, strv early
         free_when_alone(s);
     else if (wish->code != 0)
         send_away(s, wish->code, wish->reason);
-    else if (api->sockets.leaving)
-        send_away(s, WS_GOING_AWAY, "the router stops");
     else if (wish->by_token)
         ask(s, wish);
     else
@@ -419,21 +406,20 @@ void api_sockets_keys(struct api *api)
         if (key != NULL ? now == NULL : api_needs_key(api))
             send_away(s, SOCKET_NOT_LOGGED_IN, "not logged in");
         else if (key != NULL && !same_rules(&key->rules, &now->rules))
-            let_leave(s, "the rules of this key were changed");
+            let_leave(s);
     }
 }
 
-void api_sockets_drain(struct api *api, void (*on_empty)(void *arg), void *arg)
+/* Those in a session are the session's matter. */
+void api_sockets_drain(struct api *api)
 {
     struct list *at, *tmp;
-    api->sockets.leaving = true;
-    api->sockets.on_empty = on_empty;
-    api->sockets.arg = arg;
     list_for_each(at, tmp, &api->sockets.all)
     {
-        let_leave(list_entry(at, struct api_socket, node), "the router stops");
+        struct api_socket *s = list_entry(at, struct api_socket, node);
+        if (s->state == SOCKET_ASKING)
+            send_away(s, WS_GOING_AWAY, "the router stops");
     }
-    drained(api);
 }
 
 /* Without a word; seats rise, and those that nobody tells of it any more go as they are. */

@@ -7,10 +7,10 @@
  *
  *   ASKING   the application is asked who he is (scheduler.c); what he says waits
  *   OPEN     to and fro
- *   LEAVING  his key's rules were changed, or the router stops: the answer that runs is finished, then 1001
+ *   LEAVING  his key's rules were changed: the answer that runs is finished, then 1001, and he comes again with the new ones
  *   GONE     closed from here or there; the seat rises, and is waited for
  *
- * That a login ends in the middle of an answer is the session's own matter (chat_user.until_us).
+ * That a login ends in the middle of an answer, or the router stops, is the session's own matter.
  *
  * Who does not read what he is sent is closed with 1013: nobody else in the session waits for him.
  */
@@ -40,13 +40,5 @@ void socket_open(struct api *api, struct http_request *req, const struct socket_
 
 /* Session names that are taken: 8 to 64 letters, digits and -. */
 bool socket_name_ok(strv name);
-
-/* scheduler.c: may the application's client see a frame of this type? It knows nine, and takes any error for the end of an
- * answer: while one runs only that answer's own, which has its number. */
-bool scheduler_shows(strv type, bool answering, bool has_number);
-/* The messages of a history, as that client reads them, as a JSON list. */
-bool scheduler_messages(yyjson_val *messages, struct buf *out, struct arena *scratch);
-/* A `history` as that client reads it. False: no memory, or it is none. */
-bool scheduler_history(strv frame, struct buf *out);
 
 #endif

@@ -9,7 +9,7 @@
 #define QUESTIONS_MAX  64  /* at once: a restart of ours makes everybody ask again */
 #define REMEMBERED_MAX 256 /* verdicts; a chat's users, not the world's */
 #define DIGEST         32
-#define USER_NAME_MAX       64
+#define USER_NAME_MAX  64
 
 struct verdict { /* digest all zero: nothing is kept here */
     uint8_t digest[DIGEST];

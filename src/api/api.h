@@ -26,9 +26,7 @@
 
 struct advisor_conf;
 struct agent_env;
-struct chat_conf;
 struct chat_keep;
-struct chat_room;
 struct api;
 struct chat_conf;
 struct chat_room;
@@ -108,8 +106,6 @@ struct api {
         struct io_timer timer;
         struct buf told; /* the last event */
     } events;
-    struct chat_room *room; /* NULL = no conversations */
-    const struct chat_conf *chat;
     struct api_sockets sockets;
 };
 
@@ -119,7 +115,7 @@ void api_on_request(void *arg, struct http_request *req);
 void api_on_bad(void *arg, struct http_request *req, enum http_bad why);
 
 /* Sockets of conversations. After `keys` were swapped: whose key is gone is sent away. */
-void api_sockets_init(struct api *api, struct crowd *crowd);
+void api_sockets_init(struct api *api);
 void api_sockets_keys(struct api *api);
 /* Who is not in a session yet is sent away; chat_room_drain() sees to the others. */
 void api_sockets_drain(struct api *api);

@@ -361,10 +361,9 @@ void api_socket(struct api *api, struct http_request *req, const struct api_rout
 
 /* ---- all of them ---- */
 
-void api_sockets_init(struct api *api, struct crowd *crowd)
+void api_sockets_init(struct api *api)
 {
     list_init(&api->sockets.all);
-    api->sockets.crowd = crowd;
 }
 
 /* Is the key that it came with still the same? */
@@ -426,6 +425,8 @@ void api_sockets_drain(struct api *api)
 void api_sockets_fini(struct api *api)
 {
     struct list *at, *tmp;
+    if (api->sockets.all.next == NULL) /* its worker was never made */
+        return;
     list_for_each(at, tmp, &api->sockets.all)
     {
         struct api_socket *s = list_entry(at, struct api_socket, node);

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "api/crowd.h"
 #include "app/command.h"
 #include "app/tools.h"
 #include "store/store.h"
@@ -58,6 +59,7 @@ struct serve {
     uint8_t cookie_secret[32]; /* seals logins; of this process: a restart ends them */
     struct store *store;
     struct ledger *ledger;
+    struct crowd *crowd;    /* whose sockets are open */
     struct chat_keep *keep; /* NULL = no conversation is kept */
     int64_t store_version;
     struct io_timer tick, deadline;
@@ -536,6 +538,7 @@ static bool start_workers(struct serve *s, struct err *err)
         w->env.ledger = s->ledger;
         w->env.audit = s->audit;
         w->api.keep = s->keep;
+        w->api.sockets.crowd = s->crowd;
         w->agent.hub = s->tools.hub;
         w->agent.desk = s->desk;
         (void)agent_host_add(s->tools.host, &w->agent); /* too many: the others are asked */
@@ -604,7 +607,8 @@ static bool start(struct serve *s, struct err *err)
         return false;
     s->prober = provider_prober_new(s->loop, s->client, &s->log, s->config->probe_interval_ms);
     s->limits = policy_limits_new();
-    if (s->prober == NULL || s->limits == NULL)
+    s->crowd = crowd_new();
+    if (s->prober == NULL || s->limits == NULL || s->crowd == NULL)
         return err_oom(err);
     return start_workers(s, err);
 }
@@ -644,6 +648,7 @@ static void finish(struct serve *s)
     mem_free(s->workers);
     gateway_hall_free(s->hall);
     policy_limits_free(s->limits);
+    crowd_free(s->crowd);
     tools_close(&s->tools);
     if (s->prober != NULL)
         provider_prober_free(s->prober);

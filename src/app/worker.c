@@ -85,6 +85,7 @@ bool worker_init(struct worker *w, unsigned number, const struct config *c,
     };
     api_events_init(&w->api);
     w->exposed = config_open_address(c) != NULL;
+    api_sockets_init(&w->api);
     use_config(w, c);
     if (!exchange_env_init(&w->env, err))
         return false;
@@ -217,6 +218,7 @@ static void take_keys(void *arg)
     struct message *m = arg;
     policy_keys_unref(m->w->api.keys);
     m->w->api.keys = m->keys;
+    api_sockets_keys(&m->w->api);
     mem_free(m);
 }
 
@@ -271,6 +273,7 @@ static void drain(void *arg)
     if (w->gateway != NULL)
         gateway_drain(w->gateway);
     api_events_drain(&w->api);
+    api_sockets_drain(&w->api);
     if (w->server != NULL)
         http_server_drain(w->server, on_drained, w);
     if (w->room != NULL)
@@ -315,6 +318,7 @@ void worker_join(struct worker *w)
     if (w->running)
         pthread_join(w->thread, NULL);
     w->running = false;
+    api_sockets_fini(&w->api); /* their seats rise before the rooms settle */
 }
 
 /* After worker_join(): callers that are still there are dropped; their exchanges end and are accounted. The

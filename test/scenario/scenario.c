@@ -97,6 +97,7 @@
 #include <unistd.h>
 
 #include "agent/index.h"
+#include "api/crowd.h"
 #include "app/worker.h"
 #include "fake_hub.h"
 #include "fake_io.h"
@@ -142,6 +143,8 @@ static struct {
     struct io_loop *loop;
     struct worker worker;
     struct gateway_hall *hall;
+    struct crowd *crowd;
+    struct chat_room *room[1]; /* as the worker's room sees all rooms */
     bool up;
     struct policy_keys *keys;
     struct policy_sticky *sticky;
@@ -391,14 +394,19 @@ static bool start_program(void)
     t.audit_is = AUDIT_SUNK_YES;
     t.audit = audit_open_sink(take_record, NULL);
     t.hall = gateway_hall_new(&err);
-    if (t.hall == NULL || t.sticky == NULL || t.limits == NULL || t.audit == NULL ||
-        t.keys == NULL || !worker_init(&t.worker, 0, t.config, t.keys, LOG_INFO, &err) ||
+    t.crowd = crowd_new();
+    if (t.hall == NULL || t.crowd == NULL || t.sticky == NULL || t.limits == NULL ||
+        t.audit == NULL || t.keys == NULL ||
+        !worker_init(&t.worker, 0, t.config, t.keys, LOG_INFO, &err) ||
         !worker_open_gateway(&t.worker, t.hall, &err) ||
+        !worker_open_room(&t.worker, NULL, t.room, 1, &err) ||
         !worker_listen(&t.worker, STRV("127.0.0.1:8484"), false, &bound, &err)) {
         if (!t.fault)
             die("worker:", err.text);
         return false;
     }
+    t.room[0] = t.worker.room;
+    t.worker.api.sockets.crowd = t.crowd;
     t.worker.env.limits = t.limits;
     t.worker.log.fd = t.log_fd;
     t.worker.env.sticky = t.sticky;
@@ -1859,6 +1867,9 @@ static void finish(void)
         exit(1); /* what follows would trip over it */
     }
     struct io_loop *loop = t.worker.loop;
+    api_sockets_fini(&t.worker.api);
+    t.room[0] = t.worker.room;
+    chat_rooms_settle(t.room, t.worker.room != NULL);
     if (t.worker.log.fd != t.log_fd)
         t.worker.log.fd = t.log_fd;
     t.worker.loop = NULL; /* fake_end() frees it and counts what was forgotten */
@@ -1878,6 +1889,7 @@ static void finish(void)
     agent_index_unref(t.agent.index);
     worker_fini(&t.worker);
     gateway_hall_free(t.hall);
+    crowd_free(t.crowd);
     if (t.keys != NULL)
         policy_keys_unref(t.keys);
     policy_sticky_free(t.sticky);

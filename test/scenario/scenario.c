@@ -26,6 +26,8 @@
  *   socket NAME lacks TEXT               no frame so far, read or not, holds it
  *   socket NAME nothing                  there is no frame that is not read
  *   socket NAME closed CODE              the next frame closes it, with this code
+ *   socket NAME ends CODE                the same, whatever came before
+ *   socket NAME broken                   it ended without a word
  *   socket NAME refused STATUS           it was not opened
  *   socket NAME closes CODE|leaves|cut   it closes, ends or resets the connection
  *   socket NAME reads off|on             it takes nothing more for a while
@@ -60,6 +62,7 @@
  *   audit works|fails|hangs              can its records be made durable; it works until something else is said
  *   audit goes on                        those that it hung with are durable now
  *   audit records N | has TEXT | lacks TEXT  so far; the last one's text
+ *   log lacks TEXT                       what was logged so far
  *   reload PATH=VALUE ...                as SIGHUP does, with these options changed
  *   key SECRET RULE=VALUE ...            as `keys add` and `keys edit` do: there is such a key, with these rules
  *                                        alone; its id is k_SECRET
@@ -791,14 +794,19 @@ static void socket_expect(struct socket_side *s, const char *what, char *arg)
         if (s->seen == NULL || strncmp(s->seen, "HTTP/1.1 ", 9) != 0 ||
             strncmp(s->seen + 9, arg, 3) != 0)
             fail("socket %s: expected status %s, got: %.200s", s->name, arg, s->seen);
-    } else if (strcmp(what, "closed") == 0) {
+    } else if (strcmp(what, "closed") == 0 || strcmp(what, "ends") == 0) {
         any = read_frame(s, &f);
+        while (what[0] == 'e' && any && f.opcode != 8)
+            any = read_frame(s, &f);
         if (!any || f.opcode != 8 || strncmp(frame_text(&f) + 6, arg, strlen(arg)) != 0)
             fail("socket %s: expected close %s, got: %s", s->name, arg,
                  any ? frame_text(&f)
                  : s->peer != NULL && fake_peer_state(s->peer) == FAKE_OPEN
                      ? "nothing"
                      : "the connection's end");
+    } else if (strcmp(what, "broken") == 0) {
+        if (fake_peer_state(s->peer) == FAKE_OPEN || read_frame(s, &f))
+            fail("socket %s: expected an end without a word, got: %s", s->name, frame_text(&f));
     } else if (strcmp(what, "gets") == 0) {
         any = read_frame(s, &f);
         if (!any || !frame_has(&f, arg))
@@ -1695,6 +1703,16 @@ static void do_approvals(char *rest)
         fail("expected %s calls that wait, there are %zu", n, pending(id));
 }
 
+static void do_log(char *rest)
+{
+    char *text = log_text();
+    if (strcmp(need(&rest, "lacks"), "lacks") != 0)
+        die("unknown word of the log:", rest);
+    if (strstr(text, tail(&rest)) != NULL)
+        fail("not expected in the log: %s", tail(&rest));
+    free(text);
+}
+
 static void do_line(char *line)
 {
     char *rest = line;
@@ -1743,6 +1761,8 @@ static void do_line(char *line)
         do_key(rest);
     } else if (strcmp(verb, "revoke") == 0) {
         do_revoke(need(&rest, "a key"));
+    } else if (strcmp(verb, "log") == 0) {
+        do_log(rest);
     } else if (strcmp(verb, "drain") == 0) {
         worker_drain(&t.worker);
         settle();

@@ -15,6 +15,7 @@
 #ifndef API_API_H
 #define API_API_H
 
+#include "api/crowd.h"
 #include "base/base.h"
 #include "dialect/dialect.h"
 #include "exchange/exchange.h"
@@ -30,7 +31,6 @@ struct chat_keep;
 struct api;
 struct chat_conf;
 struct chat_room;
-struct crowd;
 struct whois;
 struct api_route {
     enum http_method method;

@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #include "base/base.h"
-#include "chat/keep.h"
+#include "chat/chat.h"
 
 #define BUCKETS 1024
 

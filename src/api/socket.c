@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 
-#include "api/crowd.h"
 #include "api/scheduler_frames.h"
 #include "api/target.h"
 

@@ -16,7 +16,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "api/crowd.h"
 #include "app/command.h"
 #include "app/tools.h"
 #include "store/store.h"

@@ -62,7 +62,6 @@
  *   audit works|fails|hangs              can its records be made durable; it works until something else is said
  *   audit goes on                        those that it hung with are durable now
  *   audit records N | has TEXT | lacks TEXT  so far; the last one's text
- *   log lacks TEXT                       what was logged so far
  *   reload PATH=VALUE ...                as SIGHUP does, with these options changed
  *   key SECRET RULE=VALUE ...            as `keys add` and `keys edit` do: there is such a key, with these rules
  *                                        alone; its id is k_SECRET
@@ -100,7 +99,6 @@
 #include <unistd.h>
 
 #include "agent/index.h"
-#include "api/crowd.h"
 #include "app/worker.h"
 #include "fake_hub.h"
 #include "fake_io.h"
@@ -147,7 +145,6 @@ static struct {
     struct worker worker;
     struct gateway_hall *hall;
     struct crowd *crowd;
-    struct chat_room *room[1]; /* as the worker's room sees all rooms */
     bool up;
     struct policy_keys *keys;
     struct policy_sticky *sticky;
@@ -402,13 +399,13 @@ static bool start_program(void)
         t.audit == NULL || t.keys == NULL ||
         !worker_init(&t.worker, 0, t.config, t.keys, LOG_INFO, &err) ||
         !worker_open_gateway(&t.worker, t.hall, &err) ||
-        !worker_open_room(&t.worker, NULL, t.room, 1, &err) ||
+        !worker_open_room(&t.worker, NULL, &t.room, 1, &err) ||
         !worker_listen(&t.worker, STRV("127.0.0.1:8484"), false, &bound, &err)) {
         if (!t.fault)
             die("worker:", err.text);
         return false;
     }
-    t.room[0] = t.worker.room;
+    t.room = t.worker.room;
     t.worker.api.sockets.crowd = t.crowd;
     t.worker.env.limits = t.limits;
     t.worker.log.fd = t.log_fd;
@@ -1385,11 +1382,6 @@ static void do_ledger(char *rest)
 /* Everything that is asked of it is done at once. */
 static void open_keep(void)
 {
-    static const struct chat_conf conf = {.session_bytes_max = 1 << 20,
-                                          .message_bytes_max = 1 << 16,
-                                          .sessions_live_max = 16,
-                                          .quiet_ms = 1000,
-                                          .titles = ""};
     struct err err = ERR_INIT;
     struct chat_keys keys = {.key = {{1}}, .id = {{1}}, .n = 1};
     char path[64];
@@ -1399,11 +1391,12 @@ static void open_keep(void)
     snprintf(path, sizeof path, "%s/chat.db", t.keep_dir);
     const struct chat_keep_conf kept = {.path = path, .keys = &keys, .no_thread = true};
     t.keep = chat_keep_open(&kept, NULL, &err);
-    const struct chat_room_env env = {
-        .exchange = &t.worker.env, .keep = t.keep, .conf = &conf, .rooms = &t.room, .n_rooms = 1};
-    t.room = chat_room_new(&env);
+    chat_rooms_settle(&t.room, 1); /* the one without a file */
+    chat_room_free(t.room);
+    t.worker.room = NULL;
+    (void)worker_open_room(&t.worker, t.keep, &t.room, 1, &err);
+    t.room = t.worker.room;
     t.worker.api.keep = t.keep;
-    t.worker.api.room = t.room;
 }
 
 static void close_keep(void)
@@ -1703,16 +1696,6 @@ static void do_approvals(char *rest)
         fail("expected %s calls that wait, there are %zu", n, pending(id));
 }
 
-static void do_log(char *rest)
-{
-    char *text = log_text();
-    if (strcmp(need(&rest, "lacks"), "lacks") != 0)
-        die("unknown word of the log:", rest);
-    if (strstr(text, tail(&rest)) != NULL)
-        fail("not expected in the log: %s", tail(&rest));
-    free(text);
-}
-
 static void do_line(char *line)
 {
     char *rest = line;
@@ -1761,8 +1744,6 @@ static void do_line(char *line)
         do_key(rest);
     } else if (strcmp(verb, "revoke") == 0) {
         do_revoke(need(&rest, "a key"));
-    } else if (strcmp(verb, "log") == 0) {
-        do_log(rest);
     } else if (strcmp(verb, "drain") == 0) {
         worker_drain(&t.worker);
         settle();
@@ -1873,6 +1854,11 @@ static void finish(void)
     if (t.loop != NULL)
         fake_run(t.loop);
     mem_fail_at(0, false);
+    api_sockets_fini(&t.worker.api);
+    if (t.room != NULL) /* a conversation is answered though nobody listens */
+        chat_rooms_settle(&t.room, 1);
+    if (t.loop != NULL)
+        fake_run(t.loop);
     bool has_env = t.worker.env.waits != NULL;
     size_t active = has_env ? t.worker.env.active : 0;
     if (active == 1 && t.agent.index != NULL && atomic_load(&t.agent.index->learning)) {
@@ -1887,9 +1873,6 @@ static void finish(void)
         exit(1); /* what follows would trip over it */
     }
     struct io_loop *loop = t.worker.loop;
-    api_sockets_fini(&t.worker.api);
-    t.room[0] = t.worker.room;
-    chat_rooms_settle(t.room, t.worker.room != NULL);
     if (t.worker.log.fd != t.log_fd)
         t.worker.log.fd = t.log_fd;
     t.worker.loop = NULL; /* fake_end() frees it and counts what was forgotten */
@@ -1898,12 +1881,9 @@ static void finish(void)
     t.worker.server = NULL;
     if (loop != NULL)
         fake_run(loop);
-    if (t.room != NULL)
-        chat_rooms_settle(&t.room, 1);
     close_keep();
     if (loop != NULL)
         fake_run(loop);
-    chat_room_free(t.room);
     agent_host_free(t.host);
     agent_desk_free(t.agent.desk);
     agent_index_unref(t.agent.index);

@@ -65,13 +65,30 @@ bool greedy(const struct residency *p, const struct wishes *w, struct roster *ou
 
 /* ---- improve ---- */
 
+/* One of the residents whom a broken rule is about; each as likely as any other. */
+struct trouble {
+    uint64_t *state;
+    int who, n; /* -1 = nobody */
+};
+
+static void on_fault(void *arg, enum fault fault, int resident, int day, int amount)
+{
+    struct trouble *t = arg;
+    (void)fault, (void)day, (void)amount;
+    if (resident >= 0 && random_below(t->state, ++t->n) == 0)
+        t->who = resident;
+}
+
 /* The score with the round's weights, but each broken rule costs, however many there are: so every step towards a sound
  * roster is seen. */
-static double worth(const struct residency *p, const struct wishes *w, const struct roster *r)
+static double worth(const struct residency *p, const struct wishes *w, const struct roster *r,
+                    struct trouble *t)
 {
     struct judgement j;
     double sum = 0, lost = 0;
-    judge(p, r, NULL, NULL, &j);
+    t->who = -1;
+    t->n = 0;
+    judge(p, r, on_fault, t, &j);
     for (int i = COVERAGE; i < PARTS; i++)
         sum += part_weights[i] * w->weights[i] * j.part[i];
     for (int f = 0; f < FAULTS; f++)
@@ -99,10 +116,10 @@ static void take_back(struct roster *r, struct move m)
         r->on[m.from][m.day] = true;
 }
 
-/* A call of a night goes to somebody who is free then; an empty place is filled. */
-static struct move propose(const struct residency *p, const struct roster *r, uint64_t *state)
+/* A call of the night goes to somebody who is free then; an empty place is filled. */
+static struct move pick(const struct residency *p, const struct roster *r, int day, uint64_t *state)
 {
-    struct move m = {-1, -1, random_below(state, DAYS)};
+    struct move m = {-1, -1, day};
     int on = 0, free = 0;
     for (int who = 0; who < p->n; who++) {
         if (r->on[who][m.day] && random_below(state, ++on) == 0)
@@ -115,13 +132,36 @@ static struct move propose(const struct residency *p, const struct roster *r, ui
     return m;
 }
 
+/* One of his nights; -1 = he has none. */
+static int night_of(const struct roster *r, int who, uint64_t *state)
+{
+    int found = -1, n = 0;
+    for (int day = 0; who >= 0 && day < DAYS; day++)
+        if (r->on[who][day] && random_below(state, ++n) == 0)
+            found = day;
+    return found;
+}
+
+/* The next step: every other time it is a call of `who`, whom a broken rule is about. */
+static struct move propose(const struct residency *p, const struct roster *r, int who,
+                           uint64_t *state)
+{
+    int night = random_below(state, 2) == 0 ? night_of(r, who, state) : -1;
+    if (night >= 0) {
+        struct move m = pick(p, r, night, state);
+        m.from = who;
+        return m;
+    }
+    return pick(p, r, random_below(state, DAYS), state);
+}
+
 /* So many of the calls are moved at random: where the search begins. */
 static void shake(const struct residency *p, const struct wishes *w, struct roster *r,
                   uint64_t *state)
 {
     int moves = (int)(w->diversification * DAYS * p->slots);
     for (int i = 0; i < moves; i++) {
-        struct move m = propose(p, r, state);
+        struct move m = propose(p, r, -1, state);
         if (m.to >= 0)
             make(r, m);
     }
@@ -131,16 +171,18 @@ static void anneal(const struct residency *p, const struct wishes *w, struct ros
                    uint64_t *state)
 {
     struct roster best = *r;
-    double now = worth(p, w, r), most = now;
+    struct trouble now_wrong = {.state = state}, then_wrong = now_wrong;
+    double now = worth(p, w, r, &now_wrong), most = now;
     for (long i = 0; i < budget; i++) {
         double heat = 0.004 * (1 + w->neighborhood / 10.0) * (1 - (double)i / (double)budget);
-        struct move m = propose(p, r, state);
+        struct move m = propose(p, r, now_wrong.who, state);
         if (m.to < 0)
             continue;
         make(r, m);
-        double then = worth(p, w, r);
+        double then = worth(p, w, r, &then_wrong);
         if (then >= now || random_part(state) < exp((then - now) / fmax(heat, 1e-9))) {
             now = then;
+            now_wrong = then_wrong;
             if (now > most) {
                 most = now;
                 best = *r;
@@ -162,7 +204,8 @@ bool improve(const struct residency *p, const struct wishes *w, struct roster *o
         struct roster r = start;
         shake(p, w, &r, &state);
         anneal(p, w, &r, budget, &state);
-        double value = worth(p, w, &r);
+        struct trouble any = {.state = &state};
+        double value = worth(p, w, &r, &any);
         if (value > most) {
             most = value;
             best = r;

@@ -79,6 +79,9 @@ const struct flag_row flag_rows[FLAGS] = {
     [FLAG_PASTE] =
         {0, "paste", NULL,
          "Nothing listens for the browser: its last address is read from standard input."},
+    [FLAG_SESSION] = {0, "session", "ID", "Go on with the conversation of this id."},
+    [FLAG_NO_HISTORY] = {0, "no-history", NULL,
+                         "What is typed is not kept in a file for later sessions."},
     [FLAG_PROBLEM] = {0, "problem", "FILE", "The problem, a JSON file (docs/advisor.md)."},
     [FLAG_GENERATOR] = {0, "generator", "CMD",
                         "Command, for the shell, of the program that makes candidates."},
@@ -262,6 +265,19 @@ const struct command commands[] = {
      SOURCE | F(JSON) | F(SINCE) | F(URL) | F(PROBLEM) | F(GENERATOR) | F(EVALUATOR) | F(ADVISOR) |
          F(SEED) | F(ROUNDS) | F(STATE) | F(REPORT),
      1, 1, command_advise},
+    {"chat", "[\"QUESTION\"] [-]", "hold a conversation",
+     "On a terminal: questions and answers with line editing, answers as they come, in a form for "
+     "the terminal. Ctrl-C stops the answer, not the program; twice at an empty prompt, or Ctrl-D, "
+     "leaves. A call of a tool that needs approval is asked about. /help lists what can be typed "
+     "besides questions: the mode, the model, tools, other conversations, exports.\n\n"
+     "With a QUESTION, or where standard input is no terminal, it asks that one question, as ask "
+     "does, in a conversation that is kept: --session goes on with it. A call that needs approval "
+     "waits for somebody then.\n\n"
+     "The answer goes to standard output, everything else to standard error. Questions typed are "
+     "kept for the arrow keys in ~/.local/state/llm-router/chat-history, for their owner alone; "
+     "those of private conversations, and those whose answer was private, are not.",
+     SOURCE | F(MODEL) | F(SYSTEM) | F(MODE) | F(URL) | F(SESSION) | F(NO_HISTORY), 0, 2,
+     command_chat},
     {"chat-key", "FILE", "make a key for the conversations that are kept",
      "Writes a new key into FILE, which the option chat.key_file names: conversations are sealed "
      "with it in chat.db. "

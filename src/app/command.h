@@ -44,6 +44,8 @@ enum flag {
     FLAG_STDIO,
     FLAG_REMEMBER,
     FLAG_PASTE,
+    FLAG_SESSION,
+    FLAG_NO_HISTORY,
     FLAG_PROBLEM,
     FLAG_GENERATOR,
     FLAG_EVALUATOR,
@@ -115,6 +117,7 @@ int command_models(struct cli *cli);
 int command_pull(struct cli *cli);
 int command_explain(struct cli *cli);
 int command_keys(struct cli *cli);
+int command_chat(struct cli *cli);
 int command_chat_key(struct cli *cli);
 int command_approvals(struct cli *cli);
 int command_usage(struct cli *cli);

@@ -552,9 +552,10 @@ bool markdown_feed(struct markdown *m, strv text, struct buf *out)
 {
     struct buf clean;
     buf_init(&clean, text.len);
-    if (!term_clean(&clean, text, true))
-        out->failed = true;
-    text = buf_view(&clean);
+    if (!m->raw) {
+        out->failed = !term_clean(&clean, text, true) || out->failed;
+        text = buf_view(&clean);
+    }
     if (!m->styled && text.len > 0) {
         buf_put_strv(out, text);
         m->column = text.ptr[text.len - 1] != '\n';

@@ -21,6 +21,7 @@ enum markdown_state { MARKDOWN_BEGIN, MARKDOWN_WORDS, MARKDOWN_CODE, MARKDOWN_TA
 struct markdown {
     size_t width; /* columns; 0 = no wrapping */
     bool styled;  /* false: the text as it is, cleaned */
+    bool raw;     /* not even cleaned: no terminal will show it */
 
     /* private */
     enum markdown_state state;

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <histedit.h>
+#include <langinfo.h>
+#include <locale.h>
 #include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -16,6 +18,7 @@
 #define LINE_BYTES_MAX    ((size_t)1024 * 1024)
 #define HISTORY_LINES     1000
 #define HISTORY_BYTES_MAX ((size_t)4 * 1024 * 1024)
+#define CTRL_C            3
 #define ALIVE_MS          ((uint64_t)3600 * 1000)
 
 struct chat_line {
@@ -107,6 +110,10 @@ static int read_key(EditLine *el, wchar_t *out)
     wchar_t v = first & lead[n];
     for (size_t i = 1; i < n; i++)
         v = v << 6 | (c[i] & 0x3f);
+    if (v == CTRL_C) {
+        l->cleared = true;
+        v = L'\n';
+    }
     *out = n > 1 && !utf8_valid((strv){c, n}) ? L'?' : v;
     return 1;
 }
@@ -116,15 +123,6 @@ static char *prompt_of(EditLine *el)
     struct chat_line *l;
     el_get(el, EL_CLIENTDATA, &l);
     return (char *)(uintptr_t)l->prompt;
-}
-
-static unsigned char on_interrupt(EditLine *el, int c)
-{
-    struct chat_line *l;
-    (void)c;
-    el_get(el, EL_CLIENTDATA, &l);
-    l->cleared = true;
-    return CC_NEWLINE;
 }
 
 /* ---- history ---- */
@@ -178,6 +176,23 @@ void chat_line_keep(struct chat_line *l, strv line)
     buf_fini(&text);
 }
 
+/* ---- the terminal ---- */
+
+/* While a line is edited Ctrl-C is a key; libedit takes over what it finds. */
+static void make_interrupt_a_key(struct chat_line *l)
+{
+    struct termios now = l->before;
+    now.c_cc[VINTR] = _POSIX_VDISABLE;
+    if (l->has_before)
+        tcsetattr(STDIN_FILENO, TCSADRAIN, &now);
+}
+
+static void give_back(struct chat_line *l)
+{
+    if (l->has_before)
+        tcsetattr(STDIN_FILENO, TCSADRAIN, &l->before);
+}
+
 /* ---- its life ---- */
 
 static void set_up(struct chat_line *l)
@@ -191,9 +206,6 @@ static void set_up(struct chat_line *l)
     history(l->history, &event, H_SETSIZE, HISTORY_LINES);
     history(l->history, &event, H_SETUNIQUE, 1);
     el_set(l->el, EL_HIST, history, l->history);
-    el_set(l->el, EL_ADDFN, "chat-clear", "Clear the line", on_interrupt);
-    el_set(l->el, EL_SETTY, "-d", "intr=", NULL); /* while a line is edited Ctrl-C is a key */
-    el_set(l->el, EL_BIND, "^C", "chat-clear", NULL);
     el_set(l->el, EL_BIND, "^R", "em-inc-search-prev", NULL);
 }
 
@@ -218,6 +230,9 @@ struct chat_line *chat_line_open(struct io_loop *loop, const char *history, stru
         err_oom(err);
         return NULL;
     }
+    /* what goes over the wire is UTF-8, whatever the terminal is told to be */
+    if (setlocale(LC_CTYPE, "") == NULL || strcmp(nl_langinfo(CODESET), "UTF-8") != 0)
+        setlocale(LC_CTYPE, "C.UTF-8");
     l->loop = loop;
     l->has_before = tcgetattr(STDIN_FILENO, &l->before) == 0;
     l->file = history != NULL ? open_history(history) : -1;
@@ -255,8 +270,7 @@ void chat_line_close(struct chat_line *l)
     io_timer_stop(l->loop, &l->alive);
     el_end(l->el);
     history_end(l->history);
-    if (l->has_before)
-        tcsetattr(STDIN_FILENO, TCSADRAIN, &l->before);
+    give_back(l);
     if (l->file >= 0)
         close(l->file);
     mem_free(l);
@@ -271,9 +285,11 @@ enum chat_typed chat_line_read(struct chat_line *l, const char *prompt, struct b
     l->prompt = prompt;
     l->cancelled = l->cleared = false;
     l->reading = true;
+    make_interrupt_a_key(l);
     el_resize(l->el);
     const char *text = el_gets(l->el, &n);
     l->reading = false;
+    give_back(l);
     if (l->cancelled)
         return CHAT_CANCELLED;
     if (text == NULL || n <= 0)

@@ -98,6 +98,7 @@ static void take_settings(struct chat_view *v, yyjson_val *frame)
 
 static enum chat_news take_connected(struct chat_view *v, yyjson_val *frame)
 {
+    v->missed = v->session[0] != '\0';
     keep(v->session, sizeof v->session, frame, "session_id");
     take_settings(v, frame);
     /* what ran when the connection was lost may have ended since: history tells */
@@ -339,14 +340,14 @@ static bool is_due(const struct chat_view *v, int64_t n, yyjson_val *message)
         return n == v->answered;
     if (v->running && strv_eq_cstr(json_get_str(message, "state"), "running"))
         return true;
-    return v->waits && n > v->answered;
+    return v->missed && v->waits && n > v->answered;
 }
 
 static enum chat_news take_history(struct chat_view *v, yyjson_val *frame)
 {
     yyjson_val *one, *due = NULL, *newest = NULL;
     size_t i, n;
-    bool was_due = v->running || v->waits;
+    bool was_due = v->missed && (v->running || v->waits);
     yyjson_arr_foreach(json_get(frame, "messages"), i, n, one)
     {
         int64_t number = json_get_int(one, "n", 0);
@@ -357,6 +358,7 @@ static enum chat_news take_history(struct chat_view *v, yyjson_val *frame)
         else if ((newest = one) != NULL && is_due(v, number, one))
             due = one;
     }
+    v->missed = false;
     if (due != NULL) {
         if (json_get_int(due, "n", 0) != v->answered)
             begin(v, json_get_int(due, "n", 0));

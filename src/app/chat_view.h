@@ -41,6 +41,7 @@ struct chat_view {
     struct markdown markdown;
     size_t shown; /* bytes of the running answer */
     bool thinking;
+    bool missed; /* the connection was lost: what came meanwhile is in the next history */
 };
 
 /* width: of the terminal; 0 = the answer is no terminal's: its text as it is, not even cleaned. */

@@ -182,7 +182,18 @@ static void an_answer_that_began_unseen(void **state)
     (void)state;
     struct chat_view v;
     begin(&v, true);
+    v.waits = true; /* asked; the history that was asked for before that comes */
+    assert_int_equal(
+        take(
+            &v,
+            HISTORY("{\"n\":2,\"role\":\"assistant\",\"content\":\"Old\",\"state\":\"complete\"}")),
+        CHAT_NEWS_NONE);
+    shown_is(&v.answer, "");
+    assert_true(v.waits);
+    chat_view_fini(&v);
+    begin(&v, true);
     v.waits = true; /* asked, and the connection was lost before anything came */
+    take(&v, "{\"type\":\"connected\",\"session_id\":\"abcdefgh\",\"running\":false}");
     assert_int_equal(
         take(
             &v,

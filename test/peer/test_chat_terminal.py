@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`llm-router chat`: driven by tmux as a person drives it, and piped as scripts do."""
+import os
+import re
+import shlex
+import shutil
+import stat
+import subprocess
+import tempfile
+
+import pytest
+
+from harness import DEADLINE, REPORT, SENTENCE, router_binary, wait_for
+
+SLOW = "demo+gap_ms=300"
+
+
+@pytest.fixture
+def served(router, standin):
+    up = standin()
+
+    def make(model="demo", **more):
+        return router({"providers": {"oai": {"kind": "openai", "url": up.url, "models": ["demo", SLOW],
+                                             "zone": "local"}},
+                       "roles": {"general": ["oai/" + model]}, **more})
+    return make
+
+
+class Screen:
+    """A terminal of tmux with the command in it: keys go in, what a person sees comes out."""
+
+    def __init__(self, r, *words, columns=100, env=None):
+        self.dir = tempfile.mkdtemp(prefix="lr-tmux-")
+        self.errors = os.path.join(self.dir, "status")
+        environment = {**r.env, "LLM_ROUTER_URL": r.url, "TERM": "screen-256color", "LC_ALL": "C.UTF-8", **(env or {})}
+        command = "%s chat %s; echo ended with $?; exec sleep 1000" % (
+            shlex.quote(router_binary()), " ".join(map(shlex.quote, words)))
+        self.tmux("-f", "/dev/null", "-u", "new-session", "-d", "-x", str(columns), "-y", "40", command,
+                  env=environment)
+
+    def tmux(self, *words, env=None):
+        return subprocess.run(["tmux", "-S", os.path.join(self.dir, "socket"), *words], env=env, check=True,
+                              capture_output=True, text=True, timeout=DEADLINE).stdout
+
+    @property
+    def text(self):
+        return self.tmux("capture-pane", "-p", "-J", "-S", "-200")
+
+    def keys(self, *keys):
+        self.tmux("send-keys", *keys)
+
+    def type(self, text):
+        self.tmux("send-keys", "-l", text)
+        self.tmux("send-keys", "Enter")
+
+    def sees(self, pattern):
+        def look():
+            text = self.text
+            assert not REPORT.search(text), text
+            return re.search(pattern, text, re.MULTILINE)
+        try:
+            return wait_for(look, pattern)
+        except AssertionError:
+            raise AssertionError("never seen: %s\n%s" % (pattern, self.text)) from None
+
+    def close(self):
+        subprocess.run(["tmux", "-S", os.path.join(self.dir, "socket"), "kill-server"], capture_output=True)
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    kill = close
+
+
+@pytest.fixture
+def screen():
+    if shutil.which("tmux") is None:
+        pytest.skip("no tmux: ./dev setup test installs it")
+    made = []
+    yield lambda *args, **more: made.append(Screen(*args, **more)) or made[-1]
+    for one in made:
+        one.close()
+
+
+def chat(r, *words, stdin=subprocess.DEVNULL, **more):
+    done = subprocess.run([router_binary(), "chat", *words], env={**r.env, "LLM_ROUTER_URL": r.url}, cwd=r.dir,
+                          stdin=stdin if "input" not in more else None, capture_output=True, text=True, timeout=DEADLINE, **more)
+    assert not REPORT.search(done.stderr), done.stderr
+    return done
+
+
+def test_a_question_in_a_pipe_is_one_question(served):
+    r = served()
+    done = chat(r, input="first line\nsecond line\n")
+    assert done.returncode == 0 and done.stdout == SENTENCE + "\n", done
+    assert "local" in done.stderr and "demo" in done.stderr
+    done = chat(r, "why?")
+    assert done.returncode == 0 and done.stdout == SENTENCE + "\n", done
+
+
+def test_a_person_asks_and_leaves(served, screen):
+    r = served()
+    s = screen(r)
+    s.sees(r"^hybrid> ")
+    s.type("what is it?")
+    s.sees("Hello from the stand-in")
+    s.sees(r"local · demo · oai · \d")
+    s.keys("Up")
+    s.sees(r"^hybrid> what is it\?$")
+    s.keys("C-c")
+    s.type("/mode local")
+    s.sees("mode local, model auto")
+    s.sees(r"^local> ")
+    s.type("/help")
+    s.sees(r"/retry")
+    s.type("/nonsense")
+    s.sees("There is no /nonsense")
+    s.type("/retry")
+    s.sees(r"(?s)(Hello from the stand-in.*){2}")
+    s.keys("C-d")
+    s.sees("ended with 0")
+    history = os.path.join(r.dir, ".local/state/llm-router/chat-history")
+    assert open(history).read() == "what is it?\n"
+    assert stat.S_IMODE(os.stat(history).st_mode) == 0o600
+
+
+def test_ctrl_c_stops_the_answer_and_not_the_program(served, screen):
+    r = served(SLOW)
+    s = screen(r)
+    s.sees(r"^hybrid> ")
+    s.type("go on")
+    s.sees("Hello")
+    s.keys("C-c")
+    s.sees(r"\(stopped\)")
+    s.sees(r"(?s)stopped.*^hybrid> ")
+    s.keys("C-c")
+    s.keys("C-c")
+    s.sees("ended with 0")
+
+
+def test_history_is_kept_only_if_wanted(served, screen):
+    r = served()
+    s = screen(r, "--no-history")
+    s.sees(r"^hybrid> ")
+    s.type("what is it?")
+    s.sees("Hello from the stand-in")
+    s.sees(r"local · demo")
+    s.keys("C-d")
+    s.sees("ended with 0")
+    assert not os.path.exists(os.path.join(r.dir, ".local/state/llm-router/chat-history"))
+
+
+def test_letters_of_all_scripts_are_typed_and_shown(served, screen):
+    s = screen(served())
+    s.sees(r"^hybrid> ")
+    s.tmux("send-keys", "-l", "grüße 日本 x")
+    s.sees(r"^hybrid> grüße 日本 x")
+    s.keys("BSpace", "BSpace", "BSpace", "Enter")
+    s.sees("Hello from the stand-in")
+
+
+def test_an_answer_goes_on_after_the_connection_was_lost(served, screen):
+    r = served()
+    s = screen(r)
+    s.sees(r"^hybrid> ")
+    r.process.terminate()
+    r.process.wait(DEADLINE)
+    s.sees("connection was lost")
+
+
+def test_nobody_there_is_told(served):
+    r = served()
+    r.env = {**r.env}
+    done = subprocess.run([router_binary(), "chat", "--url", "http://127.0.0.1:1", "x"], env=r.env, cwd=r.dir,
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE)
+    assert done.returncode == 3 and "127.0.0.1:1" in done.stderr, done
+
+
+def test_a_wrong_session_is_refused(served):
+    r = served()
+    done = chat(r, "--session", "x y", "q")
+    assert done.returncode == 2

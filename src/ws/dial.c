@@ -26,12 +26,16 @@ struct ws_dial {
     struct io_task task;
 };
 
-static void run_task(struct io_task *task)
+static void free_dial(struct ws_dial *d)
 {
-    struct ws_dial *d = list_entry(task, struct ws_dial, task);
     mem_free_secret(d->request.data, d->request.cap); /* there is a key in it */
     buf_fini(&d->head);
     mem_free(d);
+}
+
+static void run_task(struct io_task *task)
+{
+    free_dial(list_entry(task, struct ws_dial, task));
 }
 
 /* The last of it: whatever is still open is closed, memory goes at the end of the turn. */
@@ -200,7 +204,7 @@ struct ws_dial *ws_dial(struct io_loop *loop, const struct ws_call *call,
                                            .connect_ms = up->connect_ms},
                        on_connect, d);
     if (d->connecting == NULL) {
-        run_task(&d->task);
+        free_dial(d);
         return NULL;
     }
     io_timer_start(loop, &d->timer, up->connect_ms + opts->close_ms, on_late, d);

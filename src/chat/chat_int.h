@@ -22,12 +22,13 @@
 
 #include "chat/chat.h"
 
-#define REF_MAX     128  /* bytes of a client's own name for a question */
-#define MODEL_MAX   264  /* bytes of a model's name */
-#define SAID_MAX    64   /* messages of a client on their way to its session */
-#define UNSENT_MAX  8192 /* frames on their way to a socket's worker */
-#define TITLE_BYTES 240  /* and at most 60 characters */
-#define TITLE_CHARS 60
+#define REF_MAX      128  /* bytes of a client's own name for a question */
+#define MODEL_MAX    264  /* bytes of a model's name */
+#define SAID_MAX     64   /* messages of a client on their way to its session */
+#define UNSENT_MAX   8192 /* frames on their way to a socket's worker */
+#define UNSENT_BYTES ((size_t)64 * 1024 * 1024) /* of those before one more */
+#define TITLE_BYTES  240                        /* and at most 60 characters */
+#define TITLE_CHARS  60
 
 /* ---- mail.c ---- */
 
@@ -147,6 +148,7 @@ struct chat_seat {
     char model[MODEL_MAX + 1];
     enum llm_mode mode;
     atomic_uint said, unsent;
+    atomic_size_t unsent_bytes;
     struct letter to_sit, to_rise, to_shut, to_go;
     /* the socket's thread */
     const struct chat_seat_ops *ops;

@@ -403,8 +403,10 @@ void chat_room_stop(struct chat_room *r)
 void chat_rooms_settle(struct chat_room *const *rooms, size_t n)
 {
     bool more = true;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         rooms[i]->settled = true;
+        rooms[i]->on_empty = NULL;
+    }
     for (size_t i = 0; i < n; i++)
         chat_room_stop(rooms[i]);
     while (more) {

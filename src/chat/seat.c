@@ -66,6 +66,7 @@ static void read_told(struct letter *l, struct chat_room *room)
     struct chat_seat *seat = t->seat;
     (void)room;
     atomic_fetch_sub(&seat->unsent, 1);
+    atomic_fetch_sub(&seat->unsent_bytes, t->frame->len);
     if (!seat->rising)
         seat->ops->frame(seat->arg, t->frame);
     chat_frame_unref(t->frame);
@@ -76,7 +77,8 @@ void seat_tell(struct chat_seat *seat, struct chat_frame *f)
 {
     if (seat->shut)
         return;
-    bool many = atomic_load(&seat->unsent) >= UNSENT_MAX;
+    bool many = atomic_load(&seat->unsent) >= UNSENT_MAX ||
+                atomic_load(&seat->unsent_bytes) >= UNSENT_BYTES;
     struct told *t = many ? NULL : mem_zalloc(sizeof *t);
     if (t == NULL) { /* what is lost cannot be told later: it comes back and reads the history */
         seat_shut(seat, 1013, "too slow");
@@ -86,6 +88,7 @@ void seat_tell(struct chat_seat *seat, struct chat_frame *f)
     t->seat = seat;
     t->frame = chat_frame_ref(f);
     atomic_fetch_add(&seat->unsent, 1);
+    atomic_fetch_add(&seat->unsent_bytes, f->len);
     mail_send(seat->home, seat->here, &t->letter);
 }
 

@@ -873,6 +873,26 @@ static void who_does_not_read_is_shut(void **state)
     leave(a);
 }
 
+static void long_histories_do_not_pile_up(void **state)
+{
+    char *text = malloc(3000001);
+    (void)state;
+    assert_non_null(text);
+    memset(text, 'x', 3000000);
+    text[3000000] = '\0';
+    t.conf.session_bytes_max = 1 << 22;
+    struct chair *a = sit(0);
+    asks(a, "much");
+    answers(text);
+    free(text);
+    for (int i = 0; i < 40; i++)
+        assert_true(chat_say(a->seat, STRV("{\"type\":\"get_history\"}")));
+    fake_run(t.loop);
+    assert_int_equal(a->code, 1013);
+    assert_true(buf_len(&a->heard) < (size_t)100 * 1000 * 1000);
+    leave(a);
+}
+
 static void a_flood_is_told_to_wait(void **state)
 {
     struct chair *a = sit(0);
@@ -1433,6 +1453,7 @@ int main(void)
         TEST(all_seats_hear_the_same),
         TEST(nobody_gets_into_anothers_session),
         TEST(who_does_not_read_is_shut),
+        TEST(long_histories_do_not_pile_up),
         TEST(a_flood_is_told_to_wait),
         TEST(what_is_not_understood_is_told_to_him_alone),
         TEST(private_stays_private),

@@ -128,7 +128,9 @@ def test_an_interrupt_from_another_worker_ends_the_answer_once(router, standin):
 def test_a_restart_finds_the_conversation_again(router, standin, tmp_path):
     r, _ = chatting(router, standin, dir=str(tmp_path))
     c = Chat(r, "kept-session")
-    assert c.ask("first of all")["provider"] == "p"
+    end = c.ask("first of all")
+    assert (end["provider"], end["zone"], end["mode"], end["cost_micro_usd"]) == ("p", "local", "hybrid", 0)
+    assert end["saved_micro_usd"] > 0 and end["usage"]["output_tokens"] > 0 and end["window"]["used"] > 0
     c.ws.close()
     r.stop()
     again = router(r.config, dir=r.dir)

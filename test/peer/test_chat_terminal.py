@@ -6,11 +6,12 @@ import shlex
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 
 import pytest
 
-from harness import DEADLINE, REPORT, SENTENCE, router_binary, wait_for
+from harness import DEADLINE, REPORT, SENTENCE, TOP, router_binary, wait_for
 
 SLOW = "demo+gap_ms=300"
 
@@ -80,9 +81,10 @@ def screen():
         one.close()
 
 
-def chat(r, *words, stdin=subprocess.DEVNULL, **more):
-    done = subprocess.run([router_binary(), "chat", *words], env={**r.env, "LLM_ROUTER_URL": r.url}, cwd=r.dir,
-                          stdin=stdin if "input" not in more else None, capture_output=True, text=True, timeout=DEADLINE, **more)
+def chat(r, *words, **more):
+    more = more if "input" in more else {"stdin": subprocess.DEVNULL, **more}
+    done = subprocess.run([router_binary(), "chat", *words], env={"LLM_ROUTER_URL": r.url, **r.env}, cwd=r.dir,
+                          capture_output=True, text=True, timeout=DEADLINE, **more)
     assert not REPORT.search(done.stderr), done.stderr
     return done
 
@@ -136,6 +138,27 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(served, screen):
     s.sees("ended with 0")
 
 
+@pytest.mark.parametrize("key, decision, result", [("y", "approved", "< hello"), ("n", "denied", "< failed: ")])
+def test_a_call_that_changes_something_is_asked_about(router, standin, screen, key, decision, result):
+    up = standin()
+    server = {"command": [sys.executable, os.path.join(TOP, "test/mcp/server.py")], "zone": "local",
+              "rules": ["echo=write,none,ask"]}
+    r = router({"providers": {"oai": {"kind": "openai", "url": up.url, "models": ["demo"], "zone": "local"}},
+                "roles": {"general": ["oai/demo"], "tools": ["oai/demo"]}, "mcp_servers": {"everyone": server}})
+    up.control(rules=[{"n": 1, "call": 1, "call_name": "everyone__echo", "call_args": '{"text":"hello"}'}])
+    s = screen(r)
+    s.sees(r"hybrid> ")
+    s.type("echo hello with the tool")
+    s.sees(r"^Approval: .*echo of everyone \(.*hello")
+    s.sees(r"^Allow it\? ")
+    s.type(key)
+    s.sees("^Decided: " + decision)
+    s.sees("^" + result)
+    s.sees(r"> $")
+    s.keys("C-d")
+    s.sees("ended with 0")
+
+
 def test_history_is_kept_only_if_wanted(served, screen):
     r = served()
     s = screen(r, "--no-history")
@@ -148,6 +171,21 @@ def test_history_is_kept_only_if_wanted(served, screen):
     assert not os.path.exists(os.path.join(r.dir, ".local/state/llm-router/chat-history"))
 
 
+def test_what_is_private_is_in_no_file(served, screen):
+    r = served()
+    s = screen(r)
+    s.sees(r"^hybrid> ")
+    s.type("Patient Jane Miller, MRN 4471234, was admitted with pneumonia.")
+    s.sees("private now")
+    s.sees(r"^private, \w+> $")
+    s.type("and what now?")
+    s.sees(r"(?s)(Hello from the stand-in.*){2}")
+    s.sees(r"> $")
+    s.keys("C-d")
+    s.sees("ended with 0")
+    assert open(os.path.join(r.dir, ".local/state/llm-router/chat-history")).read() == ""
+
+
 def test_letters_of_all_scripts_are_typed_and_shown(served, screen):
     s = screen(served())
     s.sees(r"^hybrid> ")
@@ -157,7 +195,7 @@ def test_letters_of_all_scripts_are_typed_and_shown(served, screen):
     s.sees("Hello from the stand-in")
 
 
-def test_an_answer_goes_on_after_the_connection_was_lost(served, screen):
+def test_a_lost_connection_is_told(served, screen):
     r = served()
     s = screen(r)
     s.sees(r"^hybrid> ")
@@ -167,10 +205,7 @@ def test_an_answer_goes_on_after_the_connection_was_lost(served, screen):
 
 
 def test_nobody_there_is_told(served):
-    r = served()
-    r.env = {**r.env}
-    done = subprocess.run([router_binary(), "chat", "--url", "http://127.0.0.1:1", "x"], env=r.env, cwd=r.dir,
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE)
+    done = chat(served(), "--url", "http://127.0.0.1:1", "x")
     assert done.returncode == 3 and "127.0.0.1:1" in done.stderr, done
 
 

@@ -183,6 +183,8 @@ void api_socket(struct api *api, struct http_request *req,
                 const struct api_route *route); /* /ws/{session} */
 void api_scheduler(struct api *api, struct http_request *req,
                    const struct api_route *route); /* the scheduler's client */
+void api_scheduler_sessions(struct api *api, struct http_request *req,
+                            const struct api_route *route); /* its REST */
 void api_mcp(struct api *api, struct http_request *req, const struct api_route *route); /* /mcp */
 void api_mcp_stream(struct api *api, struct http_request *req, const struct api_route *route);
 /* What Ollama does to its own files: push, create, copy, delete, blobs. */

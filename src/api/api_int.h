@@ -19,6 +19,8 @@ struct api_state {
     struct api_question *question; /* while the ledger is asked */
     struct api_advice *advice;     /* while a model is asked for it */
     struct api_listener *listener; /* while it is told events */
+    const char *app_user;          /* of the scheduler's application, by its token; NULL = none */
+    struct api_visit *visit;       /* while it is asked about him */
     struct api_wait *wait;         /* while a conversation is read or changed */
     unsigned shut;                 /* for a socket: the code that it is closed with, 0 = he may */
     struct socket_wish *wish;      /* while a connection becomes a socket */

@@ -7,6 +7,8 @@
  * The token's signature and time are looked at before the upgrade is answered, its owner's role after it (whois.h), for the
  * client gives the upgrade a second. It stays away after 4001 and 4003 and comes back after anything else, so those two are
  * said only where coming back is no use.
+ *
+ * Beside it sessions are listed, read and deleted by the same tokens, as bearer (sessions.c does it).
  */
 #include <stdio.h>
 
@@ -59,4 +61,88 @@ void api_scheduler(struct api *api, struct http_request *req, const struct api_r
     }
     take_user(req, &wish);
     socket_open(api, req, &wish);
+}
+
+/* ---- sessions over HTTP ---- */
+
+struct api_visit { /* until the application has said who he is */
+    struct api *api;
+    struct http_request *req;
+    struct whois_question *question;
+    struct token claims;
+};
+
+static void on_gone(struct http_request *req)
+{
+    struct api_visit *v = api_state(req)->visit;
+    if (v == NULL)
+        return;
+    api_state(req)->visit = NULL;
+    whois_cancel(v->question);
+    mem_free(v);
+}
+
+static void serve(struct api *api, struct http_request *req)
+{
+    const struct api_route *route = api_state(req)->route;
+    size_t before = api->sockets.conf->scheduler->path.len;
+    const char *path = arena_printf(&req->arena, API_SCHEDULER_PATH STRV_FMT,
+                                    STRV_ARG(strv_from(req->path, before)));
+    if (path == NULL) {
+        api_turn_down(api, req, LLM_NATIVE, LLM_ERR_INTERNAL, NULL);
+        return;
+    }
+    req->path = strv_of(path); /* as the row has it, wherever the operator put the door */
+    if (req->method == HTTP_DELETE)
+        api_session_delete(api, req, route);
+    else if (strchr(route->path, '{') != NULL)
+        api_session(api, req, route);
+    else
+        api_sessions(api, req, route);
+}
+
+static void on_verdict(void *arg, enum whois_verdict verdict, const char *name)
+{
+    struct api_visit *v = arg;
+    struct api *api = v->api;
+    struct http_request *req = v->req;
+    struct api_state *state = api_state(req);
+    (void)name;
+    state->visit = NULL;
+    req->on_gone = NULL;
+    state->app_user = arena_cstr(&req->arena, strv_of(v->claims.user));
+    mem_free(v);
+    if (verdict == WHOIS_MAY && state->app_user != NULL)
+        serve(api, req);
+    else if (verdict == WHOIS_MAY_NOT)
+        api_turn_down(api, req, LLM_NATIVE, LLM_ERR_FORBIDDEN, "This role may not chat.");
+    else if (verdict == WHOIS_BAD_TOKEN)
+        api_turn_down(api, req, LLM_NATIVE, LLM_ERR_UNAUTHORIZED, "The token is not valid.");
+    else
+        api_turn_down(api, req, LLM_NATIVE, LLM_ERR_OVERLOADED, "The application does not answer.");
+}
+
+void api_scheduler_sessions(struct api *api, struct http_request *req,
+                            const struct api_route *route)
+{
+    const struct api_scheduler_conf *conf = api->sockets.conf->scheduler;
+    strv token = policy_key_from_headers(http_request_header(req, "Authorization"), STRV_NONE);
+    struct token claims;
+    if (token.ptr == NULL ||
+        !token_read(token, conf->secret, io_wall_us(api->env->loop), &claims)) {
+        api_turn_down(api, req, route->door, LLM_ERR_UNAUTHORIZED, "The token is not valid.");
+        return;
+    }
+    struct api_visit *v = mem_zalloc(sizeof *v);
+    if (v != NULL) {
+        *v = (struct api_visit){.api = api, .req = req, .claims = claims};
+        v->question = socket_whois(api, token, &v->claims, on_verdict, v);
+    }
+    if (v == NULL || v->question == NULL) {
+        mem_free(v);
+        api_turn_down(api, req, route->door, LLM_ERR_OVERLOADED, NULL);
+        return;
+    }
+    api_state(req)->visit = v;
+    req->on_gone = on_gone;
 }

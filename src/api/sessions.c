@@ -12,6 +12,7 @@
  * changed there. Neither titles nor texts reach a log.
  */
 #include "api/api_int.h"
+#include "api/scheduler_frames.h"
 #include "api/target.h"
 
 #define TREE_BYTES_MAX   ((size_t)512 << 20)
@@ -22,7 +23,7 @@
 #define TITLE_MAX        200
 #define NAME_MAX_BYTES   80 /* of a file's name */
 
-enum form { FORM_WHOLE, FORM_JSON, FORM_MARKDOWN };
+enum form { FORM_WHOLE, FORM_JSON, FORM_MARKDOWN, FORM_SCHEDULER };
 
 struct api_wait { /* for the file, or a room; goes with its answer */
     struct api *api;
@@ -184,6 +185,26 @@ static bool put_session(const struct chat_head *head, struct chat_tree *tree, st
     return ok;
 }
 
+/* The path that counts, as the scheduler's client reads it. */
+static bool put_history(const struct chat_head *head, struct chat_tree *tree, struct buf *out)
+{
+    struct buf path;
+    struct json doc;
+    struct arena arena;
+    struct err err = ERR_INIT;
+    buf_init(&path, ANSWER_BYTES_MAX);
+    arena_init(&arena, 65536, 4 * ANSWER_BYTES_MAX);
+    buf_put_cstr(out, "{\"session_id\":");
+    json_put_str(out, strv_of(head->id));
+    buf_put_cstr(out, ",\"messages\":");
+    bool ok = chat_tree_json(tree, false, &path) &&
+              json_read(&doc, buf_view(&path), &arena, 0, &err) &&
+              scheduler_messages(doc.root, out, &arena) && buf_put_char(out, '}');
+    arena_fini(&arena);
+    buf_fini(&path);
+    return ok;
+}
+
 static bool is_name_char(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
@@ -231,10 +252,11 @@ static void reply_session(struct http_request *req, enum form form, const struct
     struct buf b, name;
     buf_init(&b, ANSWER_BYTES_MAX);
     buf_init(&name, 1024);
-    bool ok = form == FORM_MARKDOWN ? chat_tree_markdown(tree, head->title, &b)
-                                    : put_session(head, tree, &b);
+    bool ok = form == FORM_MARKDOWN    ? chat_tree_markdown(tree, head->title, &b)
+              : form == FORM_SCHEDULER ? put_history(head, tree, &b)
+                                       : put_session(head, tree, &b);
     b.failed = b.failed || !ok;
-    if (form != FORM_WHOLE && !b.failed) {
+    if ((form == FORM_MARKDOWN || form == FORM_JSON) && !b.failed) {
         put_file_name(head, form == FORM_MARKDOWN ? ".md" : ".json", &name);
         http_reply_header(req, "Content-Disposition",
                           name.failed ? STRV("attachment") : buf_view(&name));
@@ -268,15 +290,18 @@ static void on_load(void *arg, enum chat_kept how, const struct chat_head *head,
     chat_tree_free(tree);
 }
 
-#define EXPORT STRV("/export")
+#define EXPORT  STRV("/export")
+#define HISTORY STRV("/history") /* the scheduler's */
 
-/* The name in the path, with or without the last part. False: it can be none, and the request was answered. */
+/* The name in the path, with or without its route's last part. False: it can be none, and the request was answered. */
 static bool read_id(struct http_request *req, const struct api_route *route, bool *export, strv *id)
 {
     bool ok = target_name(route->path, req->path, &req->arena, id);
-    *export = ok && strv_ends(*id, EXPORT);
+    strv last = route->scheduler ? HISTORY : EXPORT;
+    *export = ok && strv_ends(*id, last);
     if (*export)
-        id->len -= EXPORT.len;
+        id->len -= last.len;
+    ok = ok && (*export || !route->scheduler || req->method == HTTP_DELETE);
     ok = ok && id->len > 0 && id->len <= CHAT_SESSION_MAX;
     for (size_t i = 0; ok && i < id->len; i++)
         ok = (is_name_char(id->ptr[i]) && id->ptr[i] != '_') || id->ptr[i] == '-';
@@ -309,7 +334,10 @@ void api_session(struct api *api, struct http_request *req, const struct api_rou
     api_user(api, req, &user);
     struct api_wait *w = wait_new(api, req);
     if (w != NULL)
-        w->form = !export ? FORM_WHOLE : strv_eq_cstr(format, "json") ? FORM_JSON : FORM_MARKDOWN;
+        w->form = route->scheduler               ? FORM_SCHEDULER
+                  : !export                      ? FORM_WHOLE
+                  : strv_eq_cstr(format, "json") ? FORM_JSON
+                                                 : FORM_MARKDOWN;
     if (w == NULL || !chat_keep_load(api->keep, api->env->loop, user.id, id.ptr, on_load, w))
         not_asked(req, w);
 }

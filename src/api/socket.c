@@ -233,14 +233,20 @@ static void on_verdict(void *arg, enum whois_verdict verdict, const char *name)
         send_away(s, WS_TRY_LATER, "the application does not answer");
 }
 
+struct whois_question *socket_whois(struct api *api, strv token, const struct token *claims,
+                                    whois_fn fn, void *arg)
+{
+    struct api_sockets *all = &api->sockets;
+    if (all->whois == NULL)
+        all->whois = whois_new(api->env);
+    return all->whois != NULL
+               ? whois_ask(all->whois, &all->conf->scheduler->whois, token, claims, fn, arg)
+               : NULL;
+}
+
 static void ask(struct api_socket *s, const struct socket_wish *wish)
 {
-    struct api *api = s->api;
-    if (api->sockets.whois == NULL)
-        api->sockets.whois = whois_new(api->env);
-    if (api->sockets.whois != NULL)
-        s->question = whois_ask(api->sockets.whois, &api->sockets.conf->scheduler->whois,
-                                wish->token, &wish->claims, on_verdict, s);
+    s->question = socket_whois(s->api, wish->token, &wish->claims, on_verdict, s);
     if (s->question == NULL)
         send_away(s, WS_TRY_LATER, "no room");
 }

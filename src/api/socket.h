@@ -38,6 +38,10 @@ struct socket_wish {
 };
 void socket_open(struct api *api, struct http_request *req, const struct socket_wish *wish);
 
+/* Asks the application; as whois_ask(). */
+struct whois_question *socket_whois(struct api *api, strv token, const struct token *claims,
+                                    whois_fn fn, void *arg);
+
 /* Session names that are taken: 8 to 64 letters, digits and -. */
 bool socket_name_ok(strv name);
 

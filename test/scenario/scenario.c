@@ -542,43 +542,6 @@ static size_t put_headers(char *head, size_t n, size_t size, const char *text)
     return n + (size_t)snprintf(head + n, size - n, "%s%s\r\n", text, end);
 }
 
-static void send_request(struct client_side *c, const char *method, char *rest)
-{
-    char head[4096];
-    char *path = need(&rest, "path");
-    char *spec = tail(&rest);
-    const char *header = "";
-    if (spec[0] == '{') { /* a header may follow the closing brace */
-        char *end = strrchr(spec, '}');
-        if (end != NULL && end[1] != '\0') {
-            end[1] = '\0';
-            header = unescape(end + 2);
-        }
-    } else if (strchr(spec, ' ') != NULL) {
-        char *blank = strchr(spec, ' ');
-        *blank = '\0';
-        header = unescape(blank + 1);
-    }
-    char *body = body_of(spec);
-    size_t n = (size_t)snprintf(head, sizeof head,
-                                "%s %s HTTP/1.1\r\nHost: 127.0.0.1:8484\r\nContent-Length: %zu\r\n",
-                                method, path, strlen(body));
-    n = put_headers(head, n, sizeof head, header);
-    fake_peer_send(c->peer, head, n);
-    fake_peer_send(c->peer, body, strlen(body));
-    free(body);
-}
-
-/* ---- WebSockets ---- */
-
-static struct socket_side *socket_side(const char *name)
-{
-    for (size_t i = 0; i < t.n_sockets; i++)
-        if (strcmp(t.sockets[i].name, name) == 0)
-            return &t.sockets[i];
-    return NULL;
-}
-
 static size_t put_base64url(char *out, const void *data, size_t n)
 {
     size_t k = (size_t)EVP_EncodeBlock((unsigned char *)out, data, (int)n);
@@ -629,6 +592,43 @@ static char *with_tokens(const char *line)
     }
     snprintf(out + at, sizeof out - at, "%s", line);
     return out;
+}
+
+static void send_request(struct client_side *c, const char *method, char *rest)
+{
+    char head[4096];
+    char *path = need(&rest, "path");
+    char *spec = tail(&rest);
+    const char *header = "";
+    if (spec[0] == '{') { /* a header may follow the closing brace */
+        char *end = strrchr(spec, '}');
+        if (end != NULL && end[1] != '\0') {
+            end[1] = '\0';
+            header = unescape(end + 2);
+        }
+    } else if (strchr(spec, ' ') != NULL) {
+        char *blank = strchr(spec, ' ');
+        *blank = '\0';
+        header = unescape(blank + 1);
+    }
+    char *body = body_of(spec);
+    size_t n = (size_t)snprintf(head, sizeof head,
+                                "%s %s HTTP/1.1\r\nHost: 127.0.0.1:8484\r\nContent-Length: %zu\r\n",
+                                method, path, strlen(body));
+    n = put_headers(head, n, sizeof head, with_tokens(header));
+    fake_peer_send(c->peer, head, n);
+    fake_peer_send(c->peer, body, strlen(body));
+    free(body);
+}
+
+/* ---- WebSockets ---- */
+
+static struct socket_side *socket_side(const char *name)
+{
+    for (size_t i = 0; i < t.n_sockets; i++)
+        if (strcmp(t.sockets[i].name, name) == 0)
+            return &t.sockets[i];
+    return NULL;
 }
 
 /* As a client must: masked, here with zeros. */

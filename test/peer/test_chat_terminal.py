@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`llm-router chat`: driven by tmux as a person drives it, and piped as scripts do."""
+import json
 import os
 import re
 import shlex
@@ -36,7 +37,7 @@ class Screen:
         environment = {**r.env, "LLM_ROUTER_URL": r.url, "TERM": "screen-256color", "LC_ALL": "C.UTF-8", **(env or {})}
         command = "%s chat %s; echo ended with $?; exec sleep 1000" % (
             shlex.quote(router_binary()), " ".join(map(shlex.quote, words)))
-        self.tmux("-f", "/dev/null", "-u", "new-session", "-d", "-x", str(columns), "-y", "40", command,
+        self.tmux("-f", "/dev/null", "-u", "new-session", "-d", "-c", r.dir, "-x", str(columns), "-y", "40", command,
                   env=environment)
 
     def tmux(self, *words, env=None):
@@ -122,6 +123,35 @@ def test_a_person_asks_and_leaves(served, screen):
     history = os.path.join(r.dir, ".local/state/llm-router/chat-history")
     assert open(history).read() == "what is it?\n"
     assert stat.S_IMODE(os.stat(history).st_mode) == 0o600
+
+
+def test_conversations_are_found_opened_and_exported(served, screen):
+    r = served()
+    s = screen(r)
+    s.sees(r"^hybrid> ")
+    s.type("what is it?")
+    s.sees(r"local · demo")
+    s.type("/title The first one")
+    s.sees("^The first one$")
+    s.type("/new")
+    s.sees(r"(?s)(Conversation [0-9a-f-]{36}.*){2}")
+    s.type("/sessions first")
+    s.sees(r"^1 +20\d\d-.* The first one$")
+    s.type("/open 1")
+    s.sees(r"^Conversation [0-9a-f-]{36}: The first one$")
+    s.type("/export")
+    s.sees(r"^# The first one$")
+    s.type("/export it.json")
+    s.sees("written to it.json")
+    s.type("/export it.json")
+    s.sees("it.json: File exists")
+    s.type("/edit what was it?")
+    s.sees(r"(?s)(local · demo.*){2}")
+    s.type("/quit")
+    s.sees("ended with 0")
+    with open(os.path.join(r.dir, "it.json")) as f:
+        kept = json.load(f)
+    assert [m["role"] for m in kept["messages"]] == ["user", "assistant"]
 
 
 def test_ctrl_c_stops_the_answer_and_not_the_program(served, screen):

@@ -10,6 +10,7 @@ export default tseslint.config(
     languageOptions: { parserOptions: { project: "./tsconfig.json", tsconfigRootDir: import.meta.dirname } },
     rules: {
       eqeqeq: "error",
+      "@typescript-eslint/no-unused-vars": ["error", { ignoreRestSiblings: true }],
       "no-eval": "error",
       "no-implied-eval": "error",
       "no-restricted-properties": [

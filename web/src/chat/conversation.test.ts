@@ -63,6 +63,14 @@ test("retry and edit make branches; the path is cut where they begin", () => {
   assert.deepEqual(first.path.map((m) => m.n), [8]);
 });
 
+test("the router leaves out a parent where there is none", () => {
+  const { parent, ...root } = question(9, 0);
+  const c = run(CONNECTED, asked(1, 0), { type: "begin", n: 2, parent: 1 }, { type: "complete", n: 2 }, { type: "message", message: root });
+  assert.deepEqual(c.path.map((m) => [m.n, m.parent]), [[9, 0]]);
+  const { parent: none, ...old } = question(1, 0);
+  assert.equal(run(CONNECTED, { type: "history", session_id: "x", messages: [old] }).path[0]?.parent, 0);
+});
+
 test("branches before and after", () => {
   const m: Message = { ...question(5, 1), siblings: [2, 5, 6] };
   assert.deepEqual([sibling(m, -1), sibling(m, 1)], [2, 6]);

@@ -8,7 +8,7 @@
  * Exactly one of complete, interrupted and error ends an answer (docs/chat.md). What comes for an answer that is not
  * running is passed over: after a reconnect `history` has it already.
  */
-import type { Approval, Facts, Frame, Message, MessageState, Mode, ToolCall } from "./protocol.ts";
+import type { Approval, Facts, Frame, Message, MessageState, Mode, Told, ToolCall } from "./protocol.ts";
 
 export interface Remark {
   key: number;
@@ -70,9 +70,9 @@ export function apply(c: Conversation, f: Frame): Conversation {
     case "session":
       return settled(c, f);
     case "history":
-      return takeHistory(c, f.messages);
+      return takeHistory(c, f.messages.map(rooted));
     case "message":
-      return takeMessage(c, f.message, f.queued === true);
+      return takeMessage(c, rooted(f.message), f.queued === true);
     case "begin":
       return takeBegin(c, f.n, f.parent);
     case "token":
@@ -157,6 +157,10 @@ function without(c: Conversation, gone: (a: Approval) => boolean): Conversation 
 }
 
 /* ---- messages ---- */
+
+function rooted(m: Told): Message {
+  return { ...m, parent: m.parent ?? 0 };
+}
 
 function takeHistory(c: Conversation, messages: Message[]): Conversation {
   const running = messages.findLast((m) => m.state === "running");

@@ -61,6 +61,9 @@ export interface Message {
   facts?: Facts;
 }
 
+/** As the router tells it: a first message has no parent. */
+export type Told = Omit<Message, "parent"> & { parent?: number };
+
 export interface Approval {
   id: string;
   call: string; // of the tool call that waits
@@ -85,8 +88,8 @@ interface Settings {
 export type Frame =
   | ({ type: "connected"; session_id: string; history_count: number; running?: boolean } & Settings)
   | ({ type: "session" } & Settings)
-  | { type: "history"; session_id: string; messages: Message[]; leaf?: number }
-  | { type: "message"; message: Message; ref?: string; queued?: boolean }
+  | { type: "history"; session_id: string; messages: Told[]; leaf?: number }
+  | { type: "message"; message: Told; ref?: string; queued?: boolean }
   | { type: "begin"; n: number; parent: number }
   | { type: "reasoning" | "token"; content: string }
   | { type: "tool_call_start"; id: string; name: string }

@@ -114,7 +114,7 @@ export function Settings({ conversation: c, params, error, onClose, onSave }: Se
       >
         <div class="field wide">
           <label for="set-system">System prompt</label>
-          <textarea id="set-system" autofocus rows={4} value={system} aria-describedby="help-system" onInput={(event) => setSystem(event.currentTarget.value)} />
+          <textarea id="set-system" data-first rows={4} value={system} aria-describedby="help-system" onInput={(event) => setSystem(event.currentTarget.value)} />
           <p class="help" id="help-system">
             What the model is told before everything else: who it is, for whom it writes, in which form.
           </p>

@@ -158,7 +158,7 @@ function KeptDialog({ kept, onClose, onChanged, onGone }: KeptDialogProps): JSX.
         }}
       >
         <label for="kept-title">Title</label>
-        <input id="kept-title" autofocus value={title} maxLength={200} required onInput={(event) => setTitle(event.currentTarget.value)} />
+        <input id="kept-title" data-first value={title} maxLength={200} required onInput={(event) => setTitle(event.currentTarget.value)} />
         <div class="actions">
           <button type="submit" class="primary">
             Rename

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // layout - the frame of every page: skip link, bar with places and theme, main part; and the login in its place.
 import type { ComponentChildren, JSX } from "preact";
-import { useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { login, logout, wordsOf } from "./api.ts";
 import type { Me } from "./api.ts";
 import { setTheme, storedTheme, THEMES } from "./theme.ts";
@@ -84,6 +84,7 @@ export function Login({ onDone }: { onDone: () => void }): JSX.Element {
   const [error, setError] = useState("");
   const [busy, setBusy] = useState(false);
   const input = useRef<HTMLInputElement>(null);
+  useEffect(() => input.current?.focus(), []);
   const submit = (event: Event): void => {
     event.preventDefault();
     const key = input.current?.value.trim() ?? "";
@@ -112,7 +113,6 @@ export function Login({ onDone }: { onDone: () => void }): JSX.Element {
           autocomplete="current-password"
           spellcheck={false}
           required
-          autofocus
           aria-describedby={error === "" ? "login-help" : "login-error"}
           aria-invalid={error !== ""}
         />

@@ -68,13 +68,14 @@ interface DialogProps {
   class?: string;
 }
 
-/** The browser's own dialog: focus stays in it, Escape closes it, and it goes back to where it came from. */
+/** The browser's own dialog: focus begins at what has data-first, stays in it, Escape closes it, and it goes back to where it came from. */
 export function Dialog({ title, onClose, children, class: classes = "" }: DialogProps): JSX.Element {
   const ref = useRef<HTMLDialogElement>(null);
   useEffect(() => {
     const dialog = ref.current;
     const before = document.activeElement;
     dialog?.showModal();
+    dialog?.querySelector<HTMLElement>("[data-first]")?.focus();
     return () => {
       dialog?.close();
       if (before instanceof HTMLElement && before.isConnected) before.focus();

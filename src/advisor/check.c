@@ -177,27 +177,43 @@ static yyjson_val *member(yyjson_val *obj, strv key)
     return yyjson_is_obj(obj) ? yyjson_obj_getn(obj, key.ptr, key.len) : NULL;
 }
 
-/* Every member of `under`, those of `over` in their place or behind. Two objects are joined one level deep, so that
- * one weight that is named leaves the others as they were. */
-static void put_joined(struct joint *j, yyjson_val *under, yyjson_val *over, bool deep)
+/* Every member of `under`, those of `over` in their place or behind; either may be NULL. Two objects are joined one level
+ * deep, so that one weight that is named leaves the others as they were. */
+static void put_joined(struct joint *j, yyjson_val *under, yyjson_val *over, bool deep);
+
+static void put_under(struct joint *j, bool *first, yyjson_val *under, yyjson_val *over, bool deep)
 {
     size_t i, max;
     yyjson_val *key, *v;
-    bool first = true;
-    buf_put_char(&j->b, '{');
     yyjson_obj_foreach(under, i, max, key, v)
     {
         yyjson_val *new = member(over, json_str(key));
         bool both = deep && yyjson_is_obj(new) && yyjson_is_obj(v);
-        put_member(j, &first, json_str(key), both ? NULL : new != NULL ? new : v);
+        put_member(j, first, json_str(key), both ? NULL : new != NULL ? new : v);
         if (both)
             put_joined(j, v, new, false);
     }
+}
+
+static void put_behind(struct joint *j, bool *first, yyjson_val *under, yyjson_val *over)
+{
+    size_t i, max;
+    yyjson_val *key, *v;
     yyjson_obj_foreach(over, i, max, key, v)
     {
         if (member(under, json_str(key)) == NULL)
-            put_member(j, &first, json_str(key), v);
+            put_member(j, first, json_str(key), v);
     }
+}
+
+static void put_joined(struct joint *j, yyjson_val *under, yyjson_val *over, bool deep)
+{
+    bool first = true;
+    buf_put_char(&j->b, '{');
+    if (under != NULL)
+        put_under(j, &first, under, over, deep);
+    if (over != NULL)
+        put_behind(j, &first, under, over);
     buf_put_char(&j->b, '}');
 }
 

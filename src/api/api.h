@@ -27,6 +27,7 @@
 
 struct advisor_conf;
 struct agent_env;
+struct audit_opts;
 struct chat_keep;
 struct api;
 struct chat_conf;
@@ -99,6 +100,8 @@ struct api {
     struct chat_keep *keep; /* NULL = no conversation is kept */
     struct chat_room *room; /* NULL = no conversations */
     const struct chat_conf *chat;
+    const char *state_dir;                           /* where the keys are */
+    const struct audit_opts *audit;                  /* where the audit is */
     void (*put_state)(void *admin, struct buf *out); /* what /router/events tells, a JSON object */
     struct {
         struct list listeners;
@@ -161,6 +164,16 @@ void api_events_init(struct api *api);
 void api_advice_outcome(struct api *api, struct http_request *req,
                         const struct api_route *route); /* what became of advice */
 void api_events_drain(struct api *api);
+void api_keys(struct api *api, struct http_request *req,
+              const struct api_route *route); /* GET /router/keys */
+void api_key_add(struct api *api, struct http_request *req,
+                 const struct api_route *route); /* POST /router/keys */
+void api_key_revoke(struct api *api, struct http_request *req,
+                    const struct api_route *route); /* DELETE /router/keys/{id} */
+void api_audit(struct api *api, struct http_request *req,
+               const struct api_route *route); /* GET /router/audit */
+void api_audit_verify(struct api *api, struct http_request *req,
+                      const struct api_route *route); /* POST /router/audit/verify */
 /* Who is asked to download the model, and its name there: "provider/model", else the first Ollama of zone local.
  * NULL with err. */
 const struct provider *api_pull_provider(const struct snapshot *s, strv name, struct arena *arena,
@@ -249,5 +262,19 @@ struct api_found {
 bool api_find(struct api *api, const struct http_request *req, strv name, struct arena *arena,
               struct api_found *out, struct err *err);
 void api_found_fini(struct api_found *found);
+
+/* ---- API keys, which the command line makes, too ---- */
+
+struct store_key;
+#define API_KEY_PREFIX "llmr_"
+#define API_SECRET_BYTES                                                                           \
+    49 /* llmr_, 43 characters of [0-9A-Za-z]: 256 bits from the system; and a terminator */
+bool api_key_name_ok(strv name);
+/* A new one; nobody knows the secret again. The name is one that is ok. */
+bool api_key_make(strv name, const struct policy_rules *rules, int64_t now_us,
+                  struct store_key *key, char secret[API_SECRET_BYTES], struct err *err);
+bool api_key_rules(const struct policy_rules *rules, struct store_key *key, struct err *err);
+/* Members of a JSON object, without braces; no digest. */
+void api_key_json(const struct store_key *key, struct buf *out);
 
 #endif

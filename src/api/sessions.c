@@ -14,6 +14,7 @@
 #include "api/api_int.h"
 #include "api/scheduler_frames.h"
 #include "api/target.h"
+#include "api/wait.h"
 
 #define TREE_BYTES_MAX   ((size_t)512 << 20)
 #define ANSWER_BYTES_MAX ((size_t)512 << 20)
@@ -25,41 +26,29 @@
 
 enum form { FORM_WHOLE, FORM_JSON, FORM_MARKDOWN, FORM_SCHEDULER };
 
-struct api_wait { /* for the file, or a room; goes with its answer */
-    struct api *api;
-    struct http_request *req; /* NULL: the caller left */
+struct session_wait {
+    struct api_wait wait; /* first */
     enum form form;
 };
 
-static void on_gone(struct http_request *req)
+static struct session_wait *wait_new(struct http_request *req)
 {
-    if (api_state(req)->wait != NULL)
-        api_state(req)->wait->req = NULL;
-}
-
-static struct api_wait *wait_new(struct api *api, struct http_request *req)
-{
-    struct api_wait *w = mem_zalloc(sizeof *w);
-    if (w == NULL)
-        return NULL;
-    *w = (struct api_wait){.api = api, .req = req};
-    api_state(req)->wait = w;
-    req->on_gone = on_gone;
+    struct session_wait *w = mem_zalloc(sizeof *w);
+    if (w != NULL)
+        api_wait_begin(&w->wait, req);
     return w;
 }
 
 /* The request that waited, NULL if its caller has left. */
-static struct http_request *wait_over(struct api_wait *w)
+static struct http_request *wait_over(struct session_wait *w)
 {
-    struct http_request *req = w->req;
-    if (req != NULL)
-        api_state(req)->wait = NULL;
+    struct http_request *req = api_wait_over(&w->wait);
     mem_free(w);
     return req;
 }
 
 /* Nothing was asked: too much waits for the file, or no memory. */
-static void not_asked(struct http_request *req, struct api_wait *w)
+static void not_asked(struct http_request *req, struct session_wait *w)
 {
     if (w != NULL)
         wait_over(w);
@@ -163,7 +152,7 @@ void api_sessions(struct api *api, struct http_request *req, const struct api_ro
         return;
     }
     api_user(api, req, &user);
-    struct api_wait *w = wait_new(api, req);
+    struct session_wait *w = wait_new(req);
     if (w == NULL || !chat_keep_list(api->keep, api->env->loop, user.id, search, (size_t)limit,
                                      before, on_list, w))
         not_asked(req, w);
@@ -269,7 +258,7 @@ static void reply_session(struct http_request *req, enum form form, const struct
 static void on_load(void *arg, enum chat_kept how, const struct chat_head *head,
                     const strv *messages, size_t n)
 {
-    enum form form = ((struct api_wait *)arg)->form;
+    enum form form = ((struct session_wait *)arg)->form;
     struct http_request *req = wait_over(arg);
     struct err err = ERR_INIT;
     if (req == NULL)
@@ -332,7 +321,7 @@ void api_session(struct api *api, struct http_request *req, const struct api_rou
         return;
     }
     api_user(api, req, &user);
-    struct api_wait *w = wait_new(api, req);
+    struct session_wait *w = wait_new(req);
     if (w != NULL)
         w->form = route->scheduler               ? FORM_SCHEDULER
                   : !export                      ? FORM_WHOLE
@@ -400,7 +389,7 @@ void api_session_rename(struct api *api, struct http_request *req, const struct 
         return;
     }
     api_user(api, req, &user);
-    struct api_wait *w = wait_new(api, req);
+    struct session_wait *w = wait_new(req);
     if (w == NULL || !chat_room_rename(api->room, user.id, id.ptr, title, on_renamed, w))
         not_asked(req, w);
 }
@@ -417,7 +406,7 @@ void api_session_delete(struct api *api, struct http_request *req, const struct 
         return;
     }
     api_user(api, req, &user);
-    struct api_wait *w = wait_new(api, req);
+    struct session_wait *w = wait_new(req);
     if (w == NULL || !chat_room_delete(api->room, user.id, id.ptr, on_deleted, w))
         not_asked(req, w);
 }

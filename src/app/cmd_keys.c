@@ -13,11 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SECRET_CHARS 43 /* 62 to the power of 43 is more than 2 to the power of 256 */
-#define KEY_PREFIX   "llmr_"
-#define ID_PREFIX    "k_"
-#define ID_CHARS     12
-#define LIST_MAX     ((size_t)64 * 1024 * 1024)
+#define LIST_MAX ((size_t)64 * 1024 * 1024)
 
 struct store *command_store(const struct config *config, bool create, struct err *err)
 {
@@ -72,25 +68,6 @@ struct policy_keys *command_policy_keys(struct store *store, const struct policy
     return keys;
 }
 
-/* n characters, all 62 equally likely: a byte above the last multiple of 62 is thrown away. */
-static bool secret_text(char *out, size_t n)
-{
-    static const char set[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    const unsigned limit = 256 / 62 * 62;
-    unsigned char bytes[64];
-    size_t done = 0;
-    while (done < n) {
-        if (!rng_secret(bytes, sizeof bytes))
-            return false;
-        for (size_t i = 0; i < sizeof bytes && done < n; i++)
-            if (bytes[i] < limit)
-                out[done++] = set[bytes[i] % 62];
-    }
-    mem_wipe(bytes, sizeof bytes);
-    out[n] = '\0';
-    return true;
-}
-
 bool command_now(int64_t *out, struct err *err)
 {
     struct io_loop *loop = io_loop_new(err);
@@ -112,30 +89,10 @@ static void put_time(struct buf *out, int64_t us)
     json_put_str(out, strv_of(text));
 }
 
-/* A rule that is not understood is shown as it stands: another version's. */
-static void put_rules_json(struct buf *out, const struct store_key *key)
-{
-    struct policy_rules rules;
-    struct err err = ERR_INIT;
-    if (policy_rules_read(strv_of(key->rules), &rules, &err)) {
-        policy_rules_json(&rules, out);
-    } else {
-        buf_put_cstr(out, ",\"rules\":");
-        json_put_str(out, strv_of(key->rules));
-    }
-}
-
 static void put_key_json(struct buf *out, const struct store_key *key)
 {
-    buf_put_cstr(out, "{\"id\":");
-    json_put_str(out, strv_of(key->id));
-    buf_put_cstr(out, ",\"name\":");
-    json_put_str(out, strv_of(key->name));
-    buf_put_cstr(out, ",\"created\":");
-    put_time(out, key->created_us);
-    buf_put_cstr(out, ",\"revoked\":");
-    put_time(out, key->revoked_us);
-    put_rules_json(out, key);
+    buf_put_char(out, '{');
+    api_key_json(key, out);
 }
 
 /* ---- rules ---- */
@@ -166,52 +123,19 @@ static bool take_rules(const struct cli *cli, struct policy_rules *rules, int64_
     return true;
 }
 
-static bool keep_rules(const struct policy_rules *rules, struct store_key *key, struct err *err)
-{
-    struct buf text;
-    buf_init(&text, sizeof key->rules - 1);
-    policy_rules_write(rules, &text);
-    bool ok = !text.failed;
-    if (ok) {
-        memcpy(key->rules, buf_view(&text).ptr, buf_len(&text));
-        key->rules[buf_len(&text)] = '\0';
-    }
-    buf_fini(&text);
-    return ok || err_oom(err);
-}
-
 /* ---- add ---- */
-
-static bool name_ok(const char *name)
-{
-    strv text = strv_of(name);
-    struct buf clean;
-    buf_init(&clean, sizeof((struct store_key *)0)->name);
-    term_clean(&clean, text, false);
-    bool ok = text.len > 0 && text.len < sizeof((struct store_key *)0)->name && utf8_valid(text) &&
-              buf_len(&clean) == text.len;
-    buf_fini(&clean);
-    return ok;
-}
 
 static int key_add(struct cli *cli, struct store *store)
 {
     struct err err = ERR_INIT;
-    struct store_key key = {0};
+    struct store_key key;
     struct policy_rules rules = {.mode = LLM_MODE_UNSET};
     struct buf out;
-    char text[sizeof KEY_PREFIX + SECRET_CHARS];
-    memcpy(text, KEY_PREFIX, sizeof KEY_PREFIX);
-    memcpy(key.id, ID_PREFIX, sizeof ID_PREFIX);
-    memcpy(key.name, cli->words[1], strlen(cli->words[1]));
-    if (!secret_text(text + sizeof KEY_PREFIX - 1, SECRET_CHARS) ||
-        !secret_text(key.id + sizeof ID_PREFIX - 1, ID_CHARS)) {
-        term_error("the system gives no random numbers");
-        return EXIT_FAILED;
-    }
-    policy_key_digest(strv_of(text), key.digest);
-    if (!command_now(&key.created_us, &err) || !take_rules(cli, &rules, key.created_us, &err) ||
-        !keep_rules(&rules, &key, &err) || !store_key_add(store, &key, &err)) {
+    char text[API_SECRET_BYTES];
+    int64_t now_us;
+    if (!command_now(&now_us, &err) || !take_rules(cli, &rules, now_us, &err) ||
+        !api_key_make(strv_of(cli->words[1]), &rules, now_us, &key, text, &err) ||
+        !store_key_add(store, &key, &err)) {
         mem_wipe(text, sizeof text);
         term_error("%s", err.text);
         return EXIT_FAILED;
@@ -258,7 +182,7 @@ static bool edit(struct cli *cli, struct store *store, struct search *s, struct 
     if (!s->found)
         return err_set(err, 0, "there is no key %.31s", s->id);
     return policy_rules_read(strv_of(s->key.rules), &rules, err) &&
-           take_rules(cli, &rules, now_us, err) && keep_rules(&rules, &s->key, err) &&
+           take_rules(cli, &rules, now_us, err) && api_key_rules(&rules, &s->key, err) &&
            store_key_edit(store, s->key.id, s->key.rules, err);
 }
 
@@ -405,7 +329,7 @@ static bool words_ok(struct cli *cli, size_t verb)
         term_error("keys %s takes no rules", verbs[verb].name);
     else if (verbs[verb].run == key_edit && !any_rule(cli))
         term_error("keys edit: say what to change, as --rpm 60");
-    else if (verbs[verb].run == key_add && !name_ok(cli->words[1]))
+    else if (verbs[verb].run == key_add && !api_key_name_ok(strv_of(cli->words[1])))
         term_error("a key's name has 1 to 63 bytes and no control characters");
     else if (!take_rules(cli, &rules, 0, &err))
         term_error("--%s", err.text);

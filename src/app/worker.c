@@ -36,6 +36,8 @@ static void use_config(struct worker *w, const struct config *c)
     w->api.page = c->page;
     w->agent.conf = &c->mcp;
     w->api.advisor = &c->advisor;
+    w->api.state_dir = c->state_dir;
+    w->api.audit = &c->audit;
     w->api.chat = &c->chat;
     if (w->room != NULL)
         chat_room_conf(w->room, &c->chat);

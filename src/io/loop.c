@@ -270,6 +270,39 @@ static void run_tasks(struct io_loop *loop)
         uv_async_send(&loop->async); /* the poll must not sleep on them */
 }
 
+struct work {
+    uv_work_t uv;
+    void (*run)(void *arg);
+    void (*done)(void *arg);
+    void *arg;
+};
+
+static void on_work(uv_work_t *uv)
+{
+    struct work *w = uv->data;
+    w->run(w->arg);
+}
+
+static void on_worked(uv_work_t *uv, int status)
+{
+    struct work *w = uv->data;
+    assert(status == 0); /* nobody cancels it */
+    w->done(w->arg);
+    mem_free(w);
+}
+
+bool io_work(struct io_loop *loop, void (*run)(void *arg), void (*done)(void *arg), void *arg)
+{
+    struct work *w = mem_alloc(sizeof *w);
+    if (w == NULL)
+        return false;
+    *w = (struct work){.uv = {.data = w}, .run = run, .done = done, .arg = arg};
+    int rc = uv_queue_work(&loop->uv, &w->uv, on_work, on_worked);
+    assert(rc == 0); /* only for want of a function */
+    (void)rc;
+    return true;
+}
+
 static void run_posts(struct io_loop *loop)
 {
     struct io_post *newest = atomic_exchange_explicit(&loop->posts, NULL, memory_order_acquire);

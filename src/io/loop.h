@@ -35,6 +35,11 @@ void io_defer(struct io_loop *loop, struct io_task *task);
 /* From any thread: have fn(arg) called on the loop's thread. False if memory is refused. */
 bool io_post(struct io_loop *loop, void (*fn)(void *arg), void *arg);
 
+/* For what waits for a disk: run(arg) on a thread beside the loops, then done(arg) on this loop's. False: no memory, and
+ * neither is called. The loop is not gone before it is over: done() may be the last that is called. For few and rare
+ * things: there are four such threads in the process, which also look up names. */
+bool io_work(struct io_loop *loop, void (*run)(void *arg), void (*done)(void *arg), void *arg);
+
 /* Calls fn(arg, signum) on this loop for the signal, until the loop is freed. One loop per process may
  * watch a given signal. */
 bool io_on_signal(struct io_loop *loop, int signum, void (*fn)(void *arg, int signum), void *arg,

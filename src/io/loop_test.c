@@ -111,6 +111,42 @@ static void test_a_posted_call_is_made_though_nothing_else_is_open(void **state)
     mem_fail_at(0, false);
 }
 
+struct errand {
+    struct fixture *f;
+    pthread_t on;
+    bool done;
+};
+
+static void run_errand(void *arg)
+{
+    struct errand *e = arg;
+    e->on = pthread_self();
+}
+
+static void end_errand(void *arg)
+{
+    struct errand *e = arg;
+    e->done = true;
+    count(e->f);
+}
+
+static void test_work_is_done_beside_the_loop_and_told_on_it(void **state)
+{
+    struct fixture *f = *state;
+    struct errand e[3] = {{.f = f}, {.f = f}, {.f = f}};
+
+    for (size_t i = 0; i < 3; i++)
+        assert_true(io_work(f->loop, run_errand, end_errand, &e[i]));
+    assert_int_equal(f->calls, 0);
+    io_loop_run(f->loop);
+    assert_int_equal(f->calls, 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_true(e[i].done && !pthread_equal(e[i].on, pthread_self()));
+    mem_fail_at(1, false);
+    assert_false(io_work(f->loop, run_errand, end_errand, &e[0]));
+    mem_fail_at(0, false);
+}
+
 static void defer_and_time(void *arg)
 {
     struct fixture *f = arg;
@@ -270,6 +306,7 @@ int main(void)
         T(test_a_task_runs_once_however_often_it_is_deferred),
         T(test_a_task_may_defer_itself),
         T(test_a_posted_call_is_made_though_nothing_else_is_open),
+        T(test_work_is_done_beside_the_loop_and_told_on_it),
         T(test_timers_and_tasks_keep_it_running),
         T(test_stop_ends_the_run_and_the_next_goes_on),
         T(test_signals_are_told),

@@ -683,3 +683,13 @@ void audit_note_advice(struct audit *a, const struct ledger_decision *decision)
     audit_put_advice(&b, decision);
     tell(a, &b);
 }
+
+void audit_note_change(struct audit *a, const struct audit_change *c, int64_t wall_us)
+{
+    struct buf b;
+    if (a == NULL)
+        return;
+    begin_note(&b);
+    audit_put_change(&b, wall_us, c);
+    tell(a, &b);
+}

@@ -122,6 +122,13 @@ void audit_note_tool(struct audit *a, const struct audit_tool *tool, int64_t wal
 /* Advice was given, or what became of it was told. The same. */
 struct ledger_decision;
 void audit_note_advice(struct audit *a, const struct ledger_decision *decision);
+/* Somebody changed who may do what: an API key was made or revoked. */
+struct audit_change {
+    const char *what;    /* "key added": a constant */
+    const char *subject; /* id of the key */
+    const char *by;      /* id of the key that asked for it; NULL = none was needed */
+};
+void audit_note_change(struct audit *a, const struct audit_change *c, int64_t wall_us);
 
 /* ---- reading ---- */
 
@@ -159,6 +166,9 @@ struct audit_place {
  * end. A folder that is not there has no lines. */
 bool audit_each(const char *dir, struct audit_place *place, bool (*fn)(void *arg, strv line),
                 void *arg, struct err *err);
+
+/* The same from the newest line back to the oldest. */
+bool audit_each_back(const char *dir, bool (*fn)(void *arg, strv line), void *arg, struct err *err);
 
 #define AUDIT_KEY_NEXT ".next" /* behind a key's path: the one that is to take its place */
 /* The public half of the private key in `key`, as PEM. With `make` a key is made if there is none. */

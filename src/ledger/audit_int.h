@@ -82,6 +82,8 @@ void audit_put_advice(struct buf *b, const struct ledger_decision *d);
 void audit_put_tool(struct buf *b, int64_t wall_us, const struct audit_tool *tool,
                     const char *session, bool over);
 
+void audit_put_change(struct buf *b, int64_t wall_us, const struct audit_change *c);
+
 /* ---- audit_read.c ---- */
 
 struct audit_files { /* numbers of the files that are there, ascending */

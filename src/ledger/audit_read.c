@@ -363,3 +363,37 @@ bool audit_each(const char *dir, struct audit_place *place, bool (*fn)(void *arg
     audit_list_free(&files);
     return ok;
 }
+
+static bool each_line_back(const struct audit_map *m, bool (*fn)(void *arg, strv line), void *arg)
+{
+    size_t end = m->size;
+    while (end > 0 && m->data[end - 1] != '\n') /* the last one may not be whole yet */
+        end--;
+    while (end > 0) {
+        size_t begin = end - 1;
+        while (begin > 0 && m->data[begin - 1] != '\n')
+            begin--;
+        if (!fn(arg, (strv){m->data + begin, end - 1 - begin}))
+            return false;
+        end = begin;
+    }
+    return true;
+}
+
+bool audit_each_back(const char *dir, bool (*fn)(void *arg, strv line), void *arg, struct err *err)
+{
+    struct audit_files files;
+    bool ok = true, more = true;
+    if (access(dir, F_OK) != 0 && errno == ENOENT)
+        return true;
+    if (!audit_list(dir, &files, err))
+        return false;
+    for (size_t i = files.n; ok && more && i > 0; i--) {
+        struct audit_map m;
+        ok = audit_map(dir, files.numbers[i - 1], &m, err);
+        more = ok && each_line_back(&m, fn, arg);
+        audit_unmap(&m);
+    }
+    audit_list_free(&files);
+    return ok;
+}

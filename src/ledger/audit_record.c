@@ -108,6 +108,14 @@ void audit_put_tool(struct buf *b, int64_t wall_us, const struct audit_tool *too
     put_word(b, NAME("outcome"), tool->end);
 }
 
+void audit_put_change(struct buf *b, int64_t wall_us, const struct audit_change *c)
+{
+    audit_put_begin(b, wall_us, "change");
+    put_word(b, NAME("what"), c->what);
+    put_word(b, NAME("subject"), c->subject);
+    put_word(b, NAME("by"), c->by);
+}
+
 static void put_attempts(struct buf *b, const struct ledger_row *row)
 {
     buf_put_cstr(b, ",\"attempts\":[");

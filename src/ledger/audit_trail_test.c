@@ -1115,6 +1115,48 @@ static void lines_are_read_once_and_in_order(void **state)
     assert_int_equal(n, before + 1);
 }
 
+struct back {
+    uint64_t expect, left;
+};
+
+static bool count_back(void *arg, strv line)
+{
+    struct back *b = arg;
+    struct audit_line l;
+    assert_true(audit_parse(line, &l));
+    assert_int_equal(l.seq, b->expect--);
+    return --b->left > 0;
+}
+
+static void lines_are_read_back_from_the_newest(void **state)
+{
+    struct place *p = *state;
+    struct audit_place at = {0};
+    struct err err = ERR_INIT;
+    uint64_t n = 0;
+    struct back b = {.expect = 0, .left = 1000};
+    assert_true(audit_each_back(p->dir, count_back, &b, &err)); /* no folder yet */
+    write_files(p, 3);
+    assert_true(audit_each(p->dir, &at, count_line, &n, &err));
+    b.expect = n;
+    assert_true(audit_each_back(p->dir, count_back, &b, &err));
+    assert_int_equal(b.expect, 0);
+    for (uint64_t some = 1; some < n; some++) {
+        b = (struct back){n, some};
+        assert_true(audit_each_back(p->dir, count_back, &b, &err));
+        assert_int_equal(b.expect, n - some);
+    }
+    for (uint64_t nth = 1, refused = 1; refused > 0; nth++) {
+        b = (struct back){n, 1000};
+        mem_fail_at(nth, false);
+        bool ok = audit_each_back(p->dir, count_back, &b, &err);
+        refused = mem_count() >= nth;
+        mem_fail_at(0, false);
+        assert_true(ok == !err.set && ok == !refused);
+        err_clear(&err);
+    }
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -1150,6 +1192,7 @@ int main(void)
         T(another_key_fits_nothing),
         T(no_memory_is_an_error_and_no_change),
         T(lines_are_read_once_and_in_order),
+        T(lines_are_read_back_from_the_newest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

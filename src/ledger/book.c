@@ -49,7 +49,7 @@ static const char *const migrations[] = {
     "SELECT " name ", sum(requests), sum(answered), sum(private * requests),"                      \
     " sum(local * answered), sum(input), sum(output), sum(cached), sum(cache_write),"              \
     " sum(reasoning), sum(estimated), sum(cost_micro), sum(reference_micro),"                      \
-    " sum(local * reference_micro), sum(total_us)"                                                 \
+    " sum(local * reference_micro), sum(total_us), max(day)"                                       \
     " FROM sums WHERE day BETWEEN ?1 AND ?2 AND (?3 = '' OR key = ?3) GROUP BY 1"
 
 static const char *const statements[BOOK_STATEMENTS] = {
@@ -564,6 +564,7 @@ static void add_line(struct ledger_line *into, const struct ledger_line *l)
     into->reference_micro += l->reference_micro;
     into->local_reference_micro += l->local_reference_micro;
     into->total_us += l->total_us;
+    into->last_day = l->last_day > into->last_day ? l->last_day : into->last_day;
 }
 
 static void read_line(sqlite3_stmt *st, struct ledger_line *l)
@@ -581,7 +582,8 @@ static void read_line(sqlite3_stmt *st, struct ledger_line *l)
                                &l->cost_micro,
                                &l->reference_micro,
                                &l->local_reference_micro,
-                               &l->total_us};
+                               &l->total_us,
+                               &l->last_day};
     const char *name = (const char *)sqlite3_column_text(st, 0);
     *l = (struct ledger_line){0};
     snprintf(l->name, sizeof l->name, "%s", name != NULL && name[0] != '\0' ? name : "none");

@@ -71,6 +71,7 @@ struct ledger_line {
     int64_t cost_micro, reference_micro;
     int64_t local_reference_micro; /* of it: of what was answered locally */
     int64_t total_us;              /* of what was answered */
+    int64_t last_day;              /* the last on which anything was asked */
 };
 struct ledger_report {
     struct ledger_query query;

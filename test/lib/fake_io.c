@@ -314,6 +314,34 @@ bool io_post(struct io_loop *loop, void (*fn)(void *arg), void *arg)
     return true;
 }
 
+struct fake_work {
+    void (*run)(void *arg);
+    void (*done)(void *arg);
+    void *arg;
+};
+
+static void work_now(void *arg)
+{
+    struct fake_work w = *(struct fake_work *)arg;
+
+    mem_free(arg);
+    w.run(w.arg);
+    w.done(w.arg);
+}
+
+bool io_work(struct io_loop *loop, void (*run)(void *arg), void (*done)(void *arg), void *arg)
+{
+    struct fake_work *w = mem_alloc(sizeof *w);
+
+    if (w == NULL)
+        return false;
+    *w = (struct fake_work){run, done, arg};
+    if (io_post(loop, work_now, w))
+        return true;
+    mem_free(w);
+    return false;
+}
+
 bool io_on_signal(struct io_loop *loop, int signum, void (*fn)(void *arg, int signum), void *arg,
                   struct err *err)
 {

@@ -57,6 +57,7 @@
  *   cut N                                every read from now on is at most N bytes
  *   ledger rows N | has TEXT | lacks TEXT    rows so far; the last row's text
  *   ledger keeps                         there is one that counts what is spent: before the first request
+ *   state                                the router has a folder for its state, without anything in it
  *   log has TEXT | lacks TEXT            anything that was logged so far
  *   kept USER SESSION TITLE | JSON | ... a conversation of his is kept, sealed, with these messages (docs/chat.md)
  *   audit works|fails|hangs              can its records be made durable; it works until something else is said
@@ -152,7 +153,7 @@ static struct {
     struct ledger *ledger;
     struct chat_keep *keep;
     struct chat_room *room;
-    char keep_dir[32];
+    char keep_dir[32], state_dir[32];
     struct agent_env agent;
     struct agent_host *host;
     struct mcp_question *question;
@@ -1435,6 +1436,26 @@ static void do_kept(char *rest)
     settle();
 }
 
+static void make_state(void)
+{
+    snprintf(t.state_dir, sizeof t.state_dir, "/tmp/state-XXXXXX");
+    if (mkdtemp(t.state_dir) == NULL)
+        die("cannot make", t.state_dir);
+    t.worker.api.state_dir = t.state_dir;
+}
+
+static void drop_state(void)
+{
+    char path[64];
+    static const char *const ends[] = {"", "-wal", "-shm"};
+    for (size_t i = 0; t.state_dir[0] != '\0' && i < 3; i++) {
+        snprintf(path, sizeof path, "%s/llm-router.db%s", t.state_dir, ends[i]);
+        unlink(path);
+    }
+    if (t.state_dir[0] != '\0')
+        rmdir(t.state_dir);
+}
+
 static void do_log(char *rest)
 {
     char *what = need(&rest, "expectation"), *arg = tail(&rest), *text = log_text();
@@ -1717,6 +1738,8 @@ static void do_line(char *line)
         do_time(rest);
     else if (strcmp(verb, "ledger") == 0)
         do_ledger(rest);
+    else if (strcmp(verb, "state") == 0)
+        make_state();
     else if (strcmp(verb, "log") == 0)
         do_log(rest);
     else if (strcmp(verb, "kept") == 0)
@@ -1882,6 +1905,7 @@ static void finish(void)
     if (loop != NULL)
         fake_run(loop);
     close_keep();
+    drop_state();
     if (loop != NULL)
         fake_run(loop);
     agent_host_free(t.host);

@@ -147,6 +147,7 @@ function List({ keys, onRevoke }: { keys: readonly Key[]; onRevoke: (key: Key) =
 }
 
 function KeyList({ keys, onChange }: { keys: Keys; onChange: () => void }): JSX.Element {
+  const none = keys.keys.every((key) => key.revoked !== null);
   const [made, setMade] = useState<Made>();
   const [revoking, setRevoking] = useState<Key>();
   const [error, setError] = useState<unknown>();
@@ -162,7 +163,8 @@ function KeyList({ keys, onChange }: { keys: Keys; onChange: () => void }): JSX.
           made={made}
           onSeen={() => {
             setMade(undefined);
-            onChange();
+            if (none) location.reload(); // from now on this page needs a key, too
+            else onChange();
           }}
         />
       )}
@@ -171,7 +173,7 @@ function KeyList({ keys, onChange }: { keys: Keys; onChange: () => void }): JSX.
         <List keys={keys.keys} onRevoke={setRevoking} />
       </Section>
       <Section title="A new key">
-        {keys.keys.every((key) => key.revoked !== null) && (
+        {none && (
           <p class="notice warn">There is no key yet. The first one must be an administrator's, and from then on nobody gets in without a key: this page asks for it, too.</p>
         )}
         <Add onMade={setMade} />

@@ -89,8 +89,12 @@ function Places({ at, watch }: { at: Page; watch: Watch }): JSX.Element {
   );
 }
 
-function Pages(): JSX.Element {
+/** A stream that is refused does not tell why: `onRefused` asks whether the login has ended. */
+function Pages({ onRefused }: { onRefused: () => void }): JSX.Element {
   const watch = useWatch();
+  useEffect(() => {
+    if (watch.link === "closed") onRefused();
+  }, [watch.link]);
   const hash = useHash();
   const page = PAGES.find((one) => one.id === hash) ?? PAGES[0];
   const Shown = page.show;
@@ -137,7 +141,7 @@ export function App(): JSX.Element {
         who.value?.admin === false ? (
           <NotAdmin />
         ) : (
-          <Pages />
+          <Pages onRefused={who.reload} />
         )
       ) : (
         <main id="main" tabIndex={-1} class="alone">

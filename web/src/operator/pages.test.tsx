@@ -317,6 +317,19 @@ void test("without a login there is a login, without the right admin a word abou
   );
 });
 
+void test("a stream that is refused because the login has ended brings the login", () => {
+  let ended = false;
+  return play(
+    (call) => (ended && call.path === "/chat/me" ? new Response("{}", { status: 401 }) : answers(call)),
+    async (s, main) => {
+      ended = true;
+      FakeSource.all[0]?.refuse();
+      await s.settle();
+      assert.match(main().textContent, /Log in/);
+    },
+  );
+});
+
 void test("a stream that is refused says so and can be connected again; what changes is read out", () =>
   play(answers, async (s) => {
     const first = FakeSource.all[0];

@@ -223,11 +223,11 @@ static bool wanted(const struct privacy *p, bool fixed, unsigned kind)
 
 static bool known(const struct privacy_verdict *v, const struct privacy_finding *f)
 {
+    bool is = false;
     for (size_t i = 0; i < v->n_findings; i++)
-        if (v->findings[i].kind == f->kind && v->findings[i].start < f->end &&
-            v->findings[i].end > f->start)
-            return true;
-    return false;
+        is |= (v->findings[i].kind == f->kind) & (v->findings[i].start < f->end) &
+              (v->findings[i].end > f->start);
+    return is;
 }
 
 static unsigned enough(unsigned how)

@@ -32,34 +32,78 @@ static unsigned most(unsigned a, unsigned b)
     return a > b ? a : b;
 }
 
-static uint8_t category(const struct token *t)
+/* Of a word without a class. */
+static uint8_t known_as(unsigned info)
 {
-    unsigned name = most(info_first(t->info), info_last(t->info)), word = info_word(t->info);
-    if (t->flags & TOKEN_ROSTER)
-        return CAT_ROSTER;
-    if (t->shape == SHAPE_NUMBER)
-        return CAT_NUMBER;
-    if (info_class(t->info) != CLASS_NONE)
-        return (uint8_t)info_class(t->info);
-    if (t->shape == SHAPE_SINGLE)
-        return CAT_SINGLE;
-    if (t->shape == SHAPE_DIGITS)
-        return CAT_DIGITS;
+    unsigned name = most(info_first(info), info_last(info)), word = info_word(info);
     if (word == 0 && name > 0)
-        return name >= 3 ? CAT_NAME : info_spanish(t->info) ? CAT_SPANISH : CAT_RARE;
+        return name >= 3 ? CAT_NAME : info_spanish(info) ? CAT_SPANISH : CAT_RARE;
     if (word > 0 && name >= 4)
         return CAT_BOTH;
     if (word > 0)
         return word == 3 ? CAT_COMMON : CAT_WORD;
-    if (info_spanish(t->info))
+    if (info_spanish(info))
         return CAT_SPANISH;
-    return info_proper(t->info) ? CAT_PROPER : CAT_UNKNOWN;
+    return info_proper(info) ? CAT_PROPER : CAT_UNKNOWN;
+}
+
+/* What a small word without any mark must be known as to be looked at: a usual name, if it has a class; also one of
+ * which nothing is known, if it has none; and words of some classes never are. */
+enum { MAY_CLASS = 1, MAY_NONE = 2 };
+
+static uint8_t may_of(unsigned class)
+{
+    switch (class) {
+    case CLASS_PRON3:
+    case CLASS_AUX:
+    case CLASS_CONJ:
+    case CLASS_PREP:
+    case CLASS_DET:
+    case CLASS_FUNC:
+    case CLASS_SPFUNC:
+    case CLASS_HONOR:
+    case CLASS_FOREIGN:
+        return 0;
+    case CLASS_NONE:
+        return MAY_NONE;
+    default:
+        return MAY_CLASS;
+    }
+}
+
+void word_kinds_make(struct word_kinds *k)
+{
+    for (unsigned info = 0; info < sizeof k->cats; info++)
+        k->cats[info] = known_as(info);
+    for (unsigned names = 0; names < sizeof k->names; names++) {
+        unsigned first = info_first(names), last = info_last(names);
+        bool none = info_word(names) == 0 || first >= 3 || last >= 4;
+        k->names[names] =
+            (uint8_t)((first > 2 || last > 4 ? MAY_CLASS : 0) | (none ? MAY_NONE : 0));
+    }
+    for (unsigned class = 0; class < sizeof k->classes; class ++)
+        k->classes[class] = may_of(class);
+}
+
+static inline uint8_t category(const struct word_kinds *k, const struct token *t)
+{
+    unsigned class = info_class(t->info);
+    if (t->flags & TOKEN_ROSTER)
+        return CAT_ROSTER;
+    if (t->shape == SHAPE_NUMBER)
+        return CAT_NUMBER;
+    if (class == CLASS_NONE && t->shape == SHAPE_SINGLE)
+        return CAT_SINGLE;
+    if (class == CLASS_NONE && t->shape == SHAPE_DIGITS)
+        return CAT_DIGITS;
+    uint8_t cat = k->cats[t->info % sizeof k->cats];
+    return class != CLASS_NONE ? (uint8_t) class : cat;
 }
 
 void tokens_categorise(struct words_scratch *s)
 {
     for (size_t i = 0; i < s->n; i++)
-        s->tokens[i].cat = category(&s->tokens[i]);
+        s->tokens[i].cat = category(s->kinds, &s->tokens[i]);
 }
 
 static bool is_initials(const struct token *t)
@@ -70,8 +114,9 @@ static bool is_initials(const struct token *t)
 
 static bool has_vowel(const char *p, size_t n)
 {
+    static const uint32_t vowels = 1 << 1 | 1 << 5 | 1 << 9 | 1 << 15 | 1 << 21 | 1 << 25;
     for (size_t i = 0; i < n; i++)
-        if (strchr("aeiouy", p[i]) != NULL && p[i] != '\0')
+        if (p[i] >= 'a' && p[i] <= 'z' && (vowels >> (p[i] & 31) & 1) != 0)
             return true;
     return false;
 }
@@ -129,14 +174,11 @@ static unsigned group_of(const struct words_scratch *s, const struct token *t)
     return sort * 4 + capital;
 }
 
-bool token_is_candidate(const struct words_scratch *s, size_t i)
+bool token_is_odd_candidate(const struct words_scratch *s, size_t i)
 {
     const struct token *t = &s->tokens[i];
     const struct token *next = i + 1 < s->n ? t + 1 : NULL;
     unsigned class = info_class(t->info);
-    bool function = class >= CLASS_CONJ && class <= CLASS_SPFUNC;
-    if (function && t->shape == SHAPE_LOWER && t->flags == 0)
-        return false; /* what a third of all words are */
     if (t->shape == SHAPE_NUMBER || t->shape == SHAPE_OTHER)
         return (t->flags & TOKEN_ROSTER) != 0;
     if (t->flags & (TOKEN_ROSTER | TOKEN_ROSTER_WORD | TOKEN_LOGIN | TOKEN_JOINED | TOKEN_SPACED))
@@ -154,22 +196,14 @@ bool token_is_candidate(const struct words_scratch *s, size_t i)
     bool capital = s->regime == REGIME_NORMAL && t->shape != SHAPE_LOWER;
     bool opens = t->gap == GAP_START || t->gap == GAP_STOP || t->gap == GAP_LINE;
     bool marked = (t->flags & (TOKEN_LABEL | TOKEN_HONOR)) != 0;
-    switch (class) {
-    case CLASS_PRON3:
-    case CLASS_AUX:
-    case CLASS_CONJ:
-    case CLASS_PREP:
-    case CLASS_DET:
-    case CLASS_FUNC:
-    case CLASS_SPFUNC:
-    case CLASS_HONOR:
-    case CLASS_FOREIGN:
+    switch (may_of(class)) {
+    case 0:
         return capital && (!opens || (next != NULL && (info_class(next->info) == CLASS_AUX ||
                                                        info_class(next->info) == CLASS_SAY)));
-    case CLASS_NONE:
-        break;
-    default:
+    case MAY_CLASS:
         return info_first(t->info) > 2 || info_last(t->info) > 4 || marked || (capital && !opens);
+    default:
+        break;
     }
     if (info_word(t->info) == 0)
         return t->letters >= 2;
@@ -180,16 +214,27 @@ bool token_is_candidate(const struct words_scratch *s, size_t i)
 
 enum { REACH_TWICE = 7 }; /* words */
 
+/* Where observations go: to the model's sum, or into an array for its training. */
 struct sink {
-    uint32_t *features;
+    uint32_t *features;        /* NULL: not wanted */
+    const struct model *model; /* NULL: not wanted */
+    int sum;
     uint64_t n;
 };
 
+/* Everything between here and its two callers is put into one function each, where the observation's number is a
+ * constant: that halves what it costs. */
+#define INLINE static inline __attribute__((always_inline))
+
 /* The n-th observation: its number and the value, mixed. */
-static inline void emit(struct sink *to, uint64_t value)
+INLINE void emit(struct sink *to, uint64_t value)
 {
     uint64_t h = (value ^ value >> 32) + ++to->n * 0xd6e8feb86659fd93u;
-    to->features[to->n - 1] = (uint32_t)(h * 0x9e3779b97f4a7c15u >> 32);
+    uint32_t feature = (uint32_t)(h * 0x9e3779b97f4a7c15u >> 32);
+    if (to->features != NULL)
+        to->features[to->n - 1] = feature;
+    else if (to->model != NULL)
+        to->sum += to->model->weights[feature >> to->model->shift];
 }
 
 struct around {
@@ -212,13 +257,14 @@ static bool is_twice(const struct words_scratch *s, size_t i)
 
 static const struct token nobody = {.cat = CAT_NONE, .gap = GAP_START};
 
-static bool is_namelike(const struct token *t)
+static inline bool is_namelike(const struct token *t)
 {
-    return t->cat == CAT_NAME || t->cat == CAT_ROSTER || t->cat == CAT_RARE ||
-           (t->cat == CAT_BOTH && t->shape == SHAPE_TITLE) || t->cat == CAT_UNKNOWN;
+    static const uint64_t names = UINT64_C(1) << CAT_NAME | UINT64_C(1) << CAT_ROSTER |
+                                  UINT64_C(1) << CAT_RARE | UINT64_C(1) << CAT_UNKNOWN;
+    return ((names >> t->cat & 1) | ((t->cat == CAT_BOTH) & (t->shape == SHAPE_TITLE))) != 0;
 }
 
-static void emit_self(struct sink *to, const struct words_scratch *s, const struct text_view *v,
+INLINE void emit_self(struct sink *to, const struct words_scratch *s, const struct text_view *v,
                       const struct around *a)
 {
     const struct token *t = a->self;
@@ -238,7 +284,7 @@ static void emit_self(struct sink *to, const struct words_scratch *s, const stru
     emit(to, dictionary ? t->hash : 0);
 }
 
-static void emit_letters(struct sink *to, const struct text_view *v, const struct around *a)
+INLINE void emit_letters(struct sink *to, const struct text_view *v, const struct around *a)
 {
     const struct token *t = a->self;
     const char *p = v->folded + t->start;
@@ -249,7 +295,7 @@ static void emit_letters(struct sink *to, const struct text_view *v, const struc
     emit(to, text_hash(p, n > 3 ? 3 : n) ^ sort);
 }
 
-static void emit_neighbours(struct sink *to, const struct around *a)
+INLINE void emit_neighbours(struct sink *to, const struct around *a)
 {
     const struct token *p1 = a->p1, *p2 = a->p2, *n1 = a->n1, *n2 = a->n2;
     uint64_t before = (uint64_t)p1->cat << 8 | a->self->gap,
@@ -272,7 +318,7 @@ static void emit_neighbours(struct sink *to, const struct around *a)
     emit(to, n2->hash ^ n1->cat);
 }
 
-static void emit_place(struct sink *to, const struct words_scratch *s, const struct around *a,
+INLINE void emit_place(struct sink *to, const struct words_scratch *s, const struct around *a,
                        size_t i)
 {
     const struct token *t = a->self;
@@ -292,10 +338,9 @@ static void emit_place(struct sink *to, const struct words_scratch *s, const str
     emit(to, (uint64_t)((t->flags & TOKEN_POSSESSIVE) != 0) << 16 | (uint64_t)a->n1->cat << 8 | 1);
 }
 
-void token_features(const struct words_scratch *s, const struct text_view *v, size_t i,
-                    uint32_t features[FEATURES])
+INLINE void observe(struct sink *to, const struct words_scratch *s, const struct text_view *v,
+                    size_t i)
 {
-    struct sink to = {.features = features};
     const struct token *t = &s->tokens[i];
     struct around a = {.self = t, .p1 = &nobody, .p2 = &nobody, .n1 = &nobody, .n2 = &nobody};
     /* what stands before the beginning of a text, or behind its end, is none of its neighbours */
@@ -308,9 +353,24 @@ void token_features(const struct words_scratch *s, const struct text_view *v, si
         a.n2 = i + 2 < s->n && t[2].gap != GAP_START ? t + 2 : a.n2;
     }
     a.group = group_of(s, t);
-    emit_self(&to, s, v, &a);
-    emit_letters(&to, v, &a);
-    emit_neighbours(&to, &a);
-    emit_place(&to, s, &a, i);
+    emit_self(to, s, v, &a);
+    emit_letters(to, v, &a);
+    emit_neighbours(to, &a);
+    emit_place(to, s, &a, i);
+}
+
+void token_features(const struct words_scratch *s, const struct text_view *v, size_t i,
+                    uint32_t features[FEATURES])
+{
+    struct sink to = {.features = features};
+    observe(&to, s, v, i);
     assert(to.n == FEATURES);
+}
+
+int token_score(const struct model *m, const struct words_scratch *s, const struct text_view *v,
+                size_t i)
+{
+    struct sink to = {.model = m};
+    observe(&to, s, v, i);
+    return to.sum;
 }

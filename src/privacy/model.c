@@ -33,11 +33,3 @@ bool model_open(struct model *m, strv section, struct err *err)
         return err_set(err, 0, "the data file's token model is damaged");
     return true;
 }
-
-int model_score(const struct model *m, const uint32_t features[FEATURES])
-{
-    int sum = 0;
-    for (size_t i = 0; i < FEATURES; i++)
-        sum += m->weights[features[i] >> m->shift];
-    return sum;
-}

@@ -79,6 +79,7 @@ static inline bool info_begins_phrase(unsigned info)
 struct word_table {
     const unsigned char *infos, *groups, *offsets, *phrases, *entries;
     uint32_t n_entries, n_phrases;
+    uint8_t maybe[1 << 10]; /* a bit of the hash of each phrase: most words begin none */
 };
 bool word_table_open(struct word_table *t, strv section, struct err *err);
 unsigned word_info(const struct word_table *t,
@@ -107,6 +108,7 @@ enum token_shape {
     SHAPE_DIGITS, /* letters and digits */
     SHAPE_NUMBER,
     SHAPE_OTHER, /* letters of another script */
+    SHAPES,
 };
 enum token_gap { /* what stands before it */
                  GAP_START,
@@ -151,13 +153,22 @@ enum regime { REGIME_NORMAL, REGIME_LOWER, REGIME_UPPER, REGIME_TITLE };
 /* Usual words that were looked up already, by their hash: of a few hundred every text is made. Only such as the table
  * knows and the roster does not: nothing that could be about anybody is here, and whatever else had the same hash would
  * be the same word to the table, too. */
-enum { USUAL_BITS = 11 };
+enum { USUAL_BITS = 12 };
 struct usual_word {
     uint64_t hash : 48; /* its lower bits */
     uint64_t info : 16; /* 0 = free */
 };
 
+/* What follows from what the table says, for all that it may say (features.c). */
+struct word_kinds {
+    uint8_t cats[1 << 10]; /* by the lower bits of what is known of a word without a class */
+    uint8_t names[1 << 8]; /* by first, last and word */
+    uint8_t classes[CLASSES];
+};
+void word_kinds_make(struct word_kinds *k);
+
 struct words_scratch {
+    const struct word_kinds *kinds;
     uint64_t serial; /* of the words that `usual` were looked up in */
     struct usual_word usual[1 << USUAL_BITS];
     struct token *tokens;
@@ -189,7 +200,6 @@ struct model {
     int threshold, threshold_roster, threshold_strict, scale;
 };
 bool model_open(struct model *m, strv section, struct err *err);
-int model_score(const struct model *m, const uint32_t features[FEATURES]);
 
 /* ---- names.c ---- */
 
@@ -199,13 +209,25 @@ struct words {
     struct word_table table;
     struct near_filter near;
     struct model model;
+    struct word_kinds kinds;
     struct roster *roster; /* NULL: none */
 };
 /* Cuts the view into tokens and says what each one is. False: no memory. */
 bool tokens_make(struct words_scratch *s, const struct words *w, const struct privacy_piece *t);
 void tokens_categorise(struct words_scratch *s); /* the last step of tokens_make() */
-bool token_is_candidate(const struct words_scratch *s, size_t i);
+bool token_is_odd_candidate(const struct words_scratch *s, size_t i);
+/* Is the word worth a look of the model? Most words are small and have no mark: what the table says of them decides. */
+static inline bool token_is_candidate(const struct words_scratch *s, size_t i)
+{
+    const struct token *t = &s->tokens[i];
+    if (t->shape == SHAPE_LOWER && t->flags == 0 && t->gap != GAP_DOT && t->letters >= 2)
+        return (s->kinds->names[t->info & 0xff] & s->kinds->classes[info_class(t->info)]) != 0;
+    return token_is_odd_candidate(s, i);
+}
 void token_features(const struct words_scratch *s, const struct text_view *v, size_t i,
                     uint32_t features[FEATURES]);
+/* The sum of the weights of its features. */
+int token_score(const struct model *m, const struct words_scratch *s, const struct text_view *v,
+                size_t i);
 
 #endif

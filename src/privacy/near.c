@@ -13,7 +13,6 @@
 enum { NEAR_VERSION = 2, NEAR_HEAD = 8, LETTERS_MAX = 48 };
 enum { BLOCK_BYTES = 64, BLOCK_BITS_MAX = 20, PROBES = 5, SHORT = 6 };
 enum { KNOWN_MIN = 5 }; /* so long words are in the filter as they are, too */
-#define FNV_PRIME 0x100000001b3u
 
 static inline uint32_t u32_at(const unsigned char *p)
 {
@@ -33,16 +32,31 @@ bool near_open(struct near_filter *f, strv section, struct err *err)
     return true;
 }
 
-/* Five bits of one block. */
-static bool perhaps(const struct near_filter *f, uint64_t hash)
+static inline uint64_t mixed(uint64_t hash)
 {
     uint64_t h = hash * 0x9e3779b97f4a7c15u;
-    h = (h ^ h >> 32) * 0xd6e8feb86659fd93u;
-    const unsigned char *block = f->blocks + (size_t)(h >> (64 - f->bits)) * BLOCK_BYTES;
-    for (unsigned k = 0; k < PROBES; k++, h >>= 9)
-        if ((block[h >> 3 & 63] >> (h & 7) & 1) == 0)
-            return false;
-    return true;
+    return (h ^ h >> 32) * 0xd6e8feb86659fd93u;
+}
+
+static inline const unsigned char *block_of(const struct near_filter *f, uint64_t mix)
+{
+    return f->blocks + (size_t)(mix >> (64 - f->bits)) * BLOCK_BYTES;
+}
+
+static inline unsigned bit_at(const unsigned char *block, uint64_t mix, unsigned k)
+{
+    mix >>= 9 * k;
+    return block[mix >> 3 & 63] >> (mix & 7) & 1;
+}
+
+/* Five bits of one block. The first three are looked at together: which of them is missing is anybody's guess, also the
+ * processor's. */
+static inline bool perhaps(const struct near_filter *f, uint64_t hash)
+{
+    uint64_t mix = mixed(hash);
+    const unsigned char *block = block_of(f, mix);
+    return (bit_at(block, mix, 0) & bit_at(block, mix, 1) & bit_at(block, mix, 2)) != 0 &&
+           (bit_at(block, mix, 3) & bit_at(block, mix, 4)) != 0;
 }
 
 /* What was typed, and the best so far of the words that it may have been. */
@@ -59,14 +73,12 @@ struct search {
 
 static inline uint64_t hash_on(uint64_t h, char c)
 {
-    return (h ^ (unsigned char)c) * FNV_PRIME;
+    return (h ^ (unsigned char)c) * TEXT_HASH_PRIME;
 }
 
-/* The word that would be: its hash up to letter i, then the letters from there on. */
-static void consider(struct search *s, uint64_t hash, size_t i, size_t n)
+/* Is the word of `n` letters with this hash one, and a better one? */
+static void consider(struct search *s, uint64_t hash, size_t n)
 {
-    for (; i < s->n; i++)
-        hash = hash_on(hash, s->letters[i]);
     if (n >= KNOWN_MIN && !perhaps(s->filter, hash))
         return;
     unsigned info = word_info(s->table, hash), class = info_class(info), rank;
@@ -88,19 +100,35 @@ static void consider(struct search *s, uint64_t hash, size_t i, size_t n)
     }
 }
 
+/* The letters from i on behind what has this hash. */
+static uint64_t with_rest(const struct search *s, uint64_t hash, size_t i)
+{
+    for (; i < s->n; i++)
+        hash = hash_on(hash, s->letters[i]);
+    return hash;
+}
+
 /* Letters i and the next one, changed over. */
 static void consider_swap(struct search *s, size_t i)
 {
-    if (i + 1 < s->n && s->letters[i] != s->letters[i + 1])
-        consider(s, hash_on(hash_on(s->head[i], s->letters[i + 1]), s->letters[i]), i + 2, s->n);
+    if (i + 1 < s->n && s->letters[i] != s->letters[i + 1]) {
+        uint64_t head = hash_on(hash_on(s->head[i], s->letters[i + 1]), s->letters[i]);
+        consider(s, with_rest(s, head, i + 2), s->n);
+    }
 }
 
-/* Each letter of the alphabet before what begins at `rest`. */
+/* Each letter of the alphabet before what begins at `rest`. All 26 words go side by side. */
 static void consider_letters(struct search *s, size_t i, size_t rest)
 {
+    uint64_t words[26];
     size_t n = i + 1 + s->n - rest;
-    for (int c = 'a'; c <= 'z'; c++)
-        consider(s, hash_on(s->head[i], (char)c), rest, n);
+    for (unsigned c = 0; c < 26; c++)
+        words[c] = hash_on(s->head[i], (char)('a' + c));
+    for (size_t k = rest; k < s->n; k++)
+        for (unsigned c = 0; c < 26; c++)
+            words[c] = hash_on(words[c], s->letters[k]);
+    for (unsigned c = 0; c < 26; c++)
+        consider(s, words[c], n);
 }
 
 bool near_find(const struct near_filter *f, const struct word_table *table, const char *letters,
@@ -119,17 +147,12 @@ bool near_find(const struct near_filter *f, const struct word_table *table, cons
             consider_swap(&s, i);
     }
     for (size_t i = 0; n >= SHORT && i < n; i++) {
-        if (i == 0 || letters[i] != letters[i - 1]) { /* else it is the same as before */
-            uint64_t hash = s.head[i];
-            for (size_t k = i + 1; k < n; k++)
-                hash = hash_on(hash, letters[k]);
-            is = perhaps(f, hash);
-        }
-        if (is) {
-            consider(&s, s.head[i], i + 1, n - 1);
-            consider_letters(&s, i, i + 1);
-            consider_swap(&s, i);
-        }
+        uint64_t shorter = with_rest(&s, s.head[i], i + 1);
+        if (!perhaps(f, shorter))
+            continue;
+        consider(&s, shorter, n - 1);
+        consider_letters(&s, i, i + 1);
+        consider_swap(&s, i);
     }
     *word = s.word;
     *name = s.name;

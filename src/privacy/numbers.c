@@ -126,16 +126,25 @@ static bool add_words(struct privacy_piece *t, size_t start, size_t end)
     return add_token(t, start, end);
 }
 
+/* The first digit from i on; n: there is none. */
+static size_t next_digit(const char *p, size_t i, size_t n)
+{
+    for (; i + 8 <= n; i += 8) {
+        uint64_t digits = eight_between(eight_at(p + i), '0', '9');
+        if (digits != 0)
+            return i + eight_first(digits);
+    }
+    while (i < n && !is_digit(p[i]))
+        i++;
+    return i;
+}
+
 /* From digit to digit; a token reaches to both sides of it. */
 static bool gather(struct privacy_piece *t)
 {
     const char *p = t->view->folded;
     size_t n = t->view->n, last = 0;
-    for (size_t i = 0; i < n;) {
-        if (!is_digit(p[i])) {
-            i++;
-            continue;
-        }
+    for (size_t i = next_digit(p, 0, n); i < n; i = next_digit(p, i, n)) {
         size_t start = i;
         while (start > last && (is_word(p[start - 1]) ||
                                 (start - 1 > last && joins(t, start - 1) && is_word(p[start - 2]))))
@@ -414,10 +423,26 @@ static void bare(struct privacy_piece *t, const struct form *f)
         piece_find(t, PRIVACY_DEVICE, RULE_DEVICE_LABEL, 1000, true, start, end);
 }
 
+/* Most numbers are short and alone. No form begins with so many digits. */
+static bool is_nothing(const struct form *f)
+{
+    size_t n = len(f, 0);
+    if (n >= 9)
+        return false;
+    if (f->g[0].gap == 0)
+        return true;
+    bool plus = f->g[0].start > 0 && at(f->t, f->g[0].start - 1) == '+';
+    return n != 1 && n != 3 && n != 4 && n != 6 && !plus;
+}
+
 static void check_groups(struct privacy_piece *t)
 {
     for (size_t i = 0; i < t->n_groups;) {
         struct form f = {t, &t->groups[i], t->n_groups - i};
+        if (is_nothing(&f)) {
+            i++;
+            continue;
+        }
         size_t used = try_world(t, &f);
         used = used > 0 ? used : try_ssn(t, &f);
         used = used > 0 ? used : try_card(t, &f);

@@ -6,7 +6,7 @@
  *                                 \ o - b
  *
  * A phrase can only begin where a word does, or at a sign that begins one. Eight bytes at once tell where that is, and
- * the first four letters of the word whether any phrase begins so; only then the tree is walked, as far as the text goes
+ * the first eight letters of the word whether any phrase begins so; only then the tree is walked, as far as the text goes
  * with it. A general matcher would look at every byte and report the short phrases inside of words.
  */
 #include <assert.h>
@@ -14,7 +14,11 @@
 
 #include "privacy/rules.h"
 
-enum { SYMBOLS = 64, NODES_MAX = UINT16_MAX, BEGIN_BITS = 15 };
+enum { SYMBOLS = 64, NODES_MAX = UINT16_MAX };
+enum {
+    BEGIN_BITS = 15,
+    WORD_BITS = 12
+}; /* of the hash of a first word: whether it begins a phrase; where it is */
 enum { LETTER = 1, BLANK = 2, OPENS = 4 }; /* what a byte is; OPENS: a sign that begins a phrase */
 
 struct node {
@@ -29,66 +33,49 @@ struct phrase {
 struct phrases {
     struct node *nodes; /* [0] is the root */
     struct phrase *all;
-    size_t n_nodes, n_all;
+    size_t n_nodes, n_all, n_words;
     uint8_t kinds[256], symbols[256];
-    uint8_t begins[1 << (BEGIN_BITS -
-                         3)]; /* a bit for the first letters of each phrase, by their hash */
-    uint16_t pairs[SYMBOLS][SYMBOLS]; /* the node after two symbols */
+    uint8_t begins[1 << (BEGIN_BITS - 3)]; /* a bit for the first letters of each phrase */
+    struct {
+        uint64_t letters; /* 0 = free */
+        uint16_t node;    /* below them */
+    } words[1 << WORD_BITS];
     uint16_t firsts[SYMBOLS];
 };
 
 /* ---- eight bytes at once ---- */
 
-#define ONES    0x0101010101010101u
-#define HIGHEST 0x8080808080808080u
-#define LOWER   0x7f7f7f7f7f7f7f7fu
-#define FROM(c)                                                                                    \
-    (ONES * (0x80u - (c))) /* added to bytes below 0x80: the highest bit of those from c on */
-
-/* The highest bit of each byte that is a letter of the folded view. */
+/* The letters of the folded view. */
 static inline uint64_t letters_of(uint64_t v)
 {
-    uint64_t low = v & LOWER;
-    return (((low + FROM('a')) & ~(low + FROM('z' + 1))) | v) & HIGHEST;
+    return (eight_between(v, 'a', 'z') | v) & EIGHT_HIGHEST;
 }
 
-/* Of each byte that is neither a letter nor a blank. */
+/* Signs that may begin a phrase; none of the most frequent ones does, which stand among the digits. */
+enum { NEVER_FIRST = '*', NEVER_LAST = ';' };
 static inline uint64_t signs_of(uint64_t v, uint64_t letters)
 {
-    return ((v & LOWER) + FROM('!')) & ~letters & HIGHEST;
+    return ((v & EIGHT_LOWER) + EIGHT_FROM('!')) & ~letters &
+           ~eight_between(v, NEVER_FIRST, NEVER_LAST) & EIGHT_HIGHEST;
 }
 
-/* The place of the lowest bit among the eight bytes. */
-static inline size_t lowest(uint64_t bits)
+/* Zeros behind the end. */
+static inline uint64_t some_at(const char *text, size_t n)
 {
-    return (size_t)__builtin_ctzll(bits) / 8;
+    char b[8] = {0};
+    return eight_at(n < sizeof b ? memcpy(b, text, n) : text);
 }
 
-/* The first byte is the lowest, on every machine. */
-static inline uint64_t u32_at(const unsigned char *p)
+/* The letters among the first eight bytes, up to another one, and zeros. */
+static inline uint64_t first_letters(const char *text, size_t n)
 {
-    return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24;
+    uint64_t v = some_at(text, n), others = ~letters_of(v) & EIGHT_HIGHEST;
+    return v & (((others & (0 - others)) >> 7) - 1);
 }
 
-static inline uint64_t eight_at(const char *text, size_t n)
+static inline size_t hash_of(uint64_t letters)
 {
-    unsigned char b[8] = {0};
-    const unsigned char *p = (const unsigned char *)text;
-    if (n < sizeof b)
-        p = memcpy(b, text, n);
-    return u32_at(p) | u32_at(p + 4) << 32;
-}
-
-/* The hash of the letters among the first four bytes, up to another one. */
-static inline unsigned begin_of(const char *text, size_t n)
-{
-    unsigned char b[4] = {0};
-    const unsigned char *p = (const unsigned char *)text;
-    if (n < sizeof b)
-        p = memcpy(b, text, n);
-    uint64_t v = u32_at(p), others = ~letters_of(v) & HIGHEST;
-    v &= ((others & (0 - others)) >> 7) - 1;
-    return (unsigned)((v * 0x9e3779b97f4a7c15u) >> (64 - BEGIN_BITS));
+    return (size_t)((letters * 0x9e3779b97f4a7c15u) >> (64 - BEGIN_BITS));
 }
 
 /* ---- making ---- */
@@ -116,6 +103,28 @@ static uint16_t below(const struct phrases *p, uint16_t node, uint8_t symbol)
     return at;
 }
 
+/* Its first letters lead right to what is below them. */
+static void add_begin(struct phrases *p, strv phrase)
+{
+    uint64_t letters = first_letters(phrase.ptr, phrase.len);
+    size_t hash = hash_of(letters), i = hash & ((1 << WORD_BITS) - 1);
+    uint16_t at = 0;
+    for (size_t k = 0; letters >> 8 * k != 0; k++) {
+        at = below(p, at, symbol_of(p, phrase.ptr[k]));
+        if (k == 7)
+            break;
+    }
+    if (at == 0)
+        return; /* it begins with a sign */
+    p->begins[hash >> 3] |= (uint8_t)(1u << (hash & 7));
+    while (p->words[i].letters != 0 && p->words[i].letters != letters)
+        i = (i + 1) & ((1 << WORD_BITS) - 1);
+    p->n_words += p->words[i].letters == 0;
+    assert(p->n_words < 1 << (WORD_BITS - 1));
+    p->words[i].letters = letters;
+    p->words[i].node = at;
+}
+
 static void add_phrase(struct phrases *p, unsigned row, strv phrase)
 {
     uint16_t at = 0;
@@ -135,19 +144,17 @@ static void add_phrase(struct phrases *p, unsigned row, strv phrase)
     p->all[p->n_all] = (struct phrase){.row = (uint16_t)row};
     *last = (uint16_t)++p->n_all;
     p->nodes[at].open = !is_word(phrase.ptr[phrase.len - 1]);
-    unsigned begin = begin_of(phrase.ptr, phrase.len);
-    p->begins[begin >> 3] |= (uint8_t)(1u << (begin & 7));
-    if (!is_word(phrase.ptr[0]))
+    add_begin(p, phrase);
+    if (!is_letter(phrase.ptr[0])) {
+        assert(phrase.ptr[0] < NEVER_FIRST || phrase.ptr[0] > NEVER_LAST);
         p->kinds[(unsigned char)phrase.ptr[0]] |= OPENS;
+    }
 }
 
 static void make_tables(struct phrases *p)
 {
-    for (uint16_t a = p->nodes[0].child; a != 0; a = p->nodes[a].next) {
+    for (uint16_t a = p->nodes[0].child; a != 0; a = p->nodes[a].next)
         p->firsts[p->nodes[a].symbol] = a;
-        for (uint16_t b = p->nodes[a].child; b != 0; b = p->nodes[b].next)
-            p->pairs[p->nodes[a].symbol][p->nodes[b].symbol] = b;
-    }
     for (int c = 1; c < 256; c++) {
         if (is_letter((char)c))
             p->kinds[c] |= LETTER;
@@ -242,32 +249,40 @@ static size_t last_blank(const struct reader *r, size_t i)
     return i;
 }
 
-/* All phrases that begin at the place. */
-static bool read_from(const struct reader *r, size_t start)
+/* All phrases that go on from the node; what stands in [start, i) has led to it. */
+static bool read_on(const struct reader *r, size_t start, size_t i, uint16_t at)
 {
     const struct phrases *p = r->p;
-    uint8_t first = p->symbols[(unsigned char)r->text[start]], symbol;
-    uint16_t at = p->firsts[first];
-    for (size_t i = start; at != 0;) {
+    while (at != 0) {
         const struct node *node = &p->nodes[at];
-        i++;
         if (node->phrase != 0 && (node->open || (kind_at(r, i) & LETTER) == 0) &&
             !found(r, node->phrase, start, i))
             return false;
         if (i >= r->n)
             break;
-        symbol = p->symbols[(unsigned char)r->text[i]];
-        at = i == start + 1 ? p->pairs[first][symbol] : below(p, at, symbol);
+        at = below(p, at, p->symbols[(unsigned char)r->text[i]]);
         if (at != 0 && (kind_at(r, i) & BLANK) != 0)
             i = last_blank(r, i);
+        i++;
     }
     return true;
 }
 
-static bool may_begin(const struct reader *r, size_t i)
+/* All phrases that begin with the word at the place. A phrase ends with a word: none ends among its first letters. */
+static bool read_word(const struct reader *r, size_t start)
 {
-    unsigned begin = begin_of(r->text + i, r->n - i);
-    return (r->p->begins[begin >> 3] >> (begin & 7) & 1) != 0;
+    const struct phrases *p = r->p;
+    uint64_t letters = first_letters(r->text + start, r->n - start);
+    size_t hash = hash_of(letters), i = hash & ((1 << WORD_BITS) - 1);
+    if ((p->begins[hash >> 3] >> (hash & 7) & 1) == 0)
+        return true;
+    while (p->words[i].letters != letters) {
+        if (p->words[i].letters == 0)
+            return true;
+        i = (i + 1) & ((1 << WORD_BITS) - 1);
+    }
+    size_t n = 8 - (size_t)__builtin_clzll(letters) / 8;
+    return read_on(r, start, start + n, p->words[i].node);
 }
 
 bool phrases_scan(const struct phrases *p, struct privacy_piece *t, const char *text, size_t n,
@@ -276,14 +291,16 @@ bool phrases_scan(const struct phrases *p, struct privacy_piece *t, const char *
     struct reader r = {p, t, text, map, n};
     uint64_t before = 0; /* the last byte was a letter */
     for (size_t i = 0; i < n; i += 8) {
-        uint64_t v = eight_at(text + i, n - i), letters = letters_of(v);
+        uint64_t v = some_at(text + i, n - i), letters = letters_of(v);
         uint64_t words = letters & ~(letters << 8 | before);
         before = letters >> 56;
         for (uint64_t bits = words | signs_of(v, letters); bits != 0; bits &= bits - 1) {
-            size_t at = i + lowest(bits);
-            bool begins = (kind_at(&r, at) & LETTER) != 0 ? may_begin(&r, at)
-                                                          : (kind_at(&r, at) & OPENS) != 0;
-            if (begins && !read_from(&r, at))
+            size_t at = i + eight_first(bits);
+            uint8_t kind = p->kinds[(unsigned char)text[at]];
+            if ((kind & LETTER) != 0 && !read_word(&r, at))
+                return false;
+            if ((kind & OPENS) != 0 &&
+                !read_on(&r, at, at + 1, p->firsts[p->symbols[(unsigned char)text[at]]]))
                 return false;
         }
     }

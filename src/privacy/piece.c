@@ -59,7 +59,7 @@ void piece_find(struct privacy_piece *t, enum privacy_kind kind, unsigned rule, 
 {
     for (size_t i = 0; i < t->n_found; i++) {
         struct privacy_finding *f = &t->found[i];
-        if (f->kind != kind || f->start >= end || f->end <= start)
+        if (!((f->kind == kind) & (f->start < end) & (f->end > start))) /* one guess, not three */
             continue;
         /* the same one again, perhaps a little longer */
         f->start = f->start < start ? f->start : (uint32_t)start;

@@ -271,16 +271,38 @@ static size_t table(struct privacy_piece *t, size_t start, size_t end, char sign
     return end;
 }
 
-static void tables(struct privacy_piece *t)
+/* A word on one line that may be the head of a column. */
+static bool may_head(const struct privacy_piece *t, const struct privacy_hit *h)
+{
+    return (rules_rows[h->what].act == ACT_LABEL || h->what == PHRASE_NAME) &&
+           memchr(t->view->folded + h->start, '\n', h->end - h->start) == NULL;
+}
+
+/* The table that has the line [start, end) as its head, with any of the signs; the end of its last line, or `end`. */
+static size_t table_below(struct privacy_piece *t, size_t start, size_t end)
 {
     static const char signs[] = ",\t|;";
-    for (size_t start = 0; start < t->view->n && !t->failed;) {
-        size_t end = line_end(t, start), last = end, next = line_end(t, end + 1);
-        bool below = end + 1 < t->view->n && next > end + 2; /* a line of another one below it */
-        for (size_t k = 0; below && signs[k] != '\0' && last == end; k++)
-            if (memchr(t->view->folded + end + 1, signs[k], next - end - 1) != NULL)
-                last = table(t, start, end, signs[k]);
-        start = last + 1;
+    size_t next = line_end(t, end + 1), last = end;
+    if (end + 1 >= t->view->n || next <= end + 2)
+        return end; /* no line of another one below it */
+    for (size_t k = 0; signs[k] != '\0' && last == end; k++)
+        if (memchr(t->view->folded + end + 1, signs[k], next - end - 1) != NULL)
+            last = table(t, start, end, signs[k]);
+    return last;
+}
+
+/* Only lines with such a word can be heads, and hits stand in order of their lines. */
+static void tables(struct privacy_piece *t)
+{
+    const char *p = t->view->folded;
+    for (size_t i = 0, seen = 0; i < t->n_hits && !t->failed; i++) {
+        const struct privacy_hit *h = &t->hits[i];
+        if (h->start < seen || !may_head(t, h))
+            continue;
+        size_t start = h->start;
+        while (start > seen && p[start - 1] != '\n')
+            start--;
+        seen = table_below(t, start, line_end(t, h->start)) + 1;
     }
 }
 

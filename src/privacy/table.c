@@ -46,6 +46,11 @@ bool word_table_open(struct word_table *t, strv section, struct err *err)
     t->entries = t->phrases + 4 * (size_t)t->n_phrases;
     if (section.len != head + 4 * (size_t)t->n_phrases + ENTRY * (size_t)t->n_entries)
         return err_set(err, 0, "the data file's table of words is damaged");
+    memset(t->maybe, 0, sizeof t->maybe);
+    for (uint32_t i = 0; i < t->n_phrases; i++) {
+        uint32_t bit = u32_at(t->phrases + 4 * (size_t)i) & (8 * sizeof t->maybe - 1);
+        t->maybe[bit >> 3] |= (uint8_t)(1u << (bit & 7));
+    }
     uint32_t before = 0;
     for (size_t i = 0; i <= buckets; i++) {
         uint32_t offset = bucket_at(t, i);
@@ -75,7 +80,9 @@ unsigned word_info(const struct word_table *t, uint64_t hash)
 bool word_is_phrase(const struct word_table *t, uint64_t hash)
 {
     uint32_t wanted = (uint32_t)(mixed(hash) >> 32);
-    uint32_t low = 0, high = t->n_phrases;
+    uint32_t low = 0, high = t->n_phrases, bit = wanted & (8 * sizeof t->maybe - 1);
+    if ((t->maybe[bit >> 3] >> (bit & 7) & 1) == 0)
+        return false;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2, at = u32_at(t->phrases + 4 * (size_t)middle);
         if (at == wanted)

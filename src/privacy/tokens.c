@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "privacy/names.h"
+#include "text/text.h"
 
 enum { KIND_OTHER, KIND_LETTER, KIND_DIGIT, KIND_HIGH };
 
@@ -154,7 +155,7 @@ static bool is_member(const struct cutter *c, size_t start)
 }
 
 /* Does a text of its own begin between the word before and this one? */
-static bool begins_text(struct cutter *c, size_t place)
+static inline bool begins_text(struct cutter *c, size_t place)
 {
     const struct text_view *v = c->v;
     while (c->start < v->n_starts && v->starts[c->start] < c->previous_end)
@@ -162,15 +163,9 @@ static bool begins_text(struct cutter *c, size_t place)
     return c->s->n == 0 || (c->start < v->n_starts && v->starts[c->start] <= place);
 }
 
-static uint8_t gap_of(struct cutter *c, size_t start)
+static uint8_t gap_of_signs(struct cutter *c, size_t start)
 {
     const char *p = c->v->plain;
-    if (begins_text(c, start))
-        return GAP_START;
-    if (c->previous_end + 1 == start && p[start - 1] == ' ')
-        return GAP_SPACE;
-    if (c->previous_end == start)
-        return GAP_NONE;
     unsigned seen = 0;
     for (size_t i = c->previous_end; i < start; i++)
         seen |= saw(p[i]);
@@ -200,21 +195,35 @@ static uint8_t gap_of(struct cutter *c, size_t start)
     return GAP_DOT;
 }
 
+static inline uint8_t gap_of(struct cutter *c, size_t start)
+{
+    if (begins_text(c, start))
+        return GAP_START;
+    if (c->previous_end + 1 == start && c->v->plain[start - 1] == ' ')
+        return GAP_SPACE;
+    return c->previous_end == start ? GAP_NONE : gap_of_signs(c, start);
+}
+
 /* ---- one word ---- */
 
-static struct token *token_add(struct cutter *c, size_t start, size_t end)
+static bool grow(struct cutter *c)
 {
     struct words_scratch *s = c->s;
-    if (s->n == s->cap) {
-        size_t cap = s->cap > 0 ? 2 * s->cap : 256;
-        struct token *more = mem_realloc(s->tokens, cap * sizeof *more);
-        if (more == NULL) {
-            c->failed = true;
-            return NULL;
-        }
-        s->tokens = more;
-        s->cap = cap;
-    }
+    size_t cap = s->cap > 0 ? 2 * s->cap : 256;
+    struct token *more = mem_realloc(s->tokens, cap * sizeof *more);
+    c->failed = more == NULL;
+    if (more == NULL)
+        return false;
+    s->tokens = more;
+    s->cap = cap;
+    return true;
+}
+
+static inline struct token *token_add(struct cutter *c, size_t start, size_t end)
+{
+    struct words_scratch *s = c->s;
+    if (s->n == s->cap && !grow(c))
+        return NULL;
     uint8_t gap = gap_of(c, start);
     struct token *t = &s->tokens[s->n++];
     *t = (struct token){.start = (uint32_t)start, .end = (uint32_t)end, .gap = gap};
@@ -461,7 +470,7 @@ static void note_usual(const struct cutter *c, const struct token *t)
         *usual_at(c->s, t->hash) = (struct usual_word){t->hash & USUAL_MASK, t->info};
 }
 
-static void look_up(const struct cutter *c, struct token *t, const char *letters, size_t n)
+static inline void look_up(const struct cutter *c, struct token *t, const char *letters, size_t n)
 {
     bool initials = c->w->roster != NULL && n <= 3 && t->shape == SHAPE_UPPER;
     if (!initials && is_usual(c->s, t->hash)) {
@@ -554,29 +563,66 @@ static size_t without_clitic(const char *f, size_t start, size_t end, bool *poss
     return end;
 }
 
-/* Most words: letters of ASCII in one case or with a capital, and nothing odd behind them. False: not such a one. */
-static bool cut_plain(struct cutter *c, size_t start, size_t *end)
+/* The hash goes on with the lowest n bytes. How long a word is nobody can guess: all eight are gone through. */
+static inline uint64_t hash_on(uint64_t hash, uint64_t bytes, size_t n)
 {
-    const char *f = c->v->folded, *p = c->v->plain;
-    size_t i = start, upper = 0;
-    uint64_t hash = TEXT_HASH_BEGIN;
-    for (; kind_of((unsigned char)f[i]) == KIND_LETTER; i++) {
-        upper += f[i] != p[i];
-        hash = text_hash_on(hash, f + i, 1);
+    for (size_t i = 0; i < 8; i++, bytes >>= 8) {
+        uint64_t next = (hash ^ (bytes & 255)) * TEXT_HASH_PRIME;
+        hash ^= (hash ^ next) & (0 - (uint64_t)(i < n));
     }
-    size_t n = i - start;
-    bool capital = f[start] != p[start];
-    if (kind_of((unsigned char)f[i]) != KIND_OTHER || f[i] == '\'' || n >= WORD_MAX ||
-        (upper > capital && upper < n))
+    return hash;
+}
+
+/* A run of letters of ASCII, and how many of them are capitals. */
+struct letters {
+    size_t n, upper;
+    uint64_t hash;
+};
+
+static inline struct letters letters_at(const struct text_view *v, size_t start)
+{
+    const char *f = v->folded, *p = v->plain;
+    struct letters out = {0, 0, TEXT_HASH_BEGIN};
+    size_t i = start;
+    while (i + 8 <= v->n) {
+        uint64_t small = eight_at(f + i), capital = eight_at(p + i) ^ small;
+        uint64_t others = ~eight_between(small, 'a', 'z') & EIGHT_HIGHEST;
+        size_t n = others != 0 ? eight_first(others) : 8;
+        capital &= n < 8 ? ((uint64_t)1 << 8 * n) - 1 : ~(uint64_t)0;
+        out.upper += (capital >> 5 & EIGHT_ONES) * EIGHT_ONES >> 56;
+        out.hash = hash_on(out.hash, small, n);
+        i += n;
+        if (n < 8) {
+            out.n = i - start;
+            return out;
+        }
+    }
+    for (; kind_of((unsigned char)f[i]) == KIND_LETTER; i++) {
+        out.upper += f[i] != p[i];
+        out.hash = text_hash_on(out.hash, f + i, 1);
+    }
+    out.n = i - start;
+    return out;
+}
+
+/* Most words: letters of ASCII in one case or with a capital, and nothing odd behind them. False: not such a one. */
+static inline bool cut_plain(struct cutter *c, size_t start, size_t *end)
+{
+    const char *f = c->v->folded;
+    struct letters l = letters_at(c->v, start);
+    size_t i = start + l.n;
+    bool capital = f[start] != c->v->plain[start];
+    if (kind_of((unsigned char)f[i]) != KIND_OTHER || f[i] == '\'' || l.n >= WORD_MAX ||
+        (l.upper > capital && l.upper < l.n))
         return false;
     struct token *t = token_add(c, start, i);
     *end = i;
     if (t == NULL)
         return true;
-    t->hash = hash;
-    t->letters = (uint8_t)n;
-    t->shape = shape_of(n, upper, capital);
-    look_up(c, t, f + start, n);
+    t->hash = l.hash;
+    t->letters = (uint8_t)l.n;
+    t->shape = shape_of(l.n, l.upper, capital);
+    look_up(c, t, f + start, l.n);
     char before = start > 0 ? f[start - 1] : '\0';
     if ((before == '"' || before == '\'') && (f[i] == before || f[i] == ' '))
         t->flags |= TOKEN_QUOTED;
@@ -587,9 +633,6 @@ static size_t cut_run(struct cutter *c, size_t start)
 {
     bool letter, digit, high, possessive = false;
     const char *f = c->v->folded;
-    size_t plain;
-    if (cut_plain(c, start, &plain))
-        return plain;
     size_t run = run_end(c->v, start, &letter, &digit, &high), end = run;
     size_t first = c->s->n;
     if (letter)
@@ -660,39 +703,25 @@ static void join_spaced(struct cutter *c)
     }
 }
 
-static void mark_phrases(struct words_scratch *s, const struct word_table *table)
+/* The phrases that begin with token i. */
+static void mark_phrases(struct words_scratch *s, const struct word_table *table, size_t i)
 {
-    for (size_t i = 0; i + 1 < s->n; i++) {
-        if (!info_begins_phrase(s->tokens[i].info))
+    uint64_t hash = s->tokens[i].hash;
+    for (size_t k = i + 1; k < s->n && k < i + 5; k++) {
+        const struct token *t = &s->tokens[k];
+        if (t->gap != GAP_SPACE && t->gap != GAP_HYPHEN && t->gap != GAP_LINE &&
+            t->gap != GAP_DOT && t->gap != GAP_UNDERSCORE && t->gap != GAP_SLASH)
+            break;
+        hash = hash * 31 + t->hash;
+        if (!word_is_phrase(table, hash))
             continue;
-        uint64_t hash = s->tokens[i].hash;
-        for (size_t k = i + 1; k < s->n && k < i + 5; k++) {
-            const struct token *t = &s->tokens[k];
-            if (t->gap != GAP_SPACE && t->gap != GAP_HYPHEN && t->gap != GAP_LINE &&
-                t->gap != GAP_DOT && t->gap != GAP_UNDERSCORE && t->gap != GAP_SLASH)
-                break;
-            hash = hash * 31 + t->hash;
-            if (!word_is_phrase(table, hash))
-                continue;
-            for (size_t m = i; m <= k; m++)
-                s->tokens[m].flags |= TOKEN_PHRASE;
-        }
+        for (size_t m = i; m <= k; m++)
+            s->tokens[m].flags |= TOKEN_PHRASE;
     }
 }
 
-static void mark_context(struct words_scratch *s, const struct privacy_piece *t)
+static void mark_values(struct words_scratch *s, const struct privacy_piece *t)
 {
-    for (size_t i = 0; i < s->n; i++) {
-        struct token *w = &s->tokens[i];
-        const struct token *before = i > 0 ? w - 1 : NULL;
-        bool near =
-            w->gap == GAP_SPACE || w->gap == GAP_DOT || w->gap == GAP_LINE || w->gap == GAP_HYPHEN;
-        if (before != NULL && near && info_class(before->info) == CLASS_HONOR &&
-            !(before->flags & TOKEN_POSSESSIVE))
-            w->flags |= TOKEN_HONOR;
-        if (info_class(w->info) == CLASS_PRON3)
-            s->pronoun = true;
-    }
     for (size_t i = 0, k = 0; i < t->n_values; i++) {
         const struct privacy_value *value = &t->values[i];
         if (value->label != LABEL_NAME)
@@ -706,20 +735,9 @@ static void mark_context(struct words_scratch *s, const struct privacy_piece *t)
     }
 }
 
-static uint8_t regime_of(const struct words_scratch *s)
+static uint8_t regime_of(const size_t shapes[], size_t long_lower)
 {
-    size_t lower = 0, upper = 0, title = 0, long_lower = 0;
-    for (size_t i = 0; i < s->n; i++) {
-        const struct token *t = &s->tokens[i];
-        if (t->shape == SHAPE_LOWER) {
-            lower++;
-            long_lower += t->letters >= 3;
-        } else if (t->shape == SHAPE_UPPER) {
-            upper++;
-        } else if (t->shape == SHAPE_TITLE) {
-            title++;
-        }
-    }
+    size_t lower = shapes[SHAPE_LOWER], upper = shapes[SHAPE_UPPER], title = shapes[SHAPE_TITLE];
     if (upper + title == 0)
         return REGIME_LOWER;
     if (lower + title == 0)
@@ -727,30 +745,53 @@ static uint8_t regime_of(const struct words_scratch *s)
     return title >= 3 && long_lower == 0 ? REGIME_TITLE : REGIME_NORMAL;
 }
 
+/* What words say about each other, and about the text: once over all of them. */
+static void mark_context(struct words_scratch *s, const struct word_table *table)
+{
+    static const uint32_t near =
+        1u << GAP_SPACE | 1u << GAP_DOT | 1u << GAP_LINE | 1u << GAP_HYPHEN;
+    size_t shapes[SHAPES] = {0}, long_lower = 0;
+    bool titled = false; /* by the word before */
+    for (size_t i = 0; i < s->n; i++) {
+        struct token *w = &s->tokens[i];
+        unsigned class = info_class(w->info);
+        if (titled && (near >> w->gap & 1) != 0)
+            w->flags |= TOKEN_HONOR;
+        titled = class == CLASS_HONOR && !(w->flags & TOKEN_POSSESSIVE);
+        s->pronoun |= class == CLASS_PRON3;
+        shapes[w->shape]++;
+        long_lower += (w->shape == SHAPE_LOWER) & (w->letters >= 3);
+        if (info_begins_phrase(w->info))
+            mark_phrases(s, table, i);
+    }
+    s->regime = regime_of(shapes, long_lower);
+}
+
 bool tokens_make(struct words_scratch *s, const struct words *w, const struct privacy_piece *t)
 {
     struct cutter c = {.s = s, .w = w, .v = t->view};
+    const char *f = c.v->folded;
     if (s->serial != w->serial)
         memset(s->usual, 0, sizeof s->usual);
     s->serial = w->serial;
+    s->kinds = &w->kinds;
     s->n = 0;
     s->pronoun = false;
-    for (size_t i = 0; i < c.v->n && !c.failed;) {
-        int kind = kind_of((unsigned char)c.v->folded[i]);
-        size_t sign = kind == KIND_HIGH ? sign_length(c.v->folded + i, c.v->n - i) : 0;
+    for (size_t i = 0, n = c.v->n; i < n && !c.failed;) {
+        int kind = kind_of((unsigned char)f[i]);
+        size_t sign = kind == KIND_HIGH ? sign_length(f + i, n - i) : 0, end;
         if (kind == KIND_OTHER)
             i++;
         else if (sign > 0)
             i += sign;
         else
-            i = cut_run(&c, i);
+            i = kind == KIND_LETTER && cut_plain(&c, i, &end) ? end : cut_run(&c, i);
     }
     if (c.failed)
         return false;
     join_spaced(&c);
-    mark_phrases(s, &w->table);
-    mark_context(s, t);
-    s->regime = regime_of(s);
+    mark_context(s, &w->table);
+    mark_values(s, t);
     tokens_categorise(s);
     return true;
 }

@@ -15,6 +15,7 @@ struct words *words_new(struct text_data *data, const char *roster, struct err *
     }
     w->serial = atomic_fetch_add(&serials, 1) + 1;
     w->data = text_data_ref(data);
+    word_kinds_make(&w->kinds);
     bool ok = word_table_open(&w->table, text_data_section(data, "words"), err) &&
               near_open(&w->near, text_data_section(data, "near"), err) &&
               model_open(&w->model, text_data_section(data, "model"), err);
@@ -135,15 +136,13 @@ static unsigned weight_of(struct privacy_piece *t, const struct words *w,
                           const struct words_scratch *s, size_t i, int threshold)
 {
     const struct token *k = &s->tokens[i];
-    uint32_t features[FEATURES];
     if (!token_is_candidate(s, i))
         return 0;
     if (k->flags & TOKEN_ROSTER)
         return 2 * ENOUGH;
     if (is_word_of_code(s, i))
         return 0;
-    token_features(s, t->view, i, features);
-    int over = model_score(&w->model, features) + lenience(w, k) - threshold;
+    int over = token_score(&w->model, s, t->view, i) + lenience(w, k) - threshold;
     return over < 0 ? 0 : ENOUGH + (unsigned)over * ENOUGH / (unsigned)w->model.scale;
 }
 

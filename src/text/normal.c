@@ -15,6 +15,8 @@
 
 #include <string.h>
 
+#include "text/eight.h"
+
 struct text_scratch {
     char *plain, *folded;
     uint32_t *at, *starts;
@@ -97,38 +99,28 @@ static unsigned look(strv raw)
            (mark != 0 ? SEEN_MARK : 0u) | (control != 0 ? SEEN_CONTROL : 0u);
 }
 
-/* Eight bytes at once: the highest bit of each byte of the result that may be the sought one. */
-#define ONES          0x0101010101010101u
-#define HIGHEST       0x8080808080808080u
-#define IS_BYTE(v, c) ((((v) ^ (ONES * (c))) - ONES) & ~((v) ^ (ONES * (c))) & HIGHEST)
-
-static uint64_t eight_at(const char *p)
-{
-    uint64_t v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-/* How many bytes in whole eights have nothing that undo() looks for. */
+/* How many bytes have nothing that undo() looks for; in whole eights while they last. */
 static size_t run_without_escape(const char *p, size_t n)
 {
     size_t i = 0;
     for (; i + 8 <= n; i += 8) {
         uint64_t v = eight_at(p + i);
-        if ((IS_BYTE(v, '\\') | IS_BYTE(v, '&') | IS_BYTE(v, '%')) != 0)
-            break;
+        uint64_t found = eight_is(v, '\\') | eight_is(v, '&') | eight_is(v, '%');
+        if (found != 0)
+            return i + eight_first(found);
     }
     return i;
 }
 
-/* The same for fold(): nothing but ASCII, and no controls. */
+/* The same for fold(): nothing but ASCII, and no controls but the ends of lines. */
 static size_t run_of_ascii(const char *p, size_t n)
 {
     size_t i = 0;
     for (; i + 8 <= n; i += 8) {
-        uint64_t v = eight_at(p + i);
-        if (((v | (v - ONES * ' ') | IS_BYTE(v, 127)) & HIGHEST) != 0)
-            break;
+        uint64_t v = eight_at(p + i), line = eight_is(v, '\n');
+        uint64_t found = ~eight_between(v, ' ', '~') & ~line & EIGHT_HIGHEST;
+        if (found != 0)
+            return i + eight_first(found);
     }
     return i;
 }
@@ -136,9 +128,17 @@ static size_t run_of_ascii(const char *p, size_t n)
 static size_t run_without_high(const char *p, size_t n)
 {
     size_t i = 0;
-    while (i + 8 <= n && (eight_at(p + i) & HIGHEST) == 0)
+    while (i + 8 <= n && (eight_at(p + i) & EIGHT_HIGHEST) == 0)
         i += 8;
     return i;
+}
+
+static bool has_high(const char *p, size_t n)
+{
+    unsigned char high = 0;
+    for (size_t i = 0; i < n; i++)
+        high |= (unsigned char)p[i];
+    return high >= 0x80;
 }
 
 /* A run that stays as it is moves to where the text has come to. */
@@ -678,9 +678,10 @@ enum { ROUNDS = 4 }; /* so often is a text escaped at most */
 static void steps(struct text_scratch *s, size_t from, unsigned seen)
 {
     if ((seen & (SEEN_BACKSLASH | SEEN_MARK)) != 0) {
+        bool undone = false;
         for (int round = 0; round < ROUNDS && undo(s, from); round++)
-            ;
-        seen |= look((strv){s->plain + from, s->n - from});
+            undone = true;
+        seen |= undone ? look((strv){s->plain + from, s->n - from}) : 0u;
     }
     if ((seen & (SEEN_HIGH | SEEN_CONTROL)) == 0)
         return;
@@ -705,16 +706,15 @@ void text_begin(struct text_scratch *s)
     s->invalid = s->odd = s->failed = false;
 }
 
-bool text_add(struct text_scratch *s, strv piece, size_t place, enum text_escapes escapes)
+/* A piece of which a first look has told what it has. */
+static bool add_seen(struct text_scratch *s, strv piece, size_t place, enum text_escapes escapes,
+                     unsigned seen)
 {
-    if (piece.len == 0)
-        return true;
     if (piece.len + place > (size_t)1 << 31 || !room(s, piece.len)) {
         s->failed = true;
         return false;
     }
     size_t from = s->n;
-    unsigned seen = look(piece);
     if (escapes == TEXT_JSON_STRING && (seen & SEEN_BACKSLASH) != 0) {
         take_json(s, piece, place);
         seen = look((strv){s->plain + from, s->n - from});
@@ -724,6 +724,11 @@ bool text_add(struct text_scratch *s, strv piece, size_t place, enum text_escape
     if (seen != 0)
         steps(s, from, seen);
     return true;
+}
+
+bool text_add(struct text_scratch *s, strv piece, size_t place, enum text_escapes escapes)
+{
+    return piece.len == 0 || add_seen(s, piece, place, escapes, look(piece));
 }
 
 bool text_add_own(struct text_scratch *s, strv words, size_t place)
@@ -779,7 +784,7 @@ void text_keep(struct text_scratch *s, size_t n)
 
 static void fill(const struct text_scratch *s, strv raw, strv plain, struct text_view *out)
 {
-    bool high = !s->invalid && (look(plain) & SEEN_HIGH) != 0;
+    bool high = !s->invalid && has_high(plain.ptr, plain.len);
     bool letters = s->n > 0;
     if (high)
         lower_others(s->folded, plain.len);
@@ -813,8 +818,9 @@ bool text_normalise(struct text_scratch *s, strv raw, enum text_escapes escapes,
     text_begin(s);
     if (raw.len > (size_t)1 << 31)
         return false;
-    if (raw.len > 0 && look(raw) != 0)
-        return text_add(s, raw, 0, escapes) && text_end(s, raw, out);
+    unsigned seen = look(raw);
+    if (seen != 0)
+        return add_seen(s, raw, 0, escapes, seen) && text_end(s, raw, out);
     if (!room(s, raw.len + 1))
         return false;
     strv plain = raw.ptr != NULL ? raw : STRV("");

@@ -75,10 +75,11 @@ static inline size_t text_at(const struct text_view *v, size_t i)
 
 /* A word's hash: the same in tools/ and here. FNV-1a, 64 bits, over its folded bytes. */
 #define TEXT_HASH_BEGIN 0xcbf29ce484222325u
+#define TEXT_HASH_PRIME 0x100000001b3u
 static inline uint64_t text_hash_on(uint64_t h, const char *p, size_t n) /* goes on with a hash */
 {
     for (size_t i = 0; i < n; i++)
-        h = (h ^ (unsigned char)p[i]) * 0x100000001b3u;
+        h = (h ^ (unsigned char)p[i]) * TEXT_HASH_PRIME;
     return h;
 }
 

@@ -55,6 +55,11 @@ void api_user(const struct api *api, const struct http_request *req, struct chat
     const struct policy_key *key = state->key;
     *out = (struct chat_user){.keys = state->keys, .key = key, .until_us = state->login_until_us};
     snprintf(out->address, sizeof out->address, "%s", req->peer);
+    if (state->app_user != NULL) { /* whom the application knows is nobody else here */
+        snprintf(out->id, sizeof out->id, "app:%s", state->app_user);
+        snprintf(out->name, sizeof out->name, "%s", state->app_user);
+        return;
+    }
     if (key ==
         NULL) { /* no keys are needed here: whoever reaches this address is the same person */
         snprintf(out->id, sizeof out->id, "local");

@@ -1264,9 +1264,13 @@ static void a_login_ends_after_the_answer(void **state)
     asks(c, "one");
     fake_advance(t.loop, 61000);
     assert_int_equal(c->code, 0);
+    asks(c, "too late");
+    say(c, "{\"type\":\"set\",\"mode\":\"cloud\"}");
     answers("two");
+    assert_int_equal(times(c, "too late") + times(c, "\"session\""), 0);
     hears(c, "\"complete\"");
     assert_int_equal(c->code, 1001);
+    assert_int_equal(t.asked, 1);
     leave(c);
 }
 
@@ -1337,6 +1341,39 @@ static void sessions_are_renamed_and_deleted_by_their_owner(void **state)
     assert_int_equal(c->code, 1000);
     assert_null(t.kept[0].lines[1]);
     expect_rest(delete_as("local", ID), CHAT_KEPT_NONE);
+    leave(c);
+}
+
+static void what_was_queued_is_kept_when_its_answer_begins(void **state)
+{
+    struct chair *c = sit(0);
+    (void)state;
+    asks(c, "first");
+    asks(c, "second");
+    assert_null(t.kept[0].lines[3]);
+    answers("one");
+    assert_non_null(t.kept[0].lines[3]);
+    answers("two");
+    leave(c);
+    fake_advance(t.loop, 3700000);
+    c = sit(0); /* out of the file */
+    assert_int_equal(c->code, 0);
+    hears(c, "\"connected\"", "\"history_count\":4");
+    leave(c);
+}
+
+static void what_is_queued_in_a_drain_is_not_the_leaf(void **state)
+{
+    struct chair *c = sit(0);
+    (void)state;
+    asks(c, "first");
+    asks(c, "second");
+    for (size_t i = 0; i < 2; i++)
+        chat_room_drain(t.rooms[i], NULL, NULL);
+    answers("one");
+    assert_int_equal(t.running, 0);
+    assert_null(t.kept[0].lines[3]);
+    assert_int_equal(t.kept[0].leaf, 2);
     leave(c);
 }
 
@@ -1450,6 +1487,8 @@ int main(void)
         TEST(an_interrupt_while_it_is_loaded_is_heard_in_order),
         TEST(an_interrupt_stops_tools_and_who_waits_for_a_person),
         TEST(the_queue_has_one_place),
+        TEST(what_was_queued_is_kept_when_its_answer_begins),
+        TEST(what_is_queued_in_a_drain_is_not_the_leaf),
         TEST(all_seats_hear_the_same),
         TEST(nobody_gets_into_anothers_session),
         TEST(who_does_not_read_is_shut),

@@ -82,6 +82,17 @@ static void begin_answer(struct session *s)
     answer_start(s, m->n);
 }
 
+/* The question in the queue is taken back; its number, 0 = there was none. */
+static uint32_t drop_queued(struct session *s)
+{
+    uint32_t n = s->next.n;
+    struct chat_message *m = n != 0 ? chat_tree_find(s->tree, n) : NULL;
+    if (m != NULL)
+        chat_tree_drop(s->tree, m);
+    question_fini(&s->next);
+    return n;
+}
+
 static void shut_late(struct session *s)
 {
     struct list *pos, *tmp;
@@ -99,6 +110,8 @@ static void on_next(void *arg)
     question_fini(&s->now);
     s->now = s->next;
     s->next = (struct question){0};
+    uint32_t n = s->now.n;
+    session_save(s, &n, 1);
     begin_answer(s);
 }
 
@@ -114,7 +127,7 @@ void session_answered(struct session *s, uint32_t n, bool whole)
         session_stage(s, SESSION_NEXT);
         io_timer_start(s->room->loop, &s->soon, 0, on_next, s);
     } else {
-        question_fini(&s->next);
+        (void)drop_queued(s);
         session_stage(s, SESSION_IDLE);
     }
     session_save(s, &n, 1);
@@ -124,17 +137,6 @@ void session_answered(struct session *s, uint32_t n, bool whole)
     shut_late(s);
     session_rest(s);
     room_look(s->room);
-}
-
-/* The question in the queue is taken back; its number, 0 = there was none. */
-static uint32_t drop_queued(struct session *s)
-{
-    uint32_t n = s->next.n;
-    struct chat_message *m = n != 0 ? chat_tree_find(s->tree, n) : NULL;
-    if (m != NULL)
-        chat_tree_drop(s->tree, m);
-    question_fini(&s->next);
-    return n;
 }
 
 void session_interrupt(struct session *s)
@@ -353,7 +355,7 @@ void session_hear(struct session *s, struct chat_seat *seat, strv text)
     arena_init(&arena, 4096, 16 * text.len + (size_t)256 * 1024);
     if (!heard_read(text, s->room->env.conf->message_bytes_max, &arena, &h, &err)) {
         refuse(s, seat, "invalid_request", err.text[0] != '\0' ? err.text : "not understood", 0);
-    } else {
+    } else if (!seat->late || h.kind == HEARD_INTERRUPT) { /* whose login is over stops at most */
         switch (h.kind) {
         case HEARD_QUESTION:
             hear_question(s, seat, &h);

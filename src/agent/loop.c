@@ -365,12 +365,12 @@ static bool on_event(void *arg, const struct llm_event *ev)
     }
 }
 
+/* In the exchange's last call: later it cannot be asked. */
 static void note_cost(struct agent_loop *l)
 {
-    struct exchange_sums sums;
-    exchange_sum(l->x, &sums);
-    l->cost_micro += sums.cost_micro;
-    l->saved_micro += sums.saved_micro;
+    exchange_sum(l->x, &l->round);
+    l->cost_micro += l->round.cost_micro;
+    l->saved_micro += l->round.saved_micro;
     l->summed = true;
 }
 
@@ -476,6 +476,7 @@ static void begin_round(struct agent_loop *l)
     l->text_now = l->open_theirs = false;
     l->theirs = l->ours = 0;
     l->usage = LLM_USAGE_NONE;
+    l->x = NULL; /* it stands on the snapshot that is left here */
     l->summed = false;
     l->finish = LLM_FINISH_NONE;
     l->stop_sequence = l->raw_finish = STRV_NONE;
@@ -710,22 +711,19 @@ struct exchange *agent_exchange(const struct agent_loop *l)
     return l->x;
 }
 
-void agent_sum(const struct agent_loop *l, struct exchange_sums *out)
+void agent_sum(const struct agent_loop *l, struct exchange_sums *out, struct llm_usage *latest)
 {
     *out = (struct exchange_sums){.usage = LLM_USAGE_NONE, .window = -1};
-    if (l->x != NULL)
+    if (l->summed)
+        *out = l->round;
+    else if (l->x != NULL)
         exchange_sum(l->x, out);
-    if (l->summed)
-        out->cost_micro = out->saved_micro = 0;
-    out->cost_micro += l->cost_micro;
-    out->saved_micro += l->saved_micro;
-    if (l->summed)
-        out->usage = l->total;
-    else {
-        struct llm_usage now = out->usage;
-        out->usage = l->total;
-        add_usage(&out->usage, &now);
-    }
+    *latest = out->usage;
+    out->usage = l->total;
+    if (!l->summed)
+        add_usage(&out->usage, latest);
+    out->cost_micro = l->cost_micro + (l->summed ? 0 : out->cost_micro);
+    out->saved_micro = l->saved_micro + (l->summed ? 0 : out->saved_micro);
 }
 
 bool agent_private(const struct agent_loop *l)

@@ -49,10 +49,11 @@ struct agent_loop *agent_start_watched(struct agent_env *env, struct arena *aren
                                        struct llm_request *r, const struct exchange_caller *caller,
                                        const struct exchange_sink *sink,
                                        const struct agent_watch *watch, void *arg);
-/* The latest of its exchanges, NULL before the first; valid until the loop's last call. */
+/* The latest of its exchanges, NULL where none was begun; valid until the loop's last call. */
 struct exchange *agent_exchange(const struct agent_loop *l);
-/* All rounds together; who answers, and his window, are the latest one's. */
-void agent_sum(const struct agent_loop *l, struct exchange_sums *out);
+/* All rounds together; who answers, and his window, are the latest one's. latest: its tokens alone. Until the loop's last
+ * call, also while tools run and none of the exchanges is there to be asked. */
+void agent_sum(const struct agent_loop *l, struct exchange_sums *out, struct llm_usage *latest);
 bool agent_private(const struct agent_loop *l); /* so far */
 void agent_caller_gone(struct agent_loop *l);
 void agent_proceed(struct agent_loop *l);

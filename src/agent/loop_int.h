@@ -51,7 +51,7 @@ struct agent_loop {
     bool over;
 
     /* the round */
-    struct exchange *x; /* the latest; NULL before the first */
+    struct exchange *x; /* the latest; NULL before each */
     bool asking;        /* it is not over */
     struct exchange_caller as;
     struct llm_request ask;
@@ -66,7 +66,8 @@ struct agent_loop {
     enum llm_finish finish;
     strv stop_sequence, raw_finish;
 
-    bool summed; /* what this round cost is in them */
+    struct exchange_sums round; /* what its exchange came to ... */
+    bool summed;                /* ... once it is over; then it is in the sums of the rounds, too */
 
     /* what it has come to */
     struct llm_message *messages;

@@ -30,6 +30,7 @@ struct exchange {
     const struct exchange_sink *sink;
     void *arg;
     bool begun, over, gone, is_private;
+    bool torn; /* over, and its last call has returned: what it came to is not to be had any more */
     int n_calls;
 };
 
@@ -68,8 +69,8 @@ static struct {
     struct buf told; /* to the caller */
     int begun, ended, failed, aborted;
     int status;
-    bool watched;
-    struct exchange_sums sums; /* at the end */
+    struct exchange_sums sums; /* at the end, or when somebody asked */
+    struct llm_usage latest;
 } t;
 
 /* ---- in exchange.c's place ---- */
@@ -130,7 +131,7 @@ int exchange_error(const struct exchange *x)
 
 void exchange_sum(const struct exchange *x, struct exchange_sums *out)
 {
-    (void)x;
+    assert_false(x->torn);
     *out = (struct exchange_sums){
         .local = true, .usage = LLM_USAGE_NONE, .cost_micro = 3, .saved_micro = 5, .window = 4096};
     out->usage.input = 10;
@@ -227,6 +228,7 @@ static void give_up(void)
         x->sink->abort(x->arg);
     else
         (x->sink->fail)(x->arg, x, LLM_ERR_INTERNAL, 0, STRV_NONE, STRV_NONE, 0);
+    x->torn = true;
 }
 
 static bool says(const char *text)
@@ -258,6 +260,7 @@ static void ends(void)
     } else {
         x->over = true;
         x->sink->end(x->arg);
+        x->torn = true;
     }
     fake_run(t.loop);
 }
@@ -335,12 +338,18 @@ static void on_body(void *arg, const char *data, size_t n)
     buf_put(&t.told, data, n);
 }
 
+/* As one does who shows what it has come to: at any time. */
+static void sum_up(void)
+{
+    if (t.l != NULL)
+        agent_sum(t.l, &t.sums, &t.latest);
+}
+
 static void on_end(void *arg)
 {
     (void)arg;
     t.ended++;
-    if (t.watched)
-        agent_sum(t.l, &t.sums);
+    sum_up();
 }
 
 static void on_fail(void *arg, struct exchange *x, int error, int status, strv message, strv field,
@@ -354,12 +363,14 @@ static void on_fail(void *arg, struct exchange *x, int error, int status, strv m
     (void)retry_after_s;
     t.failed++;
     t.status = status;
+    sum_up();
 }
 
 static void on_abort(void *arg)
 {
     (void)arg;
     t.aborted++;
+    sum_up();
 }
 
 static size_t on_pending(void *arg)
@@ -410,6 +421,7 @@ static void ask(enum llm_dialect door, bool stream)
     t.asked = 0;
     t.n_calls = 0;
     t.x = NULL;
+    t.l = NULL;
     t.l = agent_start(&t.env, &t.arena, &t.r, &t.caller, &sink, NULL);
 }
 
@@ -486,6 +498,7 @@ static void ask_watched(void)
     fake_run(t.loop);
     buf_clear(&t.told);
     t.n_calls = 0;
+    t.l = NULL;
     t.l = agent_start_watched(&t.env, &t.arena, &t.r, &t.caller, &events, &watch, NULL);
 }
 
@@ -916,7 +929,6 @@ static void what_is_decided_already_is_not_told(void **state)
 static void who_looks_on_sees_each_call_and_its_result(void **state)
 {
     (void)state;
-    t.watched = true;
     ask_watched();
     says("Let me see.");
     calls("s/w", "{\"x\":1}");
@@ -952,6 +964,32 @@ static void who_looks_on_sees_each_call_and_its_result(void **state)
     assert_int_equal(t.sums.cost_micro, 6);
     assert_int_equal(t.sums.saved_micro, 10);
     assert_int_equal(t.sums.usage.input, 20);
+    assert_int_equal(t.latest.input, 10);
+}
+
+/* While a tool runs no question is asked: what is told is what the one before came to. */
+static void what_it_has_come_to_is_known_at_any_time(void **state)
+{
+    static const struct {
+        int64_t cost, saved, input, latest;
+    } rows[] = {{3, 5, 10, 10}, {3, 5, 10, 10}, {6, 10, 20, 10}};
+    (void)state;
+    ask(LLM_NATIVE, true);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        sum_up();
+        assert_int_equal(t.sums.cost_micro, rows[i].cost);
+        assert_int_equal(t.sums.saved_micro, rows[i].saved);
+        assert_int_equal(t.sums.usage.input, rows[i].input);
+        assert_int_equal(t.latest.input, rows[i].latest);
+        assert_true(t.sums.local);
+        assert_int_equal(t.sums.window, 4096);
+        if (i == 0)
+            wants("s__w", "{}");
+        else if (i == 1)
+            result(t.calls[0], "done", false);
+    }
+    agent_caller_gone(t.l);
+    fake_run(t.loop);
 }
 
 static void a_model_that_fails_later(void **state)
@@ -982,6 +1020,7 @@ static void play(enum llm_dialect door, bool stream, int leave)
 #define STEP()                                                                                     \
     if (t.ended + t.failed + t.aborted > 0)                                                        \
         return;                                                                                    \
+    sum_up();                                                                                      \
     if (step++ == leave) {                                                                         \
         agent_caller_gone(t.l);                                                                    \
         fake_run(t.loop);                                                                          \
@@ -1000,6 +1039,7 @@ static void play(enum llm_dialect door, bool stream, int leave)
         if (ok) {
             t.x->over = true;
             t.x->sink->end(t.x->arg);
+            t.x->torn = true;
         } else {
             give_up();
         }
@@ -1093,6 +1133,7 @@ int main(void)
         TEST(a_caller_is_told_what_waits_where_there_is_a_place),
         TEST(what_is_decided_already_is_not_told),
         TEST(who_looks_on_sees_each_call_and_its_result),
+        TEST(what_it_has_come_to_is_known_at_any_time),
         TEST(a_model_that_fails_later),
         TEST(the_caller_may_leave_at_any_step),
         TEST(memory_may_be_refused_at_any_step),

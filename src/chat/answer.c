@@ -101,19 +101,22 @@ static strv text_of(const char *text)
 
 static void sum(const struct answer *a, const struct exchange *x, struct chat_facts *f)
 {
-    struct exchange_sums last, all;
-    exchange_sum(x, &last);
-    all = last;
-    if (a->tools != NULL)
-        agent_sum(a->tools, &all);
-    f->zone = last.local ? STRV("local") : STRV("cloud");
+    struct exchange_sums all;
+    struct llm_usage latest;
+    if (a->tools != NULL) {
+        agent_sum(a->tools, &all, &latest);
+    } else {
+        exchange_sum(x, &all);
+        latest = all.usage;
+    }
+    f->zone = all.local ? STRV("local") : STRV("cloud");
     f->cost_micro = all.cost_micro;
     f->saved_micro = all.saved_micro;
     f->tokens_in = all.usage.input;
     f->tokens_out = all.usage.output;
-    f->window_size = last.window;
-    if (last.usage.input >= 0)
-        f->window_used = last.usage.input + (last.usage.output > 0 ? last.usage.output : 0);
+    f->window_size = all.window;
+    if (latest.input >= 0)
+        f->window_used = latest.input + (latest.output > 0 ? latest.output : 0);
 }
 
 static struct chat_facts facts_of(const struct answer *a)

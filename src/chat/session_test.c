@@ -308,9 +308,10 @@ struct exchange *agent_exchange(const struct agent_loop *l)
     return (struct exchange *)&l->x;
 }
 
-void agent_sum(const struct agent_loop *l, struct exchange_sums *out)
+void agent_sum(const struct agent_loop *l, struct exchange_sums *out, struct llm_usage *latest)
 {
     exchange_sum(&l->x, out);
+    *latest = out->usage;
 }
 
 bool agent_private(const struct agent_loop *l)

@@ -154,7 +154,6 @@ static struct {
     struct chat_keep *keep;
     struct chat_room *room;
     char keep_dir[32], state_dir[32];
-    struct agent_env agent;
     struct agent_host *host;
     struct mcp_question *question;
     struct mcp_conf mcp;
@@ -1478,6 +1477,8 @@ static void do_time(char *rest)
     settle();
 }
 
+static void use_servers(void);
+
 static void do_reload(char *rest)
 {
     const char *set[16] = {NULL};
@@ -1489,6 +1490,8 @@ static void do_reload(char *rest)
     (void)worker_take_config(&t.worker, now); /* refused memory: the old one stays */
     config_free(t.config);
     t.config = now;
+    if (t.worker.agent.hub != NULL)
+        use_servers();
     settle();
 }
 
@@ -1570,22 +1573,27 @@ static void do_audit(char *rest)
 
 /* ---- tools ---- */
 
+/* The servers that were declared stand in the configuration's place. */
+static void use_servers(void)
+{
+    t.mcp = t.config->mcp;
+    t.mcp.servers = fake_hub_servers(&t.mcp.n_servers);
+    t.worker.agent.conf = &t.mcp;
+}
+
 /* Whenever one more is declared. */
 static void use_tools(void)
 {
     const struct agent_desk_env desk = {t.loop, NULL, &t.worker.log};
-    agent_index_unref(t.agent.index);
-    t.mcp = t.config->mcp;
-    t.mcp.servers = fake_hub_servers(&t.mcp.n_servers);
-    t.agent.exchange = &t.worker.env;
-    t.agent.hub = fake_hub();
-    t.agent.conf = &t.mcp;
-    t.agent.index = fake_hub_index();
-    if (t.agent.desk == NULL)
-        t.agent.desk = agent_desk_new(&desk);
+    struct agent_env *agent = &t.worker.agent;
+    agent_index_unref(agent->index);
+    use_servers();
+    agent->hub = fake_hub();
+    agent->index = fake_hub_index();
+    if (agent->desk == NULL)
+        agent->desk = agent_desk_new(&desk);
     if (t.host == NULL && (t.host = agent_host_new()) != NULL)
-        (void)agent_host_add(t.host, &t.agent);
-    t.worker.api.agent = &t.agent;
+        (void)agent_host_add(t.host, agent);
 }
 
 static void answer_tool(enum mcp_end end, strv result, strv text)
@@ -1684,8 +1692,8 @@ static size_t pending(char id[32])
     size_t n = 0;
     static const char mark[] = "{\"id\":\"", wait[] = "\",\"decision\":\"pending\"";
     buf_init(&b, 1 << 20);
-    if (t.agent.desk != NULL)
-        agent_desk_json(t.agent.desk, &b);
+    if (t.worker.agent.desk != NULL)
+        agent_desk_json(t.worker.agent.desk, &b);
     buf_put_char(&b, '\0');
     for (const char *at = b.failed ? "" : buf_view(&b).ptr; (at = strstr(at, mark)) != NULL; at++) {
         const char *begin = at + sizeof mark - 1, *end = strchr(begin, '"');
@@ -1704,8 +1712,8 @@ static void do_decide(bool yes, char *rest)
     char id[32] = "", *how = word(&rest);
     if (pending(id) == 0)
         fail("no call waits for an approval");
-    else if (!agent_desk_decide(t.agent.desk, strv_of(id), yes ? AGENT_APPROVED : AGENT_DENIED,
-                                how != NULL, "k_boss", &err))
+    else if (!agent_desk_decide(t.worker.agent.desk, strv_of(id),
+                                yes ? AGENT_APPROVED : AGENT_DENIED, how != NULL, "k_boss", &err))
         fail("%s", err.text);
     settle();
 }
@@ -1771,6 +1779,7 @@ static void do_line(char *line)
         worker_drain(&t.worker);
         settle();
     } else if (strcmp(verb, "stop") == 0) {
+        chat_room_stop(t.room);
         exchange_stop_all(&t.worker.env);
         settle();
     } else
@@ -1884,7 +1893,8 @@ static void finish(void)
         fake_run(t.loop);
     bool has_env = t.worker.env.waits != NULL;
     size_t active = has_env ? t.worker.env.active : 0;
-    if (active == 1 && t.agent.index != NULL && atomic_load(&t.agent.index->learning)) {
+    if (active == 1 && t.worker.agent.index != NULL &&
+        atomic_load(&t.worker.agent.index->learning)) {
         exchange_stop_all(&t.worker.env); /* asked for nobody: it ends with the process */
         fake_run(t.loop);
         active = t.worker.env.active;
@@ -1909,8 +1919,7 @@ static void finish(void)
     if (loop != NULL)
         fake_run(loop);
     agent_host_free(t.host);
-    agent_desk_free(t.agent.desk);
-    agent_index_unref(t.agent.index);
+    agent_desk_free(t.worker.agent.desk);
     worker_fini(&t.worker);
     gateway_hall_free(t.hall);
     crowd_free(t.crowd);

@@ -20,6 +20,7 @@ usage: test/run_suites.py [--list] [SUITE...]
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -48,7 +49,8 @@ SUITES = [
     ("privacy", "lines", 120,
      "test/privacy/evaluate.py build/asan/test/privacy/privacy_measure build/asan/src/llm-router.data",
      "the detector on the development set, with the committed data"),
-    ("peer", "junit", 900, "build/asan", "real clients and a real engine"),
+    ("peer", "junit", 900, "build/asan -m 'not browser'", "real clients and a real engine"),
+    ("browser", "junit", 300, "build/release -m browser", "the web pages in Chromium: a person's ways, accessibility, hostile texts"),
     ("tsan", "junit", 600, "build/tsan -m tsan", "peers that make threads meet, with the thread sanitizer"),
 ]
 
@@ -167,7 +169,7 @@ def run_meson(name, command, limit, log, count):
 
 
 def run_junit(name, command, limit, log, count):
-    build, *options = command.split()
+    build, *options = shlex.split(command)
     report = os.path.join(LOGS, name + ".xml")
     if os.path.exists(report):
         os.remove(report)

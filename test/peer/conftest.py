@@ -10,6 +10,7 @@ from harness import Router, Standin, engine_binary, model_file, node_binary, rou
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "tsan: makes threads meet; also run with the thread sanitizer")
+    config.addinivalue_line("markers", "browser: drives a browser; a suite of its own")
 
 
 def pytest_addoption(parser):

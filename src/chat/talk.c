@@ -215,9 +215,12 @@ static void ask(struct session *s, struct chat_seat *seat, const struct heard *h
     }
     q.n = s->newest = m->n;
     touch(s);
-    if (s->title.len == 0)
+    bool untitled = s->title.len == 0;
+    if (untitled)
         title_of_question(s, h->content);
     session_tell(s, frame_message(s, m, h->ref, queued));
+    if (untitled)
+        session_changed(s);
     if (queued) {
         s->next = q;
         return;

@@ -34,7 +34,7 @@ def chromium():
     with playwright.sync_playwright() as p:
         try:
             # The sandbox needs rights that a container seldom gives; what is shown is our own page.
-            browser = p.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-background-networking",
+            browser = p.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-background-networking", "--disable-dev-shm-usage",
                                                                        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"])
         except playwright.Error as e:
             pytest.skip("chromium does not start: " + str(e).splitlines()[0])

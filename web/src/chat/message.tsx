@@ -2,11 +2,12 @@
 // message - one question or answer: text, reasoning, tool calls, who made it and why, and what can be done with it.
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { bytes, count, dollars, milliseconds } from "../shared/format.ts";
+import { bytes, count, dollars, milliseconds, second } from "../shared/format.ts";
 import { Icon, IconButton } from "../shared/ui.tsx";
 import { sibling } from "./conversation.ts";
 import { Code, copyText, Markdown } from "./markdown.tsx";
 import type { Approval, Facts, Message, Said, ToolCall } from "./protocol.ts";
+import { foundWords, whyWords } from "./why.ts";
 
 export type Say = (frame: Said) => boolean;
 
@@ -216,19 +217,19 @@ function Badge({ facts: f }: { facts: Facts }): JSX.Element | null {
 
 function Why({ facts: f }: { facts: Facts }): JSX.Element {
   const rows: [string, string | undefined][] = [
-    ["Why there", f.why],
+    ["Why there", whyWords(f)],
     ["Where", f.zone === "local" ? "On the premises: it did not leave." : "In the cloud."],
     ["Provider", f.provider],
     ["Model", f.model],
     ["Mode", f.mode],
     ["Kind of task", f.task],
-    ["Private", f.private === true ? `yes${f.findings === undefined ? "" : `: ${f.findings}`}` : "no"],
+    ["Private", f.private === true ? `yes${f.findings === undefined ? "" : `: ${foundWords(f.findings)}`}` : "no"],
     ["First word after", f.first_token_ms === undefined ? undefined : milliseconds(f.first_token_ms)],
     ["Took", f.total_ms === undefined ? undefined : milliseconds(f.total_ms)],
     ["Tokens", f.usage === undefined ? undefined : `${count(f.usage.input_tokens ?? 0)} read, ${count(f.usage.output_tokens ?? 0)} written`],
     ["Cost", dollars(f.cost_micro_usd ?? 0)],
     ["Saved", f.saved_micro_usd === undefined || f.saved_micro_usd === 0 ? undefined : `${dollars(f.saved_micro_usd)}, compared with the cloud`],
-    ["Request", f.request_id],
+    ["Request", [f.request_id, f.why === undefined ? "" : `(${f.why})`].join(" ").trim()],
   ];
   return (
     <dl class="why" data-testid="why">
@@ -269,7 +270,7 @@ function Call({ call, running, approval, say }: { call: ToolCall; running: boole
       <details>
         <summary>
           <Icon name="tool" size={15} />
-          <strong>{call.name}</strong>
+          <strong>{call.server === undefined ? call.name : call.name.replace(`${call.server}__`, "")}</strong>
           {call.server !== undefined && <span class="soft">{call.server}</span>}
           <span class={`chip ${kind}`}>{state}</span>
           {call.quality !== undefined && <span class="chip warn">{call.quality}</span>}
@@ -313,7 +314,7 @@ export function ApprovalCard({ approval: a, say }: { approval: Approval; say: Sa
         </label>
       )}
       <div class="actions">
-        <span class="soft grow">Until {new Date(a.until).toLocaleTimeString()}; then it counts as denied.</span>
+        <span class="soft grow">Until {second(new Date(a.until))}; then it counts as denied.</span>
         <button type="button" disabled={sent} onClick={() => decide("deny")}>
           Deny
         </button>

@@ -112,7 +112,7 @@ test("a private answer in a wide mode: the line, the switch and the badge say th
   assert.match(badge.textContent, /local.*private.*m.*180 ms.*39 tokens\/s.*\$0/);
   badge.click();
   await settled();
-  assert.match(all(root, "[data-testid=why]")[0]?.textContent ?? "", /private stays home.*mrn=1/);
+  assert.match(all(root, "[data-testid=why]")[0]?.textContent ?? "", /private stays home.*yes: mrn/);
   end();
 });
 

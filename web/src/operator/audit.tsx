@@ -116,8 +116,10 @@ function Records({ records }: { records: readonly AuditRecord[] }): JSX.Element 
         {
           head: "Whole",
           cell: (record) => (
-            <details>
-              <summary aria-label={`Record ${record.seq} whole`}>Show</summary>
+            <details class="record">
+              <summary>
+                Show<span class="hidden-text"> record {record.seq}</span>
+              </summary>
               <Json value={record} label={`Record ${record.seq}`} />
             </details>
           ),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // figures - what the pages compute of what they are told; pure functions.
+import { day, second } from "../shared/format.ts";
 import type { AuditRecord, Provider, RouterState, Traffic } from "./types.ts";
 
 export const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
@@ -132,7 +133,7 @@ export async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerat
 export const time = (text: string | null | undefined): string => {
   if (text === null || text === undefined || text === "") return "-";
   const date = new Date(text);
-  return Number.isNaN(date.getTime()) ? text : date.toLocaleString();
+  return Number.isNaN(date.getTime()) ? text : `${day(date)} ${second(date)}`;
 };
 
 export const micro = (usd: number): number => Math.round(usd * 1e6);

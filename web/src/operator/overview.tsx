@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import { useMemo } from "preact/hooks";
 import { Chart } from "../shared/chart.tsx";
-import { count, dollars, milliseconds, percent } from "../shared/format.ts";
+import { count, dollars, milliseconds, percent, second } from "../shared/format.ts";
 import { Icon, Show, Spinner, Zone } from "../shared/ui.tsx";
 import { standing, timesOf } from "./figures.ts";
 import { Chip, PageHead, Section, Stats, Table } from "./parts.tsx";
@@ -53,7 +53,7 @@ function Standing({ line }: { line: Line }): JSX.Element {
   return (
     <>
       <Chip tone={tone}>{word}</Chip>
-      {line.next_retry !== null && <span class="aside">next try {new Date(line.next_retry).toLocaleTimeString()}</span>}
+      {line.next_retry !== null && <span class="aside">next try {second(new Date(line.next_retry))}</span>}
       {line.error_message !== null && <span class="aside">{line.error_message}</span>}
       {line.instance === undefined && line.provider.refused !== undefined && <span class="aside">nothing is sent there: {line.provider.refused}</span>}
     </>
@@ -102,7 +102,7 @@ function Hour({ traffic }: { traffic: Traffic }): JSX.Element {
     ],
     [traffic],
   );
-  return <Chart title="Requests a minute, the last hour" times={times} series={series} stacked height={150} />;
+  return <Chart title="Requests a minute, the last hour" times={times} span={3600} series={series} stacked height={150} />;
 }
 
 export function Overview(): JSX.Element {

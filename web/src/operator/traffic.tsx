@@ -20,12 +20,12 @@ const RANGES = [
 const POINTS = 120;
 
 /** Without a single figure it says so: an empty grid looks like a failure. */
-function Line(props: { title: string; times: readonly number[]; series: readonly Series[] }): JSX.Element {
+function Line(props: { title: string; times: readonly number[]; span: number; series: readonly Series[] }): JSX.Element {
   const any = props.series.some((one) => one.values.some((value) => value !== null));
   return any ? <Chart {...props} /> : <p class="empty">{props.title}: nothing was timed.</p>;
 }
 
-function Charts({ traffic }: { traffic: Traffic }): JSX.Element {
+function Charts({ traffic, span }: { traffic: Traffic; span: number }): JSX.Element {
   const shown = useMemo(() => condense(traffic, POINTS), [traffic]);
   const times = useMemo(() => timesOf(shown), [shown]);
   const each = shown.step_s === 60 ? "a minute" : `in ${shown.step_s / 60} minutes`;
@@ -62,16 +62,16 @@ function Charts({ traffic }: { traffic: Traffic }): JSX.Element {
   return (
     <div class="charts">
       <Section title="Requests">
-        <Chart title={`Requests ${each}`} times={times} series={requests} stacked />
+        <Chart title={`Requests ${each}`} times={times} span={span} series={requests} stacked />
       </Section>
       <Section title="Latency">
-        <Line title="Whole time of a request" times={times} series={whole} />
+        <Line title="Whole time of a request" times={times} span={span} series={whole} />
       </Section>
       <Section title="First token">
-        <Line title="Time to the first token of an answer" times={times} series={first} />
+        <Line title="Time to the first token of an answer" times={times} span={span} series={first} />
       </Section>
       <Section title="Tokens">
-        <Chart title={`Tokens ${each}`} times={times} series={tokens} />
+        <Chart title={`Tokens ${each}`} times={times} span={span} series={tokens} />
       </Section>
     </div>
   );
@@ -129,7 +129,7 @@ export function TrafficPage(): JSX.Element {
                 ["The cloud would have cost", dollars(sum(value.reference_micro_usd))],
               ]}
             />
-            <Charts traffic={value} />
+            <Charts traffic={value} span={Number(minutes) * 60} />
             <Parts traffic={value} />
           </>
         )}

@@ -3,11 +3,14 @@
  * chart - lines or areas over time, drawn by uPlot. A canvas says nothing to who cannot see it: each chart has the same
  * figures as a table, folded.
  *
+ * The time axis is as long as it was said to be, however few figures there are: uPlot would give a single one three years.
+ *
  * Colours are the theme's (style.css: --series-1 to --series-6); a change of theme draws anew. uPlot wants seconds.
  */
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
+import { minute } from "./format.ts";
 
 export interface Series {
   label: string;
@@ -18,6 +21,7 @@ export interface Series {
 interface ChartProps {
   title: string;
   times: readonly number[]; // seconds since 1970
+  span: number; // how many seconds are shown, up to the last of them
   series: readonly Series[];
   height?: number;
   area?: boolean;
@@ -44,6 +48,7 @@ const faint = (stroke: string, stacked = false): string => `color-mix(in srgb, $
 
 function options(element: HTMLElement, props: ChartProps): uPlot.Options {
   const ink = colour(element, "--ink-soft");
+  const last = props.times.at(-1) ?? 0;
   const axis = { stroke: ink, grid: { stroke: colour(element, "--line"), width: 1 }, ticks: { show: false } };
   const first = props.series[0]?.format;
   return {
@@ -53,14 +58,14 @@ function options(element: HTMLElement, props: ChartProps): uPlot.Options {
     cursor: { drag: { x: false, y: false } },
     padding: [8, 24, 0, 0],
     scales: {
-      x: { range: (_plot, min, max) => (min === max ? [min - 300, max + 300] : [min, max]) },
+      x: { range: () => [last - props.span, last] },
       y: { range: (_plot, _min, max) => [0, max > 0 ? max * 1.1 : 1] },
     },
-    axes: [axis, { ...axis, size: 60, ...(first === undefined ? {} : { values: (_plot: uPlot, ticks: number[]) => ticks.map(first) }) }],
+    axes: [{ ...axis, values: (_plot: uPlot, ticks: number[]) => ticks.map((tick) => minute(new Date(tick * 1000))) }, { ...axis, size: 60, ...(first === undefined ? {} : { values: (_plot: uPlot, ticks: number[]) => ticks.map(first) }) }],
     // What stands on another is filled down to it and no further.
     bands: props.stacked === true ? props.series.slice(1).map((_, i) => ({ series: [i + 2, i + 1] as [number, number], fill: faint(colour(element, `--series-${((i + 1) % 6) + 1}`), true) })) : [],
     series: [
-      {},
+      { value: (_plot: uPlot, time: number | null): string => (time === null ? "-" : minute(new Date(time * 1000))) },
       ...props.series.map((one, i) => {
         const stroke = colour(element, `--series-${(i % 6) + 1}`);
         const { format } = one;
@@ -105,7 +110,7 @@ export function Chart(props: ChartProps): JSX.Element {
       system.removeEventListener("change", draw);
       plot?.destroy();
     };
-  }, [props.times, props.series]);
+  }, [props.times, props.series, props.span]);
   return (
     <figure class="chart">
       <figcaption>{props.title}</figcaption>
@@ -128,7 +133,7 @@ export function Chart(props: ChartProps): JSX.Element {
             <tbody>
               {props.times.map((time, i) => (
                 <tr key={time}>
-                  <th scope="row">{new Date(time * 1000).toLocaleTimeString()}</th>
+                  <th scope="row">{minute(new Date(time * 1000))}</th>
                   {props.series.map((one) => {
                     const value = one.values[i] ?? null;
                     return <td key={one.label}>{value === null ? "-" : one.format === undefined ? value : one.format(value)}</td>;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ago, bytes, count, dollars, milliseconds, percent, plural } from "./format.ts";
+import { ago, bytes, count, day, dollars, milliseconds, minute, percent, plural, second } from "./format.ts";
 
 test("money: small amounts keep their figures", () => {
   assert.equal(dollars(0), "$0");
@@ -27,6 +27,13 @@ test("times, sizes, counts and shares", () => {
   assert.equal(plural(2, "message"), "2 messages");
 });
 
+test("times have one form, whatever the language of the browser", () => {
+  const date = new Date(2026, 0, 3, 14, 5, 9);
+  assert.equal(day(date), "2026-01-03");
+  assert.equal(minute(date), "14:05");
+  assert.equal(second(date), "14:05:09");
+});
+
 test("how long ago", () => {
   const now = Date.parse("2026-11-23T10:00:00Z");
   assert.equal(ago(now - 5000, now), "just now");
@@ -34,4 +41,5 @@ test("how long ago", () => {
   assert.equal(ago(now - 5 * 60_000, now), "5 min ago");
   assert.equal(ago(now - 3 * 3_600_000, now), "3 h ago");
   assert.equal(ago(now - 2 * 86_400_000, now), "2 d ago");
+  assert.equal(ago(new Date(2026, 9, 1, 12).getTime(), now), "2026-10-01");
 });

@@ -34,6 +34,13 @@ export function percent(part: number, whole: number): string {
   return `${value > 0 && value < 1 ? "< 1" : Math.round(value)} %`;
 }
 
+const two = (n: number): string => String(n).padStart(2, "0");
+
+/* Times are those of the reader's own clock, in one form for everybody: 2026-11-23, 14:05:09. */
+export const day = (date: Date): string => `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+export const minute = (date: Date): string => `${two(date.getHours())}:${two(date.getMinutes())}`;
+export const second = (date: Date): string => `${minute(date)}:${two(date.getSeconds())}`;
+
 /** "just now", "5 min ago", then a date. */
 export function ago(then: number, now: number): string {
   const s = Math.max(0, (now - then) / 1000);
@@ -41,7 +48,7 @@ export function ago(then: number, now: number): string {
   if (s < 3600) return `${Math.floor(s / 60)} min ago`;
   if (s < 86_400) return `${Math.floor(s / 3600)} h ago`;
   if (s < 7 * 86_400) return `${Math.floor(s / 86_400)} d ago`;
-  return new Date(then).toLocaleDateString();
+  return day(new Date(then));
 }
 
 export function plural(n: number, one: string, many = `${one}s`): string {

@@ -60,12 +60,13 @@ export function Frame({ place, me, start, onLogout, children }: FrameProps): JSX
         {me !== undefined && me.login === "cookie" && onLogout !== undefined && (
           <button
             type="button"
-            class="quiet"
+            class="quiet logout"
             onClick={() => {
               void logout().finally(onLogout);
             }}
           >
-            Log out
+            <Icon name="exit" />
+            <span>Log out</span>
           </button>
         )}
       </header>

@@ -25,6 +25,7 @@ const ICONS = {
   search: "M11 4a7 7 0 1 0 0 14 7 7 0 0 0 0-14M16 16l4.5 4.5",
   trash: "M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13",
   download: "M12 4v11M7 11l5 5 5-5M5 20h14",
+  exit: "M10 4H5v16h5M14 8l4 4-4 4M18 12H9",
   home: "M4 11l8-7 8 7v9h-5v-6H9v6H4z",
   cloud: "M7 18a4 4 0 0 1-.5-8 6 6 0 0 1 11.3 1.200A3.5 3.5 0 0 1 17.5 18z",
   lock: "M6 11h12v9H6zM8.5 11V8a3.5 3.5 0 0 1 7 0v3",

@@ -29,6 +29,7 @@ const common = {
   metafile: true,
   target: ["es2022", "chrome105", "firefox115", "safari16"],
   legalComments: "none", // licenses.txt has them whole
+  preserveSymlinks: true, // names hold a digest of the paths: node_modules may lie anywhere
   charset: "utf8",
   logLevel: "warning",
 };

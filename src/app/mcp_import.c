@@ -354,7 +354,7 @@ static void put_zone_of_child(struct import *im, const char *name, yyjson_val *a
     yyjson_arr_foreach(args, i, n, arg)
     {
         strv text = json_str(arg);
-        if (memmem(text.ptr, text.len, "://", 3) == NULL || is_here(text))
+        if (!strv_contains_nocase(text, STRV("://")) || is_here(text))
             continue;
         buf_put_cstr(im->out, "    zone: cloud\n");
         note(im, name,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/cookie.h"
 
+#include <assert.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -15,6 +16,7 @@ static bool seal(const uint8_t secret[COOKIE_SECRET], const struct policy_key *k
     uint8_t mac[EVP_MAX_MD_SIZE];
     unsigned n = 0;
     struct buf text;
+    assert(key != NULL);
     buf_init(&text, 256);
     buf_printf(&text, "login %s %lld ", key->id, (long long)until_s);
     buf_put(&text, key->digest, sizeof key->digest);

@@ -1909,6 +1909,8 @@ static void finish(void)
     if (t.worker.log.fd != t.log_fd)
         t.worker.log.fd = t.log_fd;
     t.worker.loop = NULL; /* fake_end() frees it and counts what was forgotten */
+    if (loop != NULL) /* a drain that could not be told became a stop */
+        io_timer_stop(loop, &t.worker.leave);
     if (loop != NULL && t.worker.server != NULL)
         http_server_free(t.worker.server);
     t.worker.server = NULL;

@@ -457,7 +457,8 @@ bool chat_keep_put(struct chat_keep *k, struct io_loop *loop, const struct chat_
     for (size_t i = 0; i < n; i++) {
         assert_true(numbers[i] < LINES_MAX);
         free(r->lines[numbers[i]]);
-        r->lines[numbers[i]] = strndup(messages[i].ptr, messages[i].len);
+        r->lines[numbers[i]] = calloc(1, messages[i].len + 1); /* strndup() may look one further */
+        memcpy(r->lines[numbers[i]], messages[i].ptr, messages[i].len);
     }
     return send_errand(loop, (struct errand){.done = fn, .arg = arg, .how = CHAT_KEPT_OK});
 }

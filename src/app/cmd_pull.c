@@ -24,6 +24,7 @@
 #define PLAIN_LINE_US   5000000
 #define WIDTH_OTHERWISE 80
 #define WIDTH_MAX       200
+#define MISSING_MAX     64 /* of one server; a second run finds the rest */
 
 struct pull {
     struct cli *cli;
@@ -335,10 +336,10 @@ static bool has_provider(const struct snapshot *s, const char *name)
 }
 
 /* MODEL may have the provider in front, or --provider names it. */
-static int choose(struct pull *pull)
+static int choose(struct pull *pull, const char *word)
 {
     const struct snapshot *s = pull->config->snapshot;
-    const char *word = pull->cli->words[0], *provider = pull->cli->flags[FLAG_PROVIDER];
+    const char *provider = pull->cli->flags[FLAG_PROVIDER];
     struct err err = ERR_INIT;
     strv model = STRV_NONE;
     if (provider != NULL && !has_provider(s, provider))
@@ -370,6 +371,86 @@ static int check_word(const char *word)
     return EXIT_OK;
 }
 
+static int one_named(struct pull *pull)
+{
+    int status = choose(pull, pull->cli->words[0]);
+    return status == EXIT_OK ? each_server(pull) : status;
+}
+
+/* ---- what is missing ---- */
+
+/* Has the list of a provider that was asked. A model that several roles name is pulled once: then it is there. */
+struct missing {
+    struct pull *pull;
+    const struct probe *probe;
+    const char *done[MISSING_MAX];
+    size_t n;
+};
+
+static int pull_if_missing(struct missing *m, const char *model)
+{
+    for (size_t i = 0; i < m->n; i++)
+        if (strcmp(m->done[i], model) == 0)
+            return EXIT_OK;
+    if (probe_lists(m->probe, strv_of(model)) || m->n == MISSING_MAX)
+        return EXIT_OK;
+    m->done[m->n++] = model;
+    m->pull->p = m->probe->p;
+    m->pull->model = model;
+    return each_server(m->pull);
+}
+
+/* The same names whose absence GET /router/models tells. One that fails does not keep the others from coming. */
+static int missing_of(struct missing *m)
+{
+    const struct provider *p = m->probe->p;
+    const struct policy_conf *policy = &m->pull->config->snapshot->policy;
+    int status = EXIT_OK, one = EXIT_OK;
+    if (m->probe->state != PROBE_OK) {
+        term_error("%s: %s", p->name, m->probe->why);
+        return EXIT_UNREACHABLE;
+    }
+    if (p->default_model != NULL)
+        status = one = pull_if_missing(m, p->default_model);
+    for (size_t i = 0; i < policy->n_roles; i++)
+        for (size_t k = 0; k < policy->roles[i].n && one < EXIT_INTERRUPTED; k++) {
+            const struct policy_name *n = &policy->roles[i].names[k];
+            if (n->provider == NULL || n->model == NULL || strcmp(n->provider, p->name) != 0)
+                continue;
+            one = pull_if_missing(m, n->model);
+            status = one != EXIT_OK ? one : status;
+        }
+    if (m->n == 0 && m->pull->show != PULL_JSON)
+        printf("%s: nothing is missing\n", p->name);
+    return status;
+}
+
+static int all_missing(struct pull *pull)
+{
+    struct err err = ERR_INIT;
+    const char *only = pull->cli->flags[FLAG_PROVIDER];
+    const struct snapshot *s = pull->config->snapshot;
+    int status = EXIT_OK;
+    if (only != NULL && !has_provider(s, only))
+        return EXIT_USAGE;
+    struct probe_set *set = probe_all(pull->config, false, &err);
+    if (set == NULL) {
+        term_error("%s", err.text);
+        return EXIT_FAILED;
+    }
+    for (size_t i = 0; i < s->n_providers && status == EXIT_OK; i++) {
+        struct missing m = {.pull = pull, .probe = probe_of(set, i)};
+        const struct provider *p = &s->providers[i];
+        if (p->kind == PROVIDER_OLLAMA && p->zone == ZONE_LOCAL &&
+            (only == NULL || strcmp(only, p->name) == 0))
+            status = missing_of(&m);
+    }
+    probe_free(set);
+    return status;
+}
+
+/* ---- the command ---- */
+
 /* A bar needs a terminal that can go back to the beginning of its line. */
 static bool has_bar(void)
 {
@@ -380,7 +461,10 @@ static bool has_bar(void)
 int command_pull(struct cli *cli)
 {
     struct pull pull = {.cli = cli};
-    int status = check_word(cli->words[0]);
+    bool missing = cli->flags[FLAG_MISSING] != NULL;
+    if (missing != (cli->n_words == 0))
+        return command_usage_error(cli);
+    int status = missing ? EXIT_OK : check_word(cli->words[0]);
     if (status != EXIT_OK)
         return status;
     pull.config = command_config(cli);
@@ -393,9 +477,7 @@ int command_pull(struct cli *cli)
         status = EXIT_FAILED;
     }
     if (status == EXIT_OK)
-        status = choose(&pull);
-    if (status == EXIT_OK)
-        status = each_server(&pull);
+        status = missing ? all_missing(&pull) : one_named(&pull);
     arena_fini(&pull.arena);
     config_free(pull.config);
     return status;

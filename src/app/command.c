@@ -98,6 +98,10 @@ const struct flag_row flag_rows[FLAGS] = {
                     "problem's name with .loop.json."},
     [FLAG_REPORT] = {0, "report", "FILE",
                      "The run as a page with plots. Default: the problem's name with .html."},
+    [FLAG_MISSING] = {0, "missing", NULL,
+                      "Instead of MODEL: every model that the configuration names for a local "
+                      "Ollama (roles, default_model) and that it does not have."},
+    [FLAG_READY] = {0, "ready", NULL, "Asks whether a request could be served, too."},
     [FLAG_HELP] = {'h', "help", NULL, "Prints this help."},
 };
 
@@ -125,6 +129,12 @@ const struct command commands[] = {
      "the program may "
      "ever contact. Exit status 1 if nothing could be served.",
      SOURCE | F(JSON) | F(OFFLINE), 0, 0, command_doctor},
+    {"health", "", "ask the running router whether it is well",
+     "One question to GET /healthz, or with --ready to GET /readyz, and nothing printed when all "
+     "is "
+     "well: for the health check of a container or a watchdog, where no other program need be. A "
+     "router that is not ready also goes on living: a container should be asked without --ready.",
+     SOURCE | F(URL) | F(READY), 0, 0, command_health},
     {"ask", "[\"QUESTION\"] [-]", "ask one question, the answer streamed",
      "Sends the question to the running router. Without a question, or with -, it is read from "
      "standard input; with "
@@ -144,7 +154,7 @@ const struct command commands[] = {
      "that lead to them. "
      "Exit status 3 if no provider could be reached.",
      SOURCE | F(JSON), 0, 0, command_models},
-    {"pull", "MODEL", "have an Ollama download a model",
+    {"pull", "MODEL | --missing", "have an Ollama download a model",
      "Asks an Ollama of the configuration to download the model and shows how far it is: the one "
      "that --provider or "
      "provider/MODEL names, else the first local one. A router need not run, and allow_pull is not "
@@ -160,7 +170,7 @@ const struct command commands[] = {
      "step and every five seconds. With --json every line is an object whose `event` is progress, "
      "retry, done or "
      "error.",
-     SOURCE | F(JSON) | F(PROVIDER), 1, 1, command_pull},
+     SOURCE | F(JSON) | F(PROVIDER) | F(MISSING), 0, 1, command_pull},
     {"explain", "\"QUESTION\" | --request FILE",
      "tell where a request would go and why, without sending it",
      "Tells whether it is private and what was found (kinds and numbers, never text), its class, "

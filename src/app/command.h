@@ -54,6 +54,8 @@ enum flag {
     FLAG_ROUNDS,
     FLAG_STATE,
     FLAG_REPORT,
+    FLAG_MISSING,
+    FLAG_READY,
 #define POLICY_RULE(id, name, kind, member, min, max, value, doc) FLAG_RULE_##id,
 #include "policy/key_rules.def"
 #undef POLICY_RULE
@@ -112,6 +114,7 @@ bool command_manual(const char *name, struct buf *out);
 int command_serve(struct cli *cli);
 int command_check(struct cli *cli);
 int command_doctor(struct cli *cli);
+int command_health(struct cli *cli);
 int command_ask(struct cli *cli);
 int command_models(struct cli *cli);
 int command_pull(struct cli *cli);

@@ -36,9 +36,9 @@ def environment(router, env):
 
 
 def cli(router, command, *words, input=b"", env=None, config=True):
-    """A command beside a router, with its configuration; the port it really serves on is given to ask."""
+    """A command beside a router, with its configuration; the port it really serves on is given to what asks it."""
     argv = [router_binary(), command, *(["-c", router.path] if config else []), *words]
-    if command == "ask" and router.port and "--url" not in words and "LLM_ROUTER_URL" not in (env or {}):
+    if command in ("ask", "health") and router.port and "--url" not in words and "LLM_ROUTER_URL" not in (env or {}):
         argv[2:2] = ["--url", "http://127.0.0.1:%d" % router.port]
     done = subprocess.run(argv, env=environment(router, env), cwd=router.dir, input=input, capture_output=True,
                           timeout=DEADLINE)
@@ -296,6 +296,21 @@ def test_ask_says_when_nobody_is_there(idle):
 def test_ask_says_when_something_else_is_there(served, upstream):
     done = cli(served, "ask", "--url", upstream.url, "Hi")
     assert done.status == 3 and not done.out and "no llm-router" in done.err
+
+
+def test_health_is_quiet_when_all_is_well(fresh):
+    for words in ([], ["--ready"]):
+        done = cli(fresh, "health", *words)
+        assert done.status == 0 and not done.out and not done.err, done
+
+
+def test_health_needs_no_key_and_tells_what_is_wrong(router, idle, upstream):
+    done = cli(idle(), "health", "--url", "http://127.0.0.1:%d" % free_port())
+    assert done.status == 3 and not done.out and done.err, done
+    r = router(configuration(upstream, listen=["0.0.0.0:%d" % free_port()]), start=False)
+    assert cli(r, "keys", "add", "me").status == 0
+    r.start()
+    assert cli(r, "health").status == 0 and cli(r, "health", "--ready").status == 0
 
 
 def test_ask_says_why_it_was_refused(served):

@@ -96,6 +96,38 @@ class Terminal:
 # ---- the command, not on a terminal ---------------------------------------------------------------
 
 
+def test_missing_pulls_what_the_configuration_names_and_the_server_lacks(idle, server):
+    r = idle(roles={"general": ["oll/llama3.2", "oll/newmodel"], "fast": ["oll/newmodel", "oll/small"],
+                    "tools": ["oai/other"]})
+    done = pull(r, "--missing")
+    assert done.returncode == 0 and not done.stderr, done
+    assert [body["model"] for path, body in server.received if path == "/api/pull"] == ["newmodel", "small"]
+    done = pull(r, "--missing")
+    assert done.returncode == 0 and done.stdout == "oll: nothing is missing\n", done
+    assert len([path for path, _ in server.received if path == "/api/pull"]) == 2
+
+
+def test_missing_goes_on_after_a_model_that_does_not_come(idle, server):
+    server.plan = ["missing", "ok"]
+    r = idle(roles={"general": ["oll/nosuch", "oll/newmodel"]})
+    done = pull(r, "--missing")
+    assert done.returncode == 1 and "oll: " in done.stderr, done
+    assert "newmodel" in server.models
+
+
+def test_missing_says_when_the_server_is_not_there(idle, server):
+    r = idle()
+    server.kill()
+    done = pull(r, "--missing")
+    assert done.returncode == 3 and done.stderr.startswith("llm-router: oll: "), done
+    assert pull(r, "--missing", "newmodel").returncode == 2
+
+
+def test_missing_asks_nobody_in_airgap(idle, server):
+    done = pull(idle(airgap=True), "--missing")
+    assert done.returncode == 1 and "airgap" in done.stderr and not server.received, done
+
+
 def test_plain_lines_without_a_terminal(idle, server):
     done = pull(idle(), "newmodel")
     assert done.returncode == 0 and not done.stderr, done

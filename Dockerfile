@@ -27,7 +27,7 @@ RUN meson setup /build --prefix=/usr --buildtype=release -Dtests=false \
 ARG SOURCE_DATE_EPOCH
 RUN [ -z "$SOURCE_DATE_EPOCH" ] || find /out -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 
-FROM ${BASE}
+FROM ${BASE} AS router
 ARG SOURCE_DATE_EPOCH
 # Lists, logs and caches differ from one build to the next and are not needed.
 RUN apt-get update -q && apt-get install -qy --no-install-recommends \

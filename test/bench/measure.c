@@ -67,9 +67,11 @@ void hist_print(const char *name, const struct hist *h)
 {
     printf(",\"%s\":{\"n\":%llu", name, (unsigned long long)h->n);
     if (h->n)
-        printf(",\"mean\":%.1f,\"p50\":%.1f,\"p90\":%.1f,\"p99\":%.1f,\"p999\":%.1f,\"max\":%.1f",
+        printf(",\"mean\":%.1f,\"p50\":%.1f,\"p90\":%.1f,\"p95\":%.1f,\"p99\":%.1f,\"p999\":%.1f,"
+               "\"max\":%.1f",
                (double)h->sum / (double)h->n / 1000, quantile_us(h, 0.5), quantile_us(h, 0.9),
-               quantile_us(h, 0.99), quantile_us(h, 0.999), (double)h->max / 1000);
+               quantile_us(h, 0.95), quantile_us(h, 0.99), quantile_us(h, 0.999),
+               (double)h->max / 1000);
     printf("}");
 }
 

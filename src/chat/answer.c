@@ -92,6 +92,8 @@ static void look_private(struct answer *a)
     bool pinned = a->tools != NULL && agent_private(a->tools) && (!by_choice || a->n_calls > 0);
     if (found || pinned)
         session_made_private(a->s);
+    if (x != NULL && exchange_judged(x))
+        session_was_read(a->s);
 }
 
 static strv text_of(const char *text)

@@ -215,6 +215,8 @@ struct session {
     bool kept;       /* what was said last is in the file, as far as is known */
     bool save_all;   /* something of it could not be written */
     uint32_t newest; /* highest number of a message, so far */
+    uint32_t
+        unread; /* 0, or from this number on nobody has looked yet whether it may be kept in clear */
     bool title_wanted;
     struct params params;
     int64_t created_us, last_us;
@@ -245,6 +247,9 @@ void session_forget(struct session *s);
 void session_errand_over(struct session *s);
 /* To the file: the head, and these messages. */
 void session_save(struct session *s, const uint32_t *numbers, size_t n);
+/* The same for a question; where what is private may not be kept, once it is known whether it is. */
+void session_save_question(struct session *s, uint32_t n);
+void session_was_read(struct session *s);                   /* it is known */
 void session_tell(struct session *s, struct chat_frame *f); /* takes it; NULL: no memory for it */
 void session_tell_one(struct chat_seat *seat, struct chat_frame *f); /* the same */
 void session_changed(struct session *s);                             /* frame `session` */

@@ -2,6 +2,9 @@
 /*
  * save - a session into its file: its head with every change, a message when it is whole.
  *
+ * Where only what is not private may be kept, a question waits until it was read for that, and the head with it, whose title
+ * is made of the question.
+ *
  * What could not be written is remembered, and the next time that something is written all of it is: `kept` says which it
  * is. A private session that may not be kept is told to the file all the same, which then forgets what it had.
  */
@@ -88,6 +91,11 @@ static bool put_messages(struct session *s, struct saving *v, const uint32_t *nu
     return ok;
 }
 
+static bool is_too_early(const struct session *s)
+{
+    return s->unread != 0 && !s->is_private && !chat_keep_private(s->room->env.keep);
+}
+
 void session_save(struct session *s, const uint32_t *numbers, size_t n)
 {
     struct chat_keep *keep = s->room->env.keep;
@@ -95,6 +103,10 @@ void session_save(struct session *s, const uint32_t *numbers, size_t n)
     struct saving v = {0};
     if (keep == NULL)
         return;
+    if (is_too_early(s)) {
+        set_kept(s, false);
+        return;
+    }
     if (s->is_private && !chat_keep_private(keep)) /* the head alone: then the file forgets it */
         n = 0;
     else if (s->save_all)
@@ -120,4 +132,29 @@ void session_save(struct session *s, const uint32_t *numbers, size_t n)
     mem_free(v.texts);
     mem_free(v.numbers);
     mem_free(v.ends);
+}
+
+void session_save_question(struct session *s, uint32_t n)
+{
+    if (s->unread == 0)
+        s->unread = n;
+    if (!is_too_early(s))
+        session_save(s, &n, 1);
+}
+
+/* All that has waited; where nothing had to, there is nothing to do. */
+void session_was_read(struct session *s)
+{
+    uint32_t first = s->unread;
+    bool waited = first != 0 && is_too_early(s);
+    s->unread = 0;
+    if (!waited)
+        return;
+    size_t n = s->newest - first + 1;
+    uint32_t *numbers = mem_alloc(n * sizeof *numbers);
+    for (size_t i = 0; numbers != NULL && i < n; i++)
+        numbers[i] = first + (uint32_t)i;
+    s->save_all = s->save_all || numbers == NULL; /* more than is needed, then */
+    session_save(s, numbers, numbers != NULL ? n : 0);
+    mem_free(numbers);
 }

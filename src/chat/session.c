@@ -188,6 +188,7 @@ void session_made_private(struct session *s)
         return;
     s->is_private = true;
     s->mode = LLM_MODE_LOCAL;
+    session_save(s, NULL, 0); /* whatever becomes of the answer */
     session_changed(s);
 }
 

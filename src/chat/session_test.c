@@ -74,6 +74,7 @@ static struct {
     unsigned asked, running;
     int64_t window;
     bool refuses; /* the next exchange fails at once */
+    bool unread;  /* and before it has looked for what is private */
     bool private_next;
     struct row kept[KEPT_MAX];
     size_t n_kept;
@@ -162,6 +163,12 @@ const char *exchange_reason(const struct exchange *x)
 bool exchange_private(const struct exchange *x)
 {
     return x->is_private;
+}
+
+bool exchange_judged(const struct exchange *x)
+{
+    (void)x;
+    return !t.unread;
 }
 
 const char *exchange_findings(const struct exchange *x)
@@ -995,8 +1002,41 @@ static void without_a_key_private_is_not_kept_and_it_is_said(void **state)
     t.seals = false;
     t.private_next = true;
     asks(a, "MRN 123");
+    assert_int_equal(t.n_kept, 0); /* at no moment: it is looked at before */
     answers("noted");
-    hears(a, "\"complete\"", "\"session\"", "\"kept\":false");
+    hears(a, "\"private\":true", "\"kept\":false", "\"complete\"");
+    assert_int_equal(t.n_kept, 0);
+    leave(a);
+}
+
+static void without_a_key_a_question_is_kept_once_it_was_looked_at(void **state)
+{
+    struct chair *a = sit(0);
+    (void)state;
+    t.seals = false;
+    t.refuses = t.unread = true;
+    asks(a, "first");
+    say(a, "{\"type\":\"set\",\"mode\":\"local\"}"); /* the title is of the question, too */
+    assert_int_equal(t.n_kept, 0);
+    hears(a, "\"error\"", "\"kept\":false");
+    t.refuses = t.unread = false;
+    asks(a, "second");
+    assert_true(t.kept[0].lines[1] != NULL && t.kept[0].lines[3] != NULL);
+    answers("noted");
+    for (size_t i = 1; i <= 4; i++)
+        assert_non_null(t.kept[0].lines[i]);
+    hears(a, "\"kept\":true");
+    leave(a);
+}
+
+static void that_it_is_private_is_kept_at_once(void **state)
+{
+    struct chair *a = sit(0);
+    (void)state;
+    t.private_next = true;
+    asks(a, "MRN 123");
+    assert_true(t.kept[0].is_private && t.kept[0].lines[1] != NULL);
+    answers("noted");
     leave(a);
 }
 
@@ -1499,6 +1539,8 @@ int main(void)
         TEST(what_is_not_understood_is_told_to_him_alone),
         TEST(private_stays_private),
         TEST(without_a_key_private_is_not_kept_and_it_is_said),
+        TEST(without_a_key_a_question_is_kept_once_it_was_looked_at),
+        TEST(that_it_is_private_is_kept_at_once),
         TEST(what_could_not_be_written_is_written_later),
         TEST(tools_are_seen_and_are_in_the_history),
         TEST(a_call_is_approved_by_who_owns_it),

@@ -110,8 +110,7 @@ static void on_next(void *arg)
     question_fini(&s->now);
     s->now = s->next;
     s->next = (struct question){0};
-    uint32_t n = s->now.n;
-    session_save(s, &n, 1);
+    session_save_question(s, s->now.n);
     begin_answer(s);
 }
 
@@ -227,7 +226,7 @@ static void ask(struct session *s, struct chat_seat *seat, const struct heard *h
     }
     question_fini(&s->now);
     s->now = q;
-    session_save(s, &q.n, 1);
+    session_save_question(s, q.n);
     begin_answer(s);
 }
 

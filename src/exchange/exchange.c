@@ -758,6 +758,11 @@ strv exchange_task(const struct exchange *x)
     return x->task;
 }
 
+bool exchange_judged(const struct exchange *x)
+{
+    return x->is_judged;
+}
+
 bool exchange_private(const struct exchange *x)
 {
     return x->is_private;

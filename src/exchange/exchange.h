@@ -148,6 +148,7 @@ const char *exchange_provider(const struct exchange *x); /* NULL = none yet */
 strv exchange_model(const struct exchange *x);
 strv exchange_task(const struct exchange *x);          /* STRV_NONE = none */
 const char *exchange_reason(const struct exchange *x); /* NULL = none */
+bool exchange_judged(const struct exchange *x);        /* it was read for what is private */
 bool exchange_private(const struct exchange *x);
 const char *exchange_findings(const struct exchange *x); /* "mrn=1 name=2"; "" = none */
 size_t exchange_attempts(const struct exchange *x);

@@ -95,6 +95,7 @@ struct exchange {
     const char *rules;        /* those that had a say, in order, blanks between */
     strv session;             /* the caller's name for the conversation, STRV_NONE = none */
     float complexity;         /* 0..1, below 0 = not classified */
+    bool is_judged;           /* judge_request() was asked */
     bool is_private;
     bool replan;       /* it became private under way: the plan was made for another request */
     struct mask *mask; /* a private request goes out under pseudonyms; NULL = it stays at home */

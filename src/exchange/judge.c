@@ -156,6 +156,7 @@ bool judge_request(struct exchange *x)
     if (x->judged == NULL)
         return false;
     judge_whole(x->env, x->snapshot, x->r, x->caller->holder, x->entered_us, x->judged);
+    x->is_judged = true;
     x->is_private = x->judged->is_private;
     take_words(x);
     if (x->is_private)

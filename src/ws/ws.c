@@ -17,6 +17,9 @@
 
 /* Room behind the texts for their frames, our close, and answers to pings. */
 #define CONTROL_BYTES ((size_t)4096)
+/* wslay keeps each piece of a text by itself, which takes a hundred bytes besides: so many, and one more for each PIECE. */
+#define PIECES_MAX 1024
+#define PIECE      256
 
 enum ws_state { WS_OPEN, WS_CLOSING, WS_GONE };
 
@@ -34,11 +37,12 @@ struct ws {
     struct io_task task; /* the end of the turn: early bytes, output, the end */
     int64_t said_us;     /* when a text last went either way */
     enum ws_state state;
-    bool heard;    /* anything, since the last ping */
-    bool stuck;    /* some output is kept in the stream */
-    bool failed;   /* memory, or a peer that does not take what it makes us send */
-    bool free_it;  /* by the owner */
-    unsigned code; /* for on_closed */
+    bool heard;                /* anything, since the last ping */
+    bool stuck;                /* some output is kept in the stream */
+    bool failed;               /* memory, or a peer that does not take what it makes us send */
+    bool free_it;              /* by the owner */
+    unsigned code;             /* for on_closed */
+    uint64_t pieces, promised; /* of the text that is being received: frames, and their bytes */
 };
 
 static void settle(struct ws *w);
@@ -77,13 +81,19 @@ static ssize_t take_output(wslay_event_context_ptr ctx, const uint8_t *data, siz
 static void on_frame(wslay_event_context_ptr ctx,
                      const struct wslay_event_on_frame_recv_start_arg *frame, void *arg)
 {
-    static const char reason[] = "text messages only";
     struct ws *w = arg;
+    bool binary = frame->opcode == WSLAY_BINARY_FRAME, text = frame->opcode == WSLAY_TEXT_FRAME;
 
-    if (frame->opcode != WSLAY_BINARY_FRAME || w->state != WS_OPEN)
+    if (wslay_is_ctrl_frame(frame->opcode) || w->state != WS_OPEN)
+        return;
+    w->pieces = text ? 1 : w->pieces + 1;
+    w->promised = text ? frame->payload_length : w->promised + frame->payload_length;
+    bool many = w->pieces > PIECES_MAX + w->promised / PIECE;
+    if (!binary && !many)
         return;
     wslay_event_shutdown_read(ctx);
-    ws_close(w, WS_BAD_TYPE, reason);
+    ws_close(w, binary ? WS_BAD_TYPE : WS_TOO_LARGE,
+             binary ? "text messages only" : "too many pieces");
 }
 
 static void on_message(wslay_event_context_ptr ctx, const struct wslay_event_on_msg_recv_arg *msg,
@@ -348,6 +358,7 @@ void ws_close(struct ws *w, unsigned code, const char *reason)
         return;
     assert(strlen(reason) <= 123);
     w->state = WS_CLOSING;
+    wslay_event_config_set_no_buffering(w->frames, 1); /* nobody reads what still comes */
     if (wslay_event_queue_close(w->frames, (uint16_t)code, (const uint8_t *)reason, strlen(reason)))
         w->failed = true;
     frame(w);

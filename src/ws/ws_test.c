@@ -371,6 +371,29 @@ static void test_a_long_message_in_pieces(void **state)
     close_world(&w);
 }
 
+/* Each costs much more than it holds. */
+static void test_a_message_in_too_many_pieces(void **state)
+{
+    struct world w;
+
+    (void)state;
+    open_ws(&w);
+    for (int round = 0; round < 2;
+         round++) { /* they are counted of a message, not of a connection */
+        send_frame(&w, START, "a");
+        for (int i = 0; i < 1000; i++)
+            send_frame(&w, MORE, "");
+        send_frame(&w, CONT, "b");
+        RECEIVED(&w, "\x81\2ab");
+    }
+    send_frame(&w, START, "a");
+    for (int i = 0; i < 1100 && w.closed == 0; i++)
+        send_frame(&w, MORE, "");
+    assert_int_equal(w.closed, 1);
+    RECEIVED(&w, "\x88\x11\x03\xf1too many pieces");
+    close_world(&w);
+}
+
 static void test_early_frames_are_not_lost(void **state)
 {
     (void)state;
@@ -588,6 +611,7 @@ int main(void)
         cmocka_unit_test(test_a_frame_without_mask_is_a_fault),
         cmocka_unit_test(test_a_long_message),
         cmocka_unit_test(test_a_long_message_in_pieces),
+        cmocka_unit_test(test_a_message_in_too_many_pieces),
         cmocka_unit_test(test_early_frames_are_not_lost),
         cmocka_unit_test(test_the_handshake),
         cmocka_unit_test(test_a_caller_who_leaves_before_the_answer),

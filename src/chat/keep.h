@@ -65,7 +65,8 @@ typedef void (*chat_load_fn)(void *arg, enum chat_kept how, const struct chat_he
 bool chat_keep_load(struct chat_keep *k, struct io_loop *loop, const char *user, const char *id,
                     chat_load_fn fn, void *arg);
 /* The head as it is now, and messages that are new or changed. Written in the order given. fn may be NULL.
- * NONE: a private session, which may not be kept; what was kept of it is deleted. */
+ * NONE: a private session, which may not be kept; what was kept of it is deleted. Or it is not there any more, and these
+ * messages do not begin with its first: then nothing is written, and all of it is to be put. */
 typedef void (*chat_done_fn)(void *arg, enum chat_kept how);
 bool chat_keep_put(struct chat_keep *k, struct io_loop *loop, const struct chat_head *head,
                    const strv *messages, const uint32_t *numbers, size_t n, chat_done_fn fn,

@@ -352,7 +352,7 @@ static void a_private_session_needs_a_key(void **state)
     p->conf.unsealed_private = true;
     reopen(p);
     assert_true(chat_keep_private(p->keep));
-    assert_int_equal(put_head(p, &h, SAID("more"), 2), CHAT_KEPT_OK);
+    assert_int_equal(put_head(p, &h, SAID("more"), 1), CHAT_KEPT_OK);
     assert_int_equal(load(p, "local", ID), CHAT_KEPT_OK);
     assert_true(p->head.is_private);
 }
@@ -440,7 +440,7 @@ static void what_was_in_clear_is_sealed_when_a_key_comes(void **state)
     reopen(p);
     for (uint32_t n = 1; n < 20; n++)
         assert_int_equal(put(p, "local", ID, SAID(SECRET), n), CHAT_KEPT_OK);
-    assert_int_equal(put(p, "local", "session-0002", NULL, 0), CHAT_KEPT_OK);
+    assert_int_equal(put(p, "local", "session-0002", SAID("x"), 1), CHAT_KEPT_OK);
     use_key(p, STRV(KEY1));
     reopen(p);
     assert_false(anywhere(p, SECRET, strlen(SECRET)));
@@ -448,7 +448,9 @@ static void what_was_in_clear_is_sealed_when_a_key_comes(void **state)
     assert_int_equal(p->n, 19);
     assert_int_equal(load(p, "local", "session-0002"), CHAT_KEPT_OK);
     /* nothing in clear is believed from now on */
-    tamper(p, "UPDATE chat_sessions SET key_id = NULL, head = x'0100' WHERE id = '" ID "'");
+    tamper(p, "UPDATE chat_sessions SET key_id = NULL, head = CAST(x'0102' || zeroblob(40) AS BLOB)"
+              " WHERE id = '" ID "'");
+    tamper(p, "UPDATE chat_messages SET body = CAST('{}' AS BLOB)");
     assert_int_equal(load(p, "local", ID), CHAT_KEPT_FAILED);
 }
 
@@ -523,6 +525,22 @@ static void a_user_has_so_many_and_idle_ones_go(void **state)
     assert_int_equal(n, 2); /* 0003 and the other user's */
     assert_int_equal(load(p, "other", "session-other"), CHAT_KEPT_NONE);
     assert_int_equal(load(p, "local", "session-0004"), CHAT_KEPT_OK);
+}
+
+/* It was deleted for room or for its age while somebody had it open: what is said next would have nothing before it. */
+static void what_is_gone_is_not_begun_in_the_middle(void **state)
+{
+    struct place *p = *state;
+    p->conf.sessions_max = 1;
+    reopen(p);
+    assert_int_equal(put(p, "local", ID, SAID("one"), 1), CHAT_KEPT_OK);
+    assert_int_equal(put(p, "local", "session-0002", SAID("x"), 1), CHAT_KEPT_OK);
+    assert_int_equal(put(p, "local", ID, SAID("three"), 3), CHAT_KEPT_NONE);
+    assert_int_equal(put(p, "local", ID, NULL, 0), CHAT_KEPT_NONE);
+    assert_int_equal(load(p, "local", ID), CHAT_KEPT_NONE);
+    assert_int_equal(load(p, "local", "session-0002"), CHAT_KEPT_OK);
+    assert_int_equal(put(p, "local", ID, SAID("one"), 1), CHAT_KEPT_OK);
+    assert_int_equal(put(p, "local", ID, SAID("three"), 3), CHAT_KEPT_OK);
 }
 
 static void a_file_of_others_is_left_alone(void **state)
@@ -722,6 +740,7 @@ int main(void)
         CASE(what_was_in_clear_is_sealed_when_a_key_comes),
         CASE(lists_are_newest_first_and_found_by_their_words),
         CASE(a_user_has_so_many_and_idle_ones_go),
+        CASE(what_is_gone_is_not_begun_in_the_middle),
         CASE(a_file_of_others_is_left_alone),
         CASE(a_full_file_takes_no_more_and_loses_nothing),
         CASE(a_kill_loses_nothing_that_was_told),

@@ -6,7 +6,7 @@
  * is made of the question.
  *
  * What could not be written is remembered, and the next time that something is written all of it is: `kept` says which it
- * is. A private session that may not be kept is told to the file all the same, which then forgets what it had.
+ * is. So is what the file has deleted meanwhile. A private session that may not be kept is told to the file all the same, which then forgets what it had.
  */
 #include <stdio.h>
 #include <string.h>
@@ -51,10 +51,13 @@ static void set_kept(struct session *s, bool kept)
 static void on_kept(void *arg, enum chat_kept how)
 {
     struct session *s = arg;
+    bool allowed = !s->is_private || chat_keep_private(s->room->env.keep);
+    bool lost = how == CHAT_KEPT_NONE && allowed; /* deleted meanwhile, for room or for its age */
     if (!s->gone) {
         s->save_all = s->save_all || how != CHAT_KEPT_OK;
-        set_kept(s, how == CHAT_KEPT_OK && !s->save_all);
-        if (how == CHAT_KEPT_OK && s->save_all) /* it can be written again: now all of it */
+        if (!lost)
+            set_kept(s, how == CHAT_KEPT_OK && !s->save_all);
+        if ((lost || how == CHAT_KEPT_OK) && s->save_all) /* it can be written: now all of it */
             session_save(s, NULL, 0);
     }
     session_errand_over(s);

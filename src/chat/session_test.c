@@ -449,6 +449,8 @@ bool chat_keep_put(struct chat_keep *k, struct io_loop *loop, const struct chat_
             loop, (struct errand){.done = fn,
                                   .arg = arg,
                                   .how = t.keep_fails ? CHAT_KEPT_FAILED : CHAT_KEPT_NONE});
+    if (r == NULL && head->leaf > 0 && (n == 0 || numbers[0] != 1)) /* not in the middle */
+        return send_errand(loop, (struct errand){.done = fn, .arg = arg, .how = CHAT_KEPT_NONE});
     if (r == NULL) {
         assert_true(t.n_kept < KEPT_MAX);
         r = &t.kept[t.n_kept++];
@@ -1057,6 +1059,22 @@ static void what_could_not_be_written_is_written_later(void **state)
     leave(a);
 }
 
+static void what_the_file_has_lost_is_written_whole(void **state)
+{
+    struct chair *a = sit(0);
+    (void)state;
+    asks(a, "one");
+    answers("two");
+    drop_row(&t.kept[0]); /* for room, or for its age */
+    buf_clear(&a->heard);
+    asks(a, "three");
+    answers("four");
+    for (size_t i = 1; i <= 4; i++)
+        assert_non_null(row_of(ID)->lines[i]);
+    assert_int_equal(times(a, "\"kept\":false"), 0);
+    leave(a);
+}
+
 /* ---- tools ---- */
 
 static void tools_are_seen_and_are_in_the_history(void **state)
@@ -1542,6 +1560,7 @@ int main(void)
         TEST(without_a_key_a_question_is_kept_once_it_was_looked_at),
         TEST(that_it_is_private_is_kept_at_once),
         TEST(what_could_not_be_written_is_written_later),
+        TEST(what_the_file_has_lost_is_written_whole),
         TEST(tools_are_seen_and_are_in_the_history),
         TEST(a_call_is_approved_by_who_owns_it),
         TEST(a_question_can_be_asked_anew_and_an_answer_made_again),

@@ -210,8 +210,8 @@ static bool read_row(struct shelf *s, sqlite3_stmt *st, struct row *r, struct er
     r->sealed = key_id.ptr != NULL;
     if (!copy_column(st, 1, r->id, sizeof r->id) || !copy_column(st, 2, r->user, sizeof r->user))
         return damaged(s, err);
-    if (!r->sealed)
-        return true;
+    if (!r->sealed) /* once there is a key, only until it has sealed what came before it */
+        return s->keys == NULL || s->sealing || damaged(s, err);
     const uint8_t *key = master(s->keys, key_id);
     return (key != NULL && wrapped.len == WRAPPED &&
             chat_unseal(key, label_of(label, r, KIND_KEY, 0), wrapped, r->key)) ||
@@ -496,8 +496,10 @@ static bool reseal(struct shelf *s, struct err *err)
     s->resealed = 0;
     if (!run(s, BEGIN, err))
         return false;
+    s->sealing = true;
     while (ok && found)
         ok = reseal_next(s, &row, &found, err);
+    s->sealing = false;
     if (!end(s, ok, err))
         return false;
     s->wal = s->wal || s->resealed > 0;
@@ -680,6 +682,10 @@ enum chat_kept shelf_put(struct shelf *s, const struct shelf_session *x, struct 
     enum chat_kept how = find(s, h->user, h->id, &r, &st, err);
     if (how == CHAT_KEPT_OK)
         database_done(st);
+    if (how == CHAT_KEPT_NONE && h->leaf > 0 && (x->n == 0 || x->numbers[0] != 1)) {
+        end(s, false, err); /* messages without those before them could not be read again */
+        return CHAT_KEPT_NONE;
+    }
     bool fits = how == CHAT_KEPT_OK || (how == CHAT_KEPT_NONE && add(s, h, &r, err));
     bool ok = end(s, fits && write_session(s, &r, x, err), err);
     mem_wipe(r.key, sizeof r.key);

@@ -25,6 +25,7 @@ struct shelf {
     bool unsealed_private;
     struct text_scratch *scratch; /* of searches */
     bool wal;                     /* deleted rows may still stand in the log */
+    bool sealing;                 /* what is in clear is to be read */
     bool row_damaged;             /* the last failure was one session's, not the file's */
     size_t resealed;              /* sessions, at the last opening */
 };

@@ -52,10 +52,9 @@ static bool is_confined(const struct snapshot *s)
     return s->policy.airgap || s->policy.mode == LLM_MODE_LOCAL;
 }
 
-bool agent_may(const struct mcp_conf *conf, const struct policy_key *key, const struct mcp_tool *t)
+bool agent_may(const struct policy_key *key, const struct mcp_tool *t)
 {
     char name[256];
-    (void)conf;
     if (t->refused != NULL || t->approval == MCP_OFF)
         return false;
     if (key == NULL)
@@ -168,8 +167,7 @@ static bool is_as_it_was(const struct agent_call *c)
     struct mcp_catalogue *now = mcp_hub_catalogue(c->env->hub);
     const struct mcp_tool *is = mcp_catalogue_tool(now, strv_of(was->id));
     bool decided = c->need != MCP_AUTO;
-    bool same = is != NULL ? agent_may(c->env->conf, c->r.caller->holder, is) &&
-                                 is->approval <= was->approval &&
+    bool same = is != NULL ? agent_may(c->r.caller->holder, is) && is->approval <= was->approval &&
                                  (!decided || memcmp(is->digest, was->digest, 32) == 0)
                            : !decided;
     mcp_catalogue_unref(now);
@@ -180,6 +178,10 @@ static bool is_as_it_was(const struct agent_call *c)
 static const char *withheld(const struct agent_call *c)
 {
     const struct mcp_tool *t = c->r.tool;
+    const struct policy_key *key = c->r.caller->holder;
+    struct err err = ERR_INIT;
+    if (key != NULL && !policy_key_admits(key, -1, io_wall_us(c->env->exchange->loop), &err))
+        return "The key of who asked has expired or was revoked meanwhile: the call was not made.";
     if (!is_as_it_was(c))
         return "This tool was changed or taken away meanwhile: the call was not made.";
     if (t->server->local)
@@ -226,7 +228,7 @@ static void begin(struct agent_call *c)
     struct err err = ERR_INIT;
     strv args;
     digest_args(c, c->r.arguments);
-    if (!agent_may(c->env->conf, c->r.caller->holder, c->r.tool)) {
+    if (!agent_may(c->r.caller->holder, c->r.tool)) {
         refuse(c, "forbidden", "This tool may not be used here.");
         return;
     }

@@ -27,7 +27,7 @@ struct agent_env {
 
 /* May the holder of the key see and call it? By the key's rule `tools` (patterns of server/tool), the tool's own state,
  * and private or not: a tool of a cloud server is none in airgap. NULL key: no key was needed. */
-bool agent_may(const struct mcp_conf *conf, const struct policy_key *key, const struct mcp_tool *t);
+bool agent_may(const struct policy_key *key, const struct mcp_tool *t);
 
 /* An MCP client of ours that stands behind a call (gateway/) instead of a model: it gets the result whole, hears what
  * the server says meanwhile, and is asked what the server asks. Members as in mcp_call_spec and mcp_call_ops. A server of

@@ -374,6 +374,26 @@ static void an_approval_is_for_the_tool_that_was_shown(void **state)
     }
 }
 
+static void a_call_that_waits_does_not_outlive_its_key(void **state)
+{
+    const struct policy_key key = {.id = "k_1"};
+    struct policy_keys *keys = policy_keys_new(&key, 1, NULL);
+    struct world *w = *state;
+    tool.approval = MCP_ASK;
+    present = tool;
+    w->caller.holder = &keys->items[0];
+    ask(w, "{}", false, false);
+    assert_int_equal(w->done, 0);
+    struct policy_keys *none_left = policy_keys_new(NULL, 0, keys);
+    decide(w, AGENT_APPROVED);
+    assert_int_equal(sendings, 0);
+    assert_int_equal(w->done, 1);
+    assert_true(w->is_error);
+    assert_non_null(strstr(w->text, "revoked"));
+    policy_keys_unref(none_left);
+    policy_keys_unref(keys);
+}
+
 static void a_tool_that_changes_is_called_where_nobody_was_asked(void **state)
 {
     struct world *w = *state;
@@ -520,6 +540,7 @@ int main(void)
         TEST(nothing_private_leaves),
         TEST(what_turns_private_meanwhile_does_not_leave),
         TEST(an_approval_is_for_the_tool_that_was_shown),
+        TEST(a_call_that_waits_does_not_outlive_its_key),
         TEST(a_tool_that_changes_is_called_where_nobody_was_asked),
         TEST(a_name_that_stands_twice_gets_nowhere),
         TEST(results_pin_the_conversation),

@@ -88,7 +88,7 @@ bool loop_may(void *arg, const struct mcp_tool *t, bool *ask)
             *ask = *ask || l->r->mcp[i].ask;
     }
     return named && (t->server->local || loop_may_leave(l)) && !is_callers(l, strv_of(t->id)) &&
-           agent_may(l->env->conf, l->caller->holder, t);
+           agent_may(l->caller->holder, t);
 }
 
 static bool may_see(void *arg, const struct mcp_tool *t)

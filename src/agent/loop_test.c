@@ -174,10 +174,8 @@ void snapshot_unref(struct snapshot *s)
 
 /* ---- in call.c's place ---- */
 
-bool agent_may(const struct mcp_conf *conf, const struct policy_key *key,
-               const struct mcp_tool *tool)
+bool agent_may(const struct policy_key *key, const struct mcp_tool *tool)
 {
-    (void)conf;
     (void)key;
     return tool->approval != MCP_OFF;
 }

@@ -37,8 +37,7 @@ void gateway_hall_free(struct gateway_hall *h); /* after the last gateway; NULL 
 
 /* The way to a tool (agent/call.h), handed in so that this folder does not decide which there is. */
 struct gateway_calls {
-    bool (*may)(const struct mcp_conf *conf, const struct policy_key *key,
-                const struct mcp_tool *t);
+    bool (*may)(const struct policy_key *key, const struct mcp_tool *t);
     struct agent_call *(*call)(struct agent_env *env, struct arena *arena,
                                const struct agent_request *r, const struct agent_call_ops *ops,
                                void *arg);

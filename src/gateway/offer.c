@@ -62,8 +62,7 @@ strv gateway_tool_name(const struct gateway_call *c, const struct mcp_catalogue 
                        const struct mcp_tool *t)
 {
     strv name = wanted(t);
-    if (t->refused != NULL || !c->g->env.calls->may(c->g->env.agent->conf, holder(c), t) ||
-        is_taken(c->g, cat, t, name))
+    if (t->refused != NULL || !c->g->env.calls->may(holder(c), t) || is_taken(c->g, cat, t, name))
         return STRV_NONE;
     return name;
 }
@@ -83,7 +82,7 @@ bool gateway_may_read(const struct gateway_call *c, const struct mcp_listed *ser
 {
     struct mcp_tool t = {
         .server = server, .name = strv_of(what), .effect = MCP_READ, .approval = MCP_AUTO};
-    return server->local && c->g->env.calls->may(c->g->env.agent->conf, holder(c), &t);
+    return server->local && c->g->env.calls->may(holder(c), &t);
 }
 
 /* ---- prompts ---- */

@@ -210,9 +210,8 @@ void mcp_refuse_question(struct mcp_question *q, int code, const char *why)
 }
 
 /* A key sees what its list of models fits, in these tests. */
-bool agent_may(const struct mcp_conf *conf, const struct policy_key *key, const struct mcp_tool *t)
+bool agent_may(const struct policy_key *key, const struct mcp_tool *t)
 {
-    (void)conf;
     return key == NULL || policy_rules_model(&key->rules, t->name);
 }
 

@@ -22,6 +22,14 @@ static struct policy_cell *cell_of(const struct policy_keys *before, const char 
     return policy_cell_new();
 }
 
+static bool has_key(const struct policy_keys *k, const char *id)
+{
+    for (size_t i = 0; i < k->n; i++)
+        if (strcmp(k->items[i].id, id) == 0)
+            return true;
+    return false;
+}
+
 struct policy_keys *policy_keys_new(const struct policy_key *items, size_t n,
                                     const struct policy_keys *before)
 {
@@ -42,6 +50,9 @@ struct policy_keys *policy_keys_new(const struct policy_key *items, size_t n,
             return NULL;
         }
     }
+    for (size_t i = 0; before != NULL && i < before->n; i++)
+        if (!has_key(k, before->items[i].id))
+            policy_cell_close(before->items[i].cell);
     return k;
 }
 
@@ -96,6 +107,8 @@ const struct policy_key *policy_auth(const struct policy_keys *keys, strv secret
 
 bool policy_key_admits(const struct policy_key *key, int door, int64_t wall_us, struct err *err)
 {
+    if (key->cell != NULL && policy_cell_is_closed(key->cell))
+        return err_set(err, LLM_ERR_UNAUTHORIZED, "This API key has been revoked.");
     if (key->rules.expires_us != 0 && wall_us >= key->rules.expires_us)
         return err_set(err, LLM_ERR_UNAUTHORIZED, "This API key has expired.");
     if (door >= 0 && key->rules.doors != 0 && (key->rules.doors & (1u << door)) == 0)

@@ -111,6 +111,23 @@ static void admits_until_it_expires_and_at_its_doors(void **state)
     assert_int_equal(err.code, LLM_ERR_UNAUTHORIZED);
 }
 
+/* A request that has begun holds the keys it came with. */
+static void one_that_is_revoked_admits_nobody_who_holds_it(void **state)
+{
+    const struct policy_key items[] = {{.id = "k_1"}, {.id = "k_2"}};
+    struct policy_keys *before = policy_keys_new(items, 2, NULL);
+    struct policy_keys *after = policy_keys_new(items + 1, 1, before);
+    struct err err = ERR_INIT;
+    (void)state;
+    assert_false(policy_key_admits(&before->items[0], -1, 0, &err));
+    assert_int_equal(err.code, LLM_ERR_UNAUTHORIZED);
+    err_clear(&err);
+    assert_true(policy_key_admits(&before->items[1], -1, 0, &err));
+    assert_true(policy_key_admits(&after->items[0], -1, 0, &err));
+    policy_keys_unref(before);
+    policy_keys_unref(after);
+}
+
 static void refused_memory_is_a_value(void **state)
 {
     struct policy_key item = {.id = "k_0"};
@@ -130,6 +147,7 @@ int main(void)
         cmocka_unit_test(a_digest_of_zeros_is_no_key),
         cmocka_unit_test(reads_the_key_from_the_headers),
         cmocka_unit_test(admits_until_it_expires_and_at_its_doors),
+        cmocka_unit_test(one_that_is_revoked_admits_nobody_who_holds_it),
         cmocka_unit_test(refused_memory_is_a_value),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,6 +17,7 @@ struct policy_cell {
     bool in_table; /* not freed with its last reference, but free to be another's */
     atomic_llong requests_full, tokens_full, wrong_full; /* when each bucket is full again */
     atomic_llong running;
+    atomic_bool closed; /* its key was revoked */
 };
 
 struct address_set {
@@ -54,6 +55,16 @@ void policy_cell_unref(struct policy_cell *c)
     bool table = c->in_table; /* another's, perhaps, from the last reference on */
     if (atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) == 1 && !table)
         mem_free(c);
+}
+
+void policy_cell_close(struct policy_cell *c)
+{
+    atomic_store_explicit(&c->closed, true, memory_order_relaxed);
+}
+
+bool policy_cell_is_closed(const struct policy_cell *c)
+{
+    return atomic_load_explicit(&c->closed, memory_order_relaxed);
 }
 
 struct policy_limits *policy_limits_new(void)

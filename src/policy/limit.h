@@ -43,6 +43,9 @@ struct policy_cell;
 struct policy_cell *policy_cell_new(void); /* NULL: no memory */
 struct policy_cell *policy_cell_ref(struct policy_cell *c);
 void policy_cell_unref(struct policy_cell *c);
+/* Its key is revoked: who holds the key still, for a request that has begun, learns it here. */
+void policy_cell_close(struct policy_cell *c);
+bool policy_cell_is_closed(const struct policy_cell *c);
 
 /* Those of everybody together and of addresses: a table of fixed size, in which who has been quiet for longest makes
  * room. Shared by all workers. */

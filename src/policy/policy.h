@@ -62,7 +62,7 @@ struct policy_keys { /* counted, immutable */
     size_t n;
 };
 /* Copies; cells are made, or taken over from the keys of the same id in `before` (which may be NULL), so that a
- * reload gives nobody a full bucket. NULL: no memory. */
+ * reload gives nobody a full bucket; keys that are in `before` only are revoked. NULL: no memory. */
 struct policy_keys *policy_keys_new(const struct policy_key *items, size_t n,
                                     const struct policy_keys *before);
 struct policy_keys *policy_keys_ref(struct policy_keys *k);

@@ -156,7 +156,6 @@ static struct {
     char keep_dir[32], state_dir[32];
     struct agent_host *host;
     struct mcp_question *question;
-    struct mcp_conf mcp;
     struct fake_call *called;
     struct audit *audit;
     enum audit_sunk audit_is;
@@ -1477,7 +1476,12 @@ static void do_time(char *rest)
     settle();
 }
 
-static void use_servers(void);
+/* The servers that were declared stand in the configuration's place. */
+static void use_servers(struct config *c)
+{
+    if (t.worker.agent.hub != NULL)
+        c->mcp.servers = fake_hub_servers(&c->mcp.n_servers);
+}
 
 static void do_reload(char *rest)
 {
@@ -1487,11 +1491,10 @@ static void do_reload(char *rest)
     struct config *now = read_config(set);
     if (now == NULL)
         return;
+    use_servers(now);
     (void)worker_take_config(&t.worker, now); /* refused memory: the old one stays */
     config_free(t.config);
     t.config = now;
-    if (t.worker.agent.hub != NULL)
-        use_servers();
     settle();
 }
 
@@ -1573,22 +1576,14 @@ static void do_audit(char *rest)
 
 /* ---- tools ---- */
 
-/* The servers that were declared stand in the configuration's place. */
-static void use_servers(void)
-{
-    t.mcp = t.config->mcp;
-    t.mcp.servers = fake_hub_servers(&t.mcp.n_servers);
-    t.worker.agent.conf = &t.mcp;
-}
-
 /* Whenever one more is declared. */
 static void use_tools(void)
 {
     const struct agent_desk_env desk = {t.loop, NULL, &t.worker.log};
     struct agent_env *agent = &t.worker.agent;
     agent_index_unref(agent->index);
-    use_servers();
     agent->hub = fake_hub();
+    use_servers(t.config);
     agent->index = fake_hub_index();
     if (agent->desk == NULL)
         agent->desk = agent_desk_new(&desk);
@@ -1909,7 +1904,7 @@ static void finish(void)
     if (t.worker.log.fd != t.log_fd)
         t.worker.log.fd = t.log_fd;
     t.worker.loop = NULL; /* fake_end() frees it and counts what was forgotten */
-    if (loop != NULL) /* a drain that could not be told became a stop */
+    if (loop != NULL)     /* a drain that could not be told became a stop */
         io_timer_stop(loop, &t.worker.leave);
     if (loop != NULL && t.worker.server != NULL)
         http_server_free(t.worker.server);

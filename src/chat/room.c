@@ -414,6 +414,8 @@ void chat_rooms_settle(struct chat_room *const *rooms, size_t n)
         for (size_t i = 0; i < n; i++)
             more = mail_read(rooms[i]) || more;
     }
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         io_timer_stop(rooms[i]->loop, &rooms[i]->mail.again);
+        rooms[i]->env.keep = NULL; /* its last answers come when it is closed */
+    }
 }

@@ -44,7 +44,7 @@ void chat_room_drain(struct chat_room *r, void (*empty)(void *arg), void *arg);
 /* The process ends: running answers end as interrupted, kept, and every seat is shut with 1001. */
 void chat_room_stop(struct chat_room *r);
 /* By the main thread, when the workers' threads have ended, their loops are still there and all seats have risen: what is
- * under way between rooms arrives. No room calls another any more. */
+ * under way between rooms arrives. No room calls another any more, nor the file, which may be closed then. */
 void chat_rooms_settle(struct chat_room *const *rooms, size_t n);
 /* Deletion or renaming by REST, of a session that may be live here or elsewhere. fn on `loop`. BUSY as FAILED. */
 bool chat_room_rename(struct chat_room *here, const char *user, const char *id, strv title,

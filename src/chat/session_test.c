@@ -78,7 +78,7 @@ static struct {
     bool private_next;
     struct row kept[KEPT_MAX];
     size_t n_kept;
-    bool keeps, keep_fails, seals;
+    bool keeps, keep_fails, keep_closed, seals;
     char decided[64];
 } t;
 
@@ -423,12 +423,14 @@ static bool send_errand(struct io_loop *loop, struct errand e)
 
 bool chat_keep_private(const struct chat_keep *k)
 {
+    assert_true(k == NULL || !t.keep_closed);
     return k != NULL && t.seals;
 }
 
 bool chat_keep_load(struct chat_keep *k, struct io_loop *loop, const char *user, const char *id,
                     chat_load_fn fn, void *arg)
 {
+    assert_false(t.keep_closed);
     struct row *r = row_of(id);
     (void)k;
     enum chat_kept how = t.keep_fails                 ? CHAT_KEPT_FAILED
@@ -442,6 +444,7 @@ bool chat_keep_put(struct chat_keep *k, struct io_loop *loop, const struct chat_
                    const strv *messages, const uint32_t *numbers, size_t n, chat_done_fn fn,
                    void *arg)
 {
+    assert_false(t.keep_closed);
     struct row *r = row_of(head->id);
     (void)k;
     if (t.keep_fails || (head->is_private && !t.seals))
@@ -482,6 +485,7 @@ static void drop_row(struct row *r)
 bool chat_keep_delete(struct chat_keep *k, struct io_loop *loop, const char *user, const char *id,
                       chat_done_fn fn, void *arg)
 {
+    assert_false(t.keep_closed);
     struct row *r = row_of(id);
     enum chat_kept how = r == NULL                    ? CHAT_KEPT_NONE
                          : strcmp(r->user, user) != 0 ? CHAT_KEPT_FOREIGN
@@ -616,7 +620,9 @@ static void close_rooms(void)
         if (t.chairs[i].seat != NULL)
             chat_rise(t.chairs[i].seat);
     chat_rooms_settle(t.rooms, 2);
+    t.keep_closed = true; /* its last answers come when it is gone */
     fake_run(t.loop);
+    t.keep_closed = false;
     for (size_t i = 0; i < 2; i++)
         chat_room_free(t.rooms[i]);
     assert_int_equal(t.running, 0);
@@ -1483,6 +1489,23 @@ static void a_stop_keeps_what_was_said(void **state)
     leave(a);
 }
 
+/* What the file has to say last comes when it is closed: nothing is asked of it, and nothing given to it. */
+static void the_file_is_closed_before_its_last_answers_come(void **state)
+{
+    struct chair *a = sit(0);
+    (void)state;
+    asks(a, "one");
+    answers("two");
+    drop_row(&t.kept[0]); /* so that it wants all of it */
+    t.private_next = true;
+    asks(a, "MRN 123");
+    t.private_next = false;
+    says("ha");
+    close_rooms();
+    buf_fini(&a->heard);
+    open_rooms();
+}
+
 /* ---- memory ---- */
 
 static void dialogue(void)
@@ -1575,6 +1598,7 @@ int main(void)
         TEST(sessions_are_renamed_and_deleted_by_their_owner),
         TEST(a_drain_lets_answers_end),
         TEST(a_stop_keeps_what_was_said),
+        TEST(the_file_is_closed_before_its_last_answers_come),
         TEST(memory_may_be_refused_at_any_step),
 #undef TEST
     };

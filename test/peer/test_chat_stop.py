@@ -75,6 +75,7 @@ def slow():
     server.stop()
 
 
+@pytest.mark.tsan
 def test_a_tool_that_runs_is_given_up(calling, slow):
     r, up = calling("hang", {"url": "http://127.0.0.1:%d/mcp" % slow.port, "zone": "local", "rules": ["*=read,none,auto"]})
     wait_tools(r)
@@ -89,6 +90,7 @@ def test_a_tool_that_runs_is_given_up(calling, slow):
     c.ws.close()
 
 
+@pytest.mark.tsan
 def test_a_call_that_waits_for_a_person_is_never_made(calling, slow):
     r, up = calling("wait", {"url": "http://127.0.0.1:%d/mcp" % slow.port, "zone": "local", "rules": ["*=write,none,ask"]})
     wait_tools(r)

@@ -98,10 +98,10 @@ static void answer_me(struct api *api, struct http_request *req, const struct po
     json_put_str(&b, strv_of(user.name));
     buf_printf(
         &b,
-        ",\"admin\":%s,\"login\":\"%s\",\"kept\":%s,\"modes\":%s,\"version\":\"" LLM_ROUTER_VERSION
-        "\"}",
+        ",\"admin\":%s,\"login\":\"%s\",\"kept\":%s,\"modes\":%s,\"message_bytes\":%zu,"
+        "\"version\":\"" LLM_ROUTER_VERSION "\"}",
         user.admin ? "true" : "false", login, chat_keep_failing(api->keep) ? "false" : "true",
-        modes[widest_mode(api, key)]);
+        modes[widest_mode(api, key)], api->chat->message_bytes_max);
     http_reply_header(req, "Cache-Control", STRV("no-store"));
     if (b.failed)
         api_error(req, LLM_NATIVE, LLM_ERR_INTERNAL, 0, STRV_NONE, STRV_NONE, 0);

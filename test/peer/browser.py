@@ -9,7 +9,7 @@ import os
 import re
 import urllib.parse
 
-from harness import DEADLINE, TOP
+from harness import DEADLINE, TOP, wait_for
 
 SHOTS = os.path.join(TOP, "build", "test", "screenshots")
 AXE = os.path.join(TOP, "build", "node", "node_modules", "axe-core", "axe.min.js")
@@ -41,7 +41,7 @@ EVIL = [
 
 
 class Visit:
-    def __init__(self, chromium, url, key, dark=False, size=None):
+    def __init__(self, chromium, url, key, dark=False, size=None, login=True):
         self.url = url
         self.context = chromium.new_context(base_url=url, viewport=size or DESK, color_scheme="dark" if dark else "light",
                                             locale="en-US", accept_downloads=True, reduced_motion="reduce",
@@ -54,10 +54,15 @@ class Visit:
         self.context.on("weberror", lambda e: self.bad.append("exception: %s" % e.error))
         self.context.add_init_script("window.pwned = null")
         self.page = self.context.new_page()
-        self.page.goto("/chat")
+        if login:
+            self.page.goto("/chat")
+            self.login(key)
+
+    def login(self, key, wait=True):
         self.page.get_by_label("API key").fill(key)
         self.page.keyboard.press("Enter")
-        self.page.get_by_role("textbox", name="Message").wait_for()
+        if wait:
+            self.page.get_by_role("textbox", name="Message").wait_for()
 
     def _request(self, request):
         where = urllib.parse.urlsplit(request.url)
@@ -68,6 +73,25 @@ class Visit:
         text = "%s (%s)" % (message.text, message.location.get("url"))
         if message.type in ("error", "warning") and not any(re.search(p, text) for p in self.allowed):
             self.bad.append("console: " + text)
+
+    # ---- without a mouse
+
+    def focused(self):
+        """The name of what has the focus, as far as this test needs names."""
+        return self.page.evaluate("""() => { const e = document.activeElement;
+            return e === document.body ? '' : (e.getAttribute('aria-label') ?? e.closest('label')?.innerText ?? e.innerText ?? e.tagName).trim() }""")
+
+    def tab_to(self, name, back=False):
+        """Every stop on the way shows that it has the focus."""
+        for _ in range(80):
+            self.page.keyboard.press("Shift+Tab" if back else "Tab")
+            seen = self.page.evaluate("""() => { const e = document.activeElement;
+                const shown = e => { const s = getComputedStyle(e); return s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 1 };
+                return e === document.body || shown(e) || shown(e.closest('label') ?? e) || e.closest('.composer') !== null }""")
+            assert seen, "nobody sees that the focus is on " + self.focused()
+            if re.search(name, self.focused()):
+                return
+        raise AssertionError("no way by the keyboard to " + name)
 
     def shot(self, name):
         os.makedirs(SHOTS, exist_ok=True)
@@ -89,6 +113,14 @@ class Visit:
         self.context.close()
         assert not any(pwned), "foreign script ran: %s" % pwned
         assert not self.bad, self.bad
+
+    def operator(self, page):
+        self.page.goto("/operator#" + page)
+        self.page.get_by_role("heading", level=1).wait_for()
+        self.page.get_by_text("live", exact=True).first.wait_for()
+        self.page.wait_for_load_state("load")
+        wait_for(lambda: self.page.locator("main .spinner, main [aria-busy=true]").count() == 0, page + " is there")
+        return self
 
     # ---- the chat page, by what a person sees of it
 

@@ -1,25 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pages as a person meets them: Chromium, the real binary, a real llama-server, and the stand-in as the cloud. Every test
 also judges that nothing but the router is asked, that the console has no error, and that no foreign script runs (browser.py)."""
+import base64
 import contextlib
 import glob
-import http.server
 import json
 import os
 import re
 import shutil
 import signal
-import threading
+import sys
 
 import pytest
 
 from browser import AXE, EVIL, PHONE, SHOTS, Visit
 from conftest import engine_provider
 from harness import DEADLINE, TOP, Router, Standin, wait_for
+from test_mcp_leak import Peer, Tools
 from test_mcp_loop import KEY, Scheduler
 
 pytestmark = pytest.mark.browser
 PRIVATE = "Patient Jane Miller, MRN 4471234, was admitted with pneumonia."
+PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNkaGj4DwADhAIBuqSVFQAAAABJRU5ErkJggg==")
 PAGES = ["overview", "traffic", "costs", "models", "tools", "approvals", "try", "keys", "audit", "config"]
 
 
@@ -43,41 +45,39 @@ def chromium():
 
 
 class Parrot:
-    """A provider that says what it was told to say, whatever it is asked."""
+    """A provider that says what it was told to say, whatever it is asked; in `thought` first, and after the call of a tool
+    if it was told one."""
 
     def __init__(self, model):
-        self.text = ""
-        parrot = self
+        self.model, self.text, self.thought, self.call = model, "", "", None
+        self.peer = Peer(self.answer)
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                self.reply("application/json", json.dumps({"object": "list", "data": [{"id": model, "object": "model"}]}))
+    def answer(self, method, path, headers, body):
+        if method == "GET":
+            return 200, "application/json", json.dumps({"object": "list", "data": [{"id": self.model, "object": "model"}]})
 
-            def do_POST(self):
-                self.rfile.read(int(self.headers["Content-Length"]))
-                def event(delta, end=None):
-                    return "data: %s\n\n" % json.dumps({"id": "p", "object": "chat.completion.chunk", "created": 1, "model": model,
-                                                        "choices": [{"index": 0, "delta": delta, "finish_reason": end}]})
-                self.reply("text/event-stream", event({"role": "assistant", "reasoning_content": parrot.text}) +
-                           event({"content": parrot.text}) + event({}, "stop") + "data: [DONE]\n\n")
+        def event(delta, end=None):
+            return "data: %s\n\n" % json.dumps({"id": "p", "object": "chat.completion.chunk", "created": 1, "model": self.model,
+                                                "choices": [{"index": 0, "delta": delta, "finish_reason": end}]})
+        if self.call and body["messages"][-1]["role"] != "tool":
+            name, arguments = self.call
+            call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
+            said = event({"role": "assistant", "tool_calls": [call]}) + event({}, "tool_calls")
+        else:
+            words = re.findall(r"\S*\s*", self.text)
+            said = event({"role": "assistant", "reasoning_content": self.thought}) + "".join(
+                event({"content": word}) for word in words) + event({}, "stop")
+        return 200, "text/event-stream", said + "data: [DONE]\n\n"
 
-            def reply(self, kind, text):
-                self.send_response(200)
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(text.encode())))
-                self.end_headers()
-                self.wfile.write(text.encode())
 
-            def log_message(self, *args):
-                pass
+class EvilTools(Tools):
+    """A tool server of which every word is hostile."""
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = "http://127.0.0.1:%d/v1" % self.server.server_port
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
+    def result(self, message):
+        if message["method"] == "tools/list":
+            return {"tools": [{"name": "tell", "title": EVIL[1], "description": "\n".join(EVIL), "inputSchema": {
+                "type": "object", "properties": {"q": {"type": "string", "description": EVIL[0]}}}}]}
+        return super().result(message)
 
 
 class World:
@@ -88,8 +88,9 @@ class World:
         ends.callback(self.cloud.close)
         ends.callback(self.scheduler.stop)
         self.evil_model = "<svg/onload=window.pwned=99>"
-        self.parrot = Parrot(self.evil_model)
-        ends.callback(self.parrot.close)
+        self.parrot, self.tools = Parrot(self.evil_model), EvilTools([])
+        ends.callback(self.parrot.peer.stop)
+        ends.callback(self.tools.peer.stop)
         key = os.path.join(dir, "chat.key")
         with open(os.open(key, os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
             f.write("5a" * 32)
@@ -99,12 +100,13 @@ class World:
                 "here": engine_provider(engine, "text", spawn={"alias": "tiny", "context": 4096}),
                 "endless": engine_provider(engine, "loop", spawn={"alias": "endless", "context": 4096}),
                 "agent": engine_provider(engine, "agent", spawn={"alias": "agent", "context": 32768}),
-                "parrot": {"kind": "openai", "url": self.parrot.url, "zone": "local", "models": [self.evil_model]},
+                "parrot": {"kind": "openai", "url": self.parrot.peer.url + "/v1", "zone": "local", "models": [self.evil_model]},
                 "cloud": {"kind": "openai", "url": self.cloud.url + "/v1", "zone": "cloud", "models": ["gpt-demo"],
                           "key_env": "CLOUD_KEY"}},
              "roles": {"general": ["here/tiny", "cloud/gpt-demo"], "tools": ["agent/agent"]},
              "mcp_servers": {"scheduler": {"url": "http://127.0.0.1:%d/mcp" % self.scheduler.port, "key_env": "SCHEDULER_KEY",
-                                           "zone": "local", "rules": ["validate_schedule_tool=write,none,ask", "*=read,none,auto"]}},
+                                           "zone": "local", "rules": ["validate_schedule_tool=write,none,ask", "*=read,none,auto"]},
+                             "words": {"url": self.tools.peer.url + "/mcp", "zone": "local", "rules": ["*=read,none,auto"]}},
              "audit": {"dir": os.path.join(dir, "audit")},
              "chat": {"messages_per_minute": 0, "messages_per_hour": 0, "key_file": key}},
             env={"CLOUD_KEY": "sk-test", "SCHEDULER_KEY": KEY}, dir=dir)
@@ -114,6 +116,15 @@ class World:
         assert made.returncode == 0, made.stderr
         self.key = made.stdout.strip()
         wait_for(lambda: self.router.ask("GET", "/chat/me").status == 401, "the key is demanded")
+
+    def restart(self):
+        """Where it was: who has the page open comes back to the same address."""
+        self.router.reconfigure(listen=["127.0.0.1:%d" % self.router.port])
+        self.router.signal(signal.SIGTERM)
+        assert self.router.process.wait(DEADLINE) == 0
+        self.router.start()
+        wait_for(lambda: all(p["state"] == "up" and p["models"] for p in self.router.get(
+            "/router/providers", Authorization="Bearer " + self.key)), "providers are up")
 
 
 @pytest.fixture(scope="module")
@@ -235,6 +246,200 @@ def test_a_reload_in_mid_answer_loses_nothing(visit):
     answer.get_by_text("Stopped").wait_for()
 
 
+def test_a_call_is_denied(visit, world):
+    v = visit().chat()
+    v.model("agent/agent")
+    before = len(world.scheduler.calls())
+    answer = v.ask("Are there ACGME violations next week?")
+    v.page.get_by_test_id("approval").get_by_role("button", name="Deny").click()
+    v.ended(answer)
+    assert len(world.scheduler.calls()) == before
+    assert answer.locator("section.call .chip").inner_text() == "failed"
+
+
+def test_an_administrator_approves_elsewhere(visit, world):
+    v, admin = visit().chat(), visit()
+    v.model("agent/agent")
+    before = len(world.scheduler.calls())
+    answer = v.ask("Are there ACGME violations next week?")
+    v.page.get_by_test_id("approval").wait_for()
+    admin.operator("approvals")
+    admin.page.get_by_role("article", name="Call of scheduler/validate_schedule_tool").wait_for()
+    assert "2026-12-06" in admin.page.locator("main").inner_text()
+    admin.shot("operator-approval")
+    admin.judge_access("an approval that waits")
+    admin.page.get_by_role("button", name="Approve scheduler/validate_schedule_tool").click()
+    v.ended(answer)
+    assert v.page.get_by_test_id("approval").count() == 0
+    assert "PGY2-01 works 84 hours" in answer.inner_text() and len(world.scheduler.calls()) == before + 1
+
+
+def test_an_image_goes_along_at_home_and_what_is_neither_is_told(visit, world):
+    """What cannot be read is private, so a picture stays on the premises, whatever the mode is."""
+    world.cloud.reset()
+    v = visit().chat()
+    v.mode("Cloud")
+    v.model("parrot/" + world.evil_model)
+    pick = v.page.get_by_label("Files to attach")
+    pick.set_input_files({"name": "old.doc", "mimeType": "application/msword", "buffer": b"\xd0\xcf\x11\xe0\x00\x00"})
+    v.page.get_by_role("alert").get_by_text("old.doc is neither text nor an image").wait_for()
+    pick.set_input_files({"name": "huge.txt", "mimeType": "text/plain", "buffer": b"x" * 5_000_000})
+    v.page.get_by_role("alert").get_by_text("huge.txt is too large").wait_for()
+    pick.set_input_files({"name": "plan.png", "mimeType": "image/png", "buffer": PNG})
+    v.page.locator(".composer .files img").wait_for()
+    v.shot("chat-attached")
+    world.parrot.peer.take()
+    world.parrot.text = "A single point."
+    assert v.zone(v.ask("What does the picture show?")) == "local"
+    assert any(base64.b64encode(PNG).decode() in one for one in world.parrot.peer.take())
+    assert "plan.png" in v.page.locator("article.question").inner_text()
+    v.model("cloud/gpt-demo")
+    answer = v.ended(v.ask("And what do you say?"))
+    assert "may only be served locally" in answer.get_by_role("alert").inner_text()
+    v.shot("chat-refused")
+    assert world.cloud.requests() == []
+
+
+def test_one_question_waits_and_a_second_tab_sees_the_same(visit):
+    v = visit().chat()
+    v.model("endless/endless")
+    v.ask("go on")
+    other = v.context.new_page()
+    other.goto("/chat#" + v.session)
+    other.locator("article.answer[aria-busy=true]").wait_for()
+    v.page.get_by_role("textbox", name="Message").fill("and then?")
+    v.page.keyboard.press("Enter")
+    other.get_by_text("waits for the answer before it").wait_for()
+    assert v.page.get_by_role("button", name="Send").is_disabled()
+    other.get_by_role("button", name="Stop the answer").click()
+    v.answers.first.get_by_text("Stopped").wait_for()
+    assert v.page.get_by_text("waits for the answer before it").count() == 0
+
+
+def test_the_router_ends_and_comes_back_under_an_open_page(visit, world):
+    v = visit().chat()
+    v.ended(v.ask("before"))
+    v.allowed.append("WebSocket|ERR_CONNECTION")
+    world.restart()
+    # Logins are of a process: whoever had one is asked for his key, and finds his conversation where it was.
+    v.page.get_by_label("API key").wait_for()
+    v.allowed.append("401")
+    v.login(world.key)
+    v.page.locator("article.question", has_text="before").wait_for()
+    v.ended(v.ask("after"))
+
+
+def test_a_conversation_is_renamed_and_deleted(visit, world):
+    v = visit().chat()
+    v.ended(v.ask("A name of its own"))
+    mine = v.page.get_by_role("link", name=re.compile("A name of its own"))
+    more = v.page.get_by_role("button", name="Rename, export or delete: A name of its own")
+    more.click()
+    v.page.get_by_label("Title").fill("Another one")
+    v.page.keyboard.press("Enter")
+    v.page.get_by_role("link", name=re.compile("Another one")).wait_for()
+    assert mine.count() == 0
+    v.page.get_by_role("heading", name="Another one").wait_for()
+    session = v.session
+    v.page.get_by_role("button", name="Rename, export or delete: Another one").click()
+    v.page.get_by_role("button", name="Delete", exact=True).click()
+    v.shot("chat-delete")
+    v.page.get_by_role("dialog", name="Delete the conversation?").get_by_role("button", name="Delete").click()
+    v.page.get_by_role("heading", name="What can I help with?").wait_for()
+    assert v.page.get_by_role("link", name=re.compile("Another one")).count() == 0
+    assert world.router.ask("GET", "/chat/sessions/" + session, headers={"Authorization": "Bearer " + world.key}).status == 404
+
+
+# ---- who somebody is, and hands without a mouse ----------------------------------------------------
+
+
+def test_a_wrong_key_is_told_and_who_leaves_is_out(visit, world):
+    v = visit(login=False)
+    v.allowed.append("401.*/chat/login")
+    v.page.goto("/chat")
+    v.page.get_by_label("API key").wait_for()
+    v.judge_access("login")
+    v.login("sk-router-wrong", wait=False)
+    v.page.get_by_role("alert").wait_for()
+    v.shot("login-wrong")
+    assert v.page.get_by_label("API key").evaluate("e => e === document.activeElement")
+    v.login(world.key)
+    v.page.get_by_role("button", name="Log out").click()
+    v.page.get_by_label("API key").wait_for()
+    v.page.reload()
+    v.page.get_by_label("API key").wait_for()
+
+
+def test_without_a_mouse(visit):
+    """From the list to the answer, its reasons, the settings and another conversation: Tab, Enter, arrows, Escape."""
+    v = visit().chat()
+    press = v.page.keyboard.press
+    v.page.keyboard.type("Hello, who are you?")      # the cursor is there from the beginning
+    press("Enter")
+    v.ended(v.answers.first)
+    v.tab_to("Settings of this conversation|System prompt and parameters", back=True)
+    press("Enter")
+    v.page.get_by_role("dialog").wait_for()
+    press("Escape")
+    wait_for(lambda: v.page.get_by_role("dialog").count() == 0, "the dialog is gone")
+    wait_for(lambda: "System prompt" in v.focused(), "the focus is where it was")
+    v.tab_to("^Model$", back=True)
+    press("E")                                       # the model of that letter
+    v.tab_to("^Hybrid$", back=True)
+    press("ArrowLeft")
+    wait_for(lambda: v.page.get_by_role("radio", name="Local").is_checked(), "the mode is another")
+    v.tab_to("^local")
+    press("Enter")
+    v.page.get_by_test_id("why").wait_for()
+    v.tab_to("^Message$")
+    v.page.keyboard.type("go on")
+    press("Enter")
+    wait_for(lambda: v.answers.count() == 2 and v.answers.last.inner_text().count("la") > 3, "it is written")
+    press("Escape")
+    v.answers.last.get_by_text("Stopped").wait_for()
+    before = v.session
+    v.tab_to("New conversation", back=True)
+    press("Enter")
+    wait_for(lambda: v.session != before, "it is another conversation")
+    v.tab_to("Hello, who are you", back=False)
+    press("Enter")
+    wait_for(lambda: v.session == before, "it is the old one again")
+
+
+def test_operators_do_things(visit, world):
+    v = visit()
+    v.operator("audit")
+    v.page.get_by_role("button", name="Verify now").click()
+    v.page.get_by_text("Nothing was changed").wait_for()
+    v.page.locator("details.record summary").first.click()
+    v.shot("operator-audit-open")
+    v.judge_access("audit, a record open")
+    v.operator("try")
+    v.page.get_by_label("Text", exact=True).fill(PRIVATE)
+    v.page.get_by_role("button", name="Show the route").click()
+    v.page.get_by_text("Private: it stays on the premises").wait_for()
+    v.page.get_by_role("group", name="Who would not, and why").get_by_text("cloud/gpt-demo").wait_for()
+    v.shot("operator-route")
+    v.judge_access("a route")
+    v.operator("keys")
+    v.page.get_by_label("Whose key it is").fill(EVIL[1])
+    v.page.get_by_role("button", name="Make a key").click()
+    made = v.page.get_by_test_id("new-key").inner_text()
+    v.shot("operator-key-made")
+    v.judge_access("a new key")
+    who = lambda: world.router.ask("GET", "/chat/me", headers={"Authorization": "Bearer " + made}).status
+    wait_for(lambda: who() == 200, "the key counts")
+    v.page.get_by_role("button", name="I have it").click()
+    row = v.page.get_by_role("row").filter(has_text="onerror")
+    row.get_by_role("button", name=re.compile("Revoke")).click()
+    v.page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
+    wait_for(lambda: who() == 401, "it counts no more")
+    v.operator("config")
+    v.page.get_by_label("Only lines with").fill("message_bytes")
+    v.page.get_by_text("message_bytes: ").first.wait_for()
+    assert "sk-test" not in v.page.content()
+
+
 # ---- the operator's pages --------------------------------------------------------------------------
 
 
@@ -242,11 +447,7 @@ def test_a_reload_in_mid_answer_loses_nothing(visit):
 def test_operator_pages(visit, world, dark, size, name):
     v = visit(dark=dark, size=size)
     for page in PAGES:
-        v.page.goto("/operator#" + page)
-        v.page.get_by_role("heading", level=1).wait_for()
-        v.page.get_by_text("live", exact=True).first.wait_for()
-        v.page.wait_for_load_state("load")
-        wait_for(lambda: v.page.locator("main .spinner, main [aria-busy=true]").count() == 0, page + " is there")
+        v.operator(page)
         v.shot("operator-%s-%s" % (page, name))
         v.judge_access(page + ", " + name)
         assert v.page.locator("main [role=alert]").count() == 0, v.page.locator("main [role=alert]").all_inner_texts()
@@ -271,19 +472,67 @@ def test_chat_page_is_accessible(visit, dark, size, name):
 # ---- what models, tools and people say is text -----------------------------------------------------
 
 
+# Elements that only the page itself may make, and those never carry handlers.
+FOREIGN = """all => all.filter(e => e.matches('script, iframe, object, embed, img, style, link, base, meta, form:not(.edit), video, [style]:not([style=""])')
+    || (e.namespaceURI !== 'http://www.w3.org/1999/xhtml' && e.closest('svg.icon') === null)
+    || [...e.attributes].some(a => a.name.startsWith('on'))).map(e => e.outerHTML)"""
+
+
+def judge_text(v, where, evil):
+    assert where.locator("*").evaluate_all(FOREIGN) == [], evil
+    protocols = where.locator("a").evaluate_all("all => all.map(a => a.protocol)")
+    assert set(protocols) <= {"http:", "https:", "mailto:"}, (evil, protocols)
+    assert v.page.evaluate("window.pwned") is None, evil
+
+
 def test_nothing_that_is_said_runs(visit, world):
     v = visit().chat()
     v.model("parrot/" + world.evil_model)
     for evil in EVIL:
-        world.parrot.text = evil
+        world.parrot.text = world.parrot.thought = evil
         answer = v.ended(v.ask(evil))
         answer.locator("details.reasoning summary").click()
-        assert answer.locator("script, iframe, img, svg:not(.icon), style, form, [onerror], [onload]").evaluate_all(
-            "all => all.filter(e => e.closest('.tools, button, summary') === null).map(e => e.outerHTML)") == [], evil
-        links = answer.locator("a").evaluate_all("all => all.map(a => a.protocol)")
-        assert set(links) <= {"http:", "https:", "mailto:"}, (evil, links)
-        assert v.page.evaluate("window.pwned") is None, evil
+        judge_text(v, v.page.get_by_role("log", name="Messages"), evil)
     v.shot("chat-evil")
+    world.parrot.thought = ""
+    judge_text(v, v.page.locator(".room-head"), "title")
+    for evil in EVIL[:4]:
+        v.page.get_by_role("button", name=re.compile("^Rename, export or delete")).first.click()
+        v.page.get_by_role("dialog").get_by_label("Title").fill(evil)
+        v.page.get_by_role("button", name="Rename", exact=True).click()
+        v.page.get_by_role("navigation", name="Kept conversations").get_by_text(evil[:20]).wait_for()
+        judge_text(v, v.page.get_by_role("complementary"), evil)
+
+
+def test_nothing_that_tools_tell_runs(visit, world):
+    v = visit().chat()
+    v.model("parrot/" + world.evil_model)
+    world.parrot.text = "It was told."
+    for evil in EVIL:
+        world.parrot.call = ("words__tell", {"q": evil})
+        world.tools.says["tell"] = {"content": [{"type": "text", "text": evil}], "isError": evil == EVIL[1]}
+        answer = v.ended(v.ask("Ask the tool."))
+        assert "It was told." in answer.inner_text()
+        answer.locator("section.call summary").click()
+        judge_text(v, answer, evil)
+    world.parrot.call = None
+    v.shot("chat-evil-tool")
+    v.operator("tools")
+    v.page.get_by_text("Tools of words").scroll_into_view_if_needed()
+    v.page.locator("section[aria-label=words] details summary").first.click()
+    judge_text(v, v.page.locator("main"), "tools")
+    v.shot("operator-evil-tools")
+
+
+@pytest.mark.parametrize("page", ["/chat", "/operator"])
+def test_first_paint(visit, page, capfd):
+    v = visit(login=False)
+    v.page.goto(page)
+    v.page.get_by_role("heading", level=1).wait_for()
+    ms = v.page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    bytes_ = v.page.evaluate("performance.getEntries().reduce((n, e) => n + (e.transferSize ?? 0), 0)")
+    with capfd.disabled():
+        print("%s: first contentful paint after %d ms (goal: below 300), %d bytes" % (page, ms, bytes_), file=sys.stderr)
 
 
 def test_policy_of_the_pages(world):
@@ -301,9 +550,7 @@ def test_found_again_after_a_restart_and_exported(visit, world, chromium):
     v.ended(v.ask(PRIVATE))
     session = v.session
     v.allowed.append("WebSocket|ERR_")
-    world.router.signal(signal.SIGTERM)
-    assert world.router.process.wait(DEADLINE) == 0
-    world.router.start()
+    world.restart()
     again = visit().chat()
     again.page.get_by_role("searchbox", name="Search conversations").fill("zebra")
     again.page.get_by_role("link", name=re.compile("zebra")).click()

@@ -204,7 +204,7 @@ function upgrade(request, stream) {
 /* ---- files and REST ---- */
 
 const ROUTES = {
-  "GET /chat/me": () => ({ user: "local", name: "local", admin: true, login: process.env.MOCK === "login" ? "cookie" : "none", kept: true, modes: ["local", "hybrid", "cloud"], version: "0.1.0" }),
+  "GET /chat/me": () => ({ user: "local", name: "local", admin: true, login: process.env.MOCK === "login" ? "cookie" : "none", kept: true, modes: ["local", "hybrid", "cloud"], message_bytes: 4194304, version: "0.1.0" }),
   "GET /router/models": () => ({ models: [{ name: "llama3.2", provider: "ollama", is_local: true, loaded: true, context: 8192 }, { name: "mistral", provider: "ollama", is_local: true, loaded: false, context: null }, { name: "gpt-5", provider: "openai", is_local: false, loaded: false, context: 200000 }], roles: { fast: ["ollama/llama3.2"], tools: ["ollama/mistral"] } }),
   "GET /router/providers": () => [{ provider: "ollama", is_local: true, is_available: true, state: "up", missing_models: ["phi4"] }, { provider: "openai", is_local: false, is_available: true, state: "up" }],
 };

@@ -5,10 +5,11 @@ import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { plural } from "../shared/format.ts";
 import { Icon, IconButton } from "../shared/ui.tsx";
-import { addFiles } from "./files.ts";
+import { addFiles, filesBytes } from "./files.ts";
 import type { Attachment } from "./protocol.ts";
 
 interface ComposerProps {
+  messageBytes: number;
   running: boolean;
   full: boolean; // a question waits already
   connected: boolean;
@@ -41,7 +42,7 @@ export function Composer(props: ComposerProps): JSX.Element {
   }, [text]);
 
   const add = (list: Iterable<File>): void => {
-    void addFiles(files, list).then((result) => {
+    void addFiles(files, list, filesBytes(props.messageBytes)).then((result) => {
       setFiles(result.files);
       setWrong(result.wrong);
     });

@@ -4,8 +4,8 @@ import { bytes } from "../shared/format.ts";
 import type { Attachment } from "./protocol.ts";
 
 export const FILES_MAX = 8;
-/** A message has 4 MiB unless chat.message_bytes says otherwise; the rest is for the words beside the files. */
-export const TOTAL_MAX = 4_000_000;
+/** How much of a message the files may be; the rest is for the words beside them. */
+export const filesBytes = (messageBytes: number): number => Math.floor(messageBytes * 0.95);
 
 const IMAGES: readonly [string, (b: Uint8Array) => boolean][] = [
   ["image/png", (b) => b[0] === 0x89 && b[1] === 0x50 && b[2] === 0x4e && b[3] === 0x47],
@@ -29,8 +29,8 @@ export function weight(a: Attachment): number {
   return a.type.startsWith("image/") ? a.data.length : new TextEncoder().encode(JSON.stringify(a.data)).length;
 }
 
-export async function readFile(file: File): Promise<Attachment> {
-  if (file.size > TOTAL_MAX) throw new Error(`${file.name} is too large (${bytes(file.size)}). Together ${bytes(TOTAL_MAX)} can be attached.`);
+export async function readFile(file: File, total: number): Promise<Attachment> {
+  if (file.size > total) throw new Error(`${file.name} is too large (${bytes(file.size)}). Together ${bytes(total)} can be attached.`);
   const content = new Uint8Array(await file.arrayBuffer());
   const image = imageType(content);
   if (image !== undefined) return { name: file.name, type: image, data: base64(content) };
@@ -44,14 +44,14 @@ export async function readFile(file: File): Promise<Attachment> {
 }
 
 /** Those that fit beside what is there, and what is wrong with the others. */
-export async function addFiles(there: readonly Attachment[], files: Iterable<File>): Promise<{ files: Attachment[]; wrong: string[] }> {
+export async function addFiles(there: readonly Attachment[], files: Iterable<File>, total: number): Promise<{ files: Attachment[]; wrong: string[] }> {
   const out = [...there];
   const wrong: string[] = [];
   for (const file of files) {
     try {
-      const one = await readFile(file);
+      const one = await readFile(file, total);
       if (out.length >= FILES_MAX) throw new Error(`At most ${FILES_MAX} files go with a question.`);
-      if (out.reduce((sum, a) => sum + weight(a), weight(one)) > TOTAL_MAX) throw new Error(`${file.name} does not fit any more: together ${bytes(TOTAL_MAX)} can be attached.`);
+      if (out.reduce((sum, a) => sum + weight(a), weight(one)) > total) throw new Error(`${file.name} does not fit any more: together ${bytes(total)} can be attached.`);
       out.push(one);
     } catch (e) {
       wrong.push(e instanceof Error ? e.message : file.name);

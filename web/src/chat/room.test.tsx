@@ -33,7 +33,7 @@ class Socket {
   }
 }
 
-const USER: Me = { user: "local", admin: true, login: "none", kept: true, modes: ["local", "hybrid"], version: "0" };
+const USER: Me = { user: "local", admin: true, login: "none", kept: true, modes: ["local", "hybrid"], message_bytes: 4194304, version: "0" };
 const HELLO = { type: "connected", session_id: "11111111-2222", history_count: 0, mode: "hybrid", model: "", title: "", private: false, kept: true, tools: true, system: "" };
 const question = { n: 1, parent: 0, role: "user", content: "hello", state: "complete" };
 

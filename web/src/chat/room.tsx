@@ -139,7 +139,7 @@ export function Room(props: RoomProps): JSX.Element {
             <IconButton icon="close" label="Dismiss" onClick={() => setC((old) => dismiss(old, r.key))} />
           </p>
         ))}
-        <Composer running={busy} full={c.queued !== undefined} connected={link === "open"} draft={draft} focus={props.id} onSend={send} onStop={stop} />
+        <Composer messageBytes={props.me.message_bytes} running={busy} full={c.queued !== undefined} connected={link === "open"} draft={draft} focus={props.id} onSend={send} onStop={stop} />
       </div>
       <p class="hidden-text" role="status" aria-live="polite">
         {c.spoken}

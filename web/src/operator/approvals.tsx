@@ -69,7 +69,7 @@ function Decided({ rows }: { rows: readonly Approval[] }): JSX.Element {
         { head: "Tool", cell: (row) => `${row.server}/${row.tool}` },
         { head: "Decision", cell: (row) => <Chip tone={row.decision === "approved" ? "good" : row.decision === "denied" ? "bad" : ""}>{row.decision}</Chip> },
         { head: "By", cell: (row) => row.decided_by ?? "-" },
-        { head: "When", cell: (row) => time(row.decided) },
+        { head: "When", whole: true, cell: (row) => time(row.decided) },
         { head: "Key", cell: (row) => row.key ?? "-" },
         { head: "For the conversation", cell: (row) => (row.remembered ? "yes" : "no") },
       ]}

@@ -110,7 +110,7 @@ function Records({ records }: { records: readonly AuditRecord[] }): JSX.Element 
       empty="No record fits."
       columns={[
         { head: "Record", number: true, cell: (record) => record.seq },
-        { head: "Time", cell: (record) => time(record.time) },
+        { head: "Time", whole: true, cell: (record) => time(record.time) },
         { head: "Type", cell: (record) => record.type },
         { head: "What", cell: (record) => recordSummary(record) },
         {

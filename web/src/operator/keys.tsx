@@ -130,8 +130,8 @@ function List({ keys, onRevoke }: { keys: readonly Key[]; onRevoke: (key: Key) =
         { head: "Id", cell: (key) => <code>{key.id}</code> },
         { head: "State", cell: (key) => (key.revoked !== null ? <Chip tone="bad">revoked</Chip> : key["admin"] === true ? <Chip tone="warn">admin</Chip> : <Chip tone="good">valid</Chip>) },
         { head: "Rules", cell: (key) => rulesText(key) || "none" },
-        { head: "Made", cell: (key) => time(key.created) },
-        { head: "Last used", cell: (key) => key.last_used ?? "-" },
+        { head: "Made", whole: true, cell: (key) => time(key.created) },
+        { head: "Last used", whole: true, cell: (key) => key.last_used ?? "-" },
         {
           head: "Action",
           cell: (key) =>

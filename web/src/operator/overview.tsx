@@ -2,13 +2,14 @@
 // overview - can it serve, what is it doing, how is each provider: live.
 import type { JSX } from "preact";
 import { useMemo } from "preact/hooks";
+import { get } from "../shared/api.ts";
 import { Chart } from "../shared/chart.tsx";
 import { count, dollars, milliseconds, percent, second } from "../shared/format.ts";
 import { Icon, Show, Spinner, Zone } from "../shared/ui.tsx";
-import { standing, timesOf } from "./figures.ts";
-import { Chip, PageHead, Section, Stats, Table } from "./parts.tsx";
-import { useTraffic, useWatched } from "./state.ts";
-import type { Health, Provider, RouterState, Traffic } from "./types.ts";
+import { standing, time, timesOf } from "./figures.ts";
+import { Chip, Have, PageHead, Section, Stats, Table } from "./parts.tsx";
+import { useMinutes, useTraffic, useWatched } from "./state.ts";
+import type { AuditPage, AuditRecord, Health, Provider, RouterState, Traffic } from "./types.ts";
 
 function Banners({ state }: { state: RouterState }): JSX.Element {
   const notes: { tone: string; text: JSX.Element }[] = [];
@@ -98,11 +99,42 @@ function Hour({ traffic }: { traffic: Traffic }): JSX.Element {
     () => [
       { label: "Local", values: traffic.local },
       { label: "Cloud", values: traffic.cloud },
-      { label: "Failed", values: traffic.failures },
+      { label: "Failed or stopped", values: traffic.failures },
     ],
     [traffic],
   );
   return <Chart title="Requests a minute, the last hour" times={times} span={3600} series={series} stacked height={150} />;
+}
+
+const word = (record: AuditRecord, name: string): string => {
+  const value = record[name];
+  return typeof value === "string" && value !== "" ? value : "-";
+};
+
+/** From the audit, so it says what is proven. */
+function Latest(): JSX.Element {
+  const page = useMinutes((signal) => get<AuditPage>("/router/audit?type=exchange&limit=8", signal), []);
+  return (
+    <Have of={page} absent="They are told from the audit, which this router does not keep.">
+      {({ records }) => (
+        <Table
+          caption="The latest exchanges"
+          quietCaption
+          rows={records}
+          keyOf={(record) => String(record.seq)}
+          empty="Nothing was asked yet."
+          columns={[
+            { head: "Ended", whole: true, cell: (record) => time(record.time) },
+            { head: "Kind of task", cell: (record) => word(record, "task").replaceAll("_", " ") },
+            { head: "Provider", cell: (record) => word(record, "provider") },
+            { head: "Model", cell: (record) => word(record, "model") },
+            { head: "Private", cell: (record) => (record["private"] === true ? "yes" : "no") },
+            { head: "Outcome", cell: (record) => <Chip tone={record["outcome"] === "ok" ? "good" : ""}>{word(record, "outcome").replaceAll("_", " ")}</Chip> },
+          ]}
+        />
+      )}
+    </Have>
+  );
 }
 
 export function Overview(): JSX.Element {
@@ -123,7 +155,7 @@ export function Overview(): JSX.Element {
               ["In flight", count(state.in_flight)],
               ["Streams", count(state.streams)],
               ["Answers", count(state.answers)],
-              ["Failed", `${count(state.failures)} (${percent(state.failures, ended)})`],
+              ["Failed or stopped", `${count(state.failures)} (${percent(state.failures, ended)})`],
               ["Private", `${count(state.private)} (${percent(state.private, ended)})`],
               ["Tokens in", count(state.input_tokens)],
               ["Tokens out", count(state.output_tokens)],
@@ -137,6 +169,9 @@ export function Overview(): JSX.Element {
       )}
       <Section title="Traffic" actions={<a href="#traffic">More</a>}>
         <LastHour />
+      </Section>
+      <Section title="The latest exchanges" actions={<a href="#audit">More</a>}>
+        <Latest />
       </Section>
     </>
   );

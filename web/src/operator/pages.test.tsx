@@ -63,7 +63,7 @@ const OUTLOOK = {
 };
 
 const ANSWERS: Record<string, unknown> = {
-  "/chat/me": { user: "local", name: EVIL, admin: true, login: "none", kept: true, modes: ["local"], version: "1" },
+  "/chat/me": { user: "local", name: EVIL, admin: true, login: "none", kept: true, modes: ["local"], message_bytes: 4194304, version: "1" },
   "/router/traffic": {
     from: 1_790_000_000,
     step_s: 60,
@@ -98,8 +98,8 @@ const ANSWERS: Record<string, unknown> = {
   "/router/models": { models: [{ name: EVIL, provider: "p", is_local: true, loaded: true, context: 8192 }], roles: { [EVIL]: [EVIL] } },
   "/router/servers": {
     servers: [
-      { name: EVIL, transport: "stdio", zone: "local", state: "ready", why: null, revision: "2025-11-25", title: EVIL, version: EVIL, restarts: 2, tools: [{ name: EVIL, id: "x", title: EVIL, description: `${EVIL}\nmore`, effect: "read", data: "none", approval: "auto", refused: null, schema: { description: EVIL } }] },
-      { name: "off", transport: "http", zone: "cloud", state: "down", why: EVIL, revision: "", title: null, version: null, restarts: 0, tools: [] },
+      { name: EVIL, transport: "stdio", zone: "local", state: "ready", why: null, revision: "2025-11-25", title: EVIL, message_bytes: 4194304, version: EVIL, restarts: 2, tools: [{ name: EVIL, id: "x", title: EVIL, description: `${EVIL}\nmore`, effect: "read", data: "none", approval: "auto", refused: null, schema: { description: EVIL } }] },
+      { name: "off", transport: "http", zone: "cloud", state: "down", why: EVIL, revision: "", title: null, message_bytes: 4194304, version: null, restarts: 0, tools: [] },
     ],
   },
   "/router/approvals": { approvals: [APPROVAL, { ...APPROVAL, id: "ap_0", decision: "approved", decided_by: EVIL, decided: "2026-11-23T10:00:00Z" }] },
@@ -308,7 +308,7 @@ void test("without a login there is a login, without the right admin a word abou
     },
   );
   await play(
-    (call) => (call.path === "/chat/me" ? { user: "k", admin: false, login: "cookie", kept: true, modes: [], version: "1" } : answers(call)),
+    (call) => (call.path === "/chat/me" ? { user: "k", admin: false, login: "cookie", kept: true, modes: [], message_bytes: 4194304, version: "1" } : answers(call)),
     async (_s, main) => {
       assert.match(main().textContent, /do not have the right|does not have the right/);
       assert.equal(FakeSource.all.length, 0);

@@ -12,6 +12,7 @@ import type { Tone } from "./figures.ts";
 export interface Column<T> {
   head: string;
   number?: boolean;
+  whole?: boolean; // on one line
   cell: (row: T) => ComponentChildren;
 }
 
@@ -32,7 +33,7 @@ export function Table<T>({ caption, columns, rows, keyOf, empty, foot, quietCapt
   const line = (row: T, key: string): JSX.Element => (
     <tr key={key}>
       {columns.map((column, i) => {
-        const classes = column.number === true ? "number" : undefined;
+        const classes = column.number === true ? "number" : column.whole === true ? "whole" : undefined;
         return i === 0 ? (
           <th scope="row" class={classes} key={column.head}>
             {column.cell(row)}

@@ -33,7 +33,7 @@ function Charts({ traffic, span }: { traffic: Traffic; span: number }): JSX.Elem
     () => [
       { label: "Local", values: shown.local, format: count },
       { label: "Cloud", values: shown.cloud, format: count },
-      { label: "Failed", values: shown.failures, format: count },
+      { label: "Failed or stopped", values: shown.failures, format: count },
     ],
     [shown],
   );
@@ -123,7 +123,7 @@ export function TrafficPage(): JSX.Element {
               label="In this time"
               items={[
                 ["Requests", count(sum(value.requests))],
-                ["Failed", count(sum(value.failures))],
+                ["Failed or stopped", count(sum(value.failures))],
                 ["Tokens", count(sum(value.input_tokens) + sum(value.output_tokens))],
                 ["Cost", dollars(sum(value.cost_micro_usd))],
                 ["The cloud would have cost", dollars(sum(value.reference_micro_usd))],

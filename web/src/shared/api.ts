@@ -86,6 +86,7 @@ export interface Me {
   login: "none" | "key" | "cookie";
   kept: boolean;
   modes: string[];
+  message_bytes: number; // a message has at most
   version: string;
 }
 

@@ -16,6 +16,7 @@
 #define API_API_H
 
 #include "api/crowd.h"
+#include "api/ended.h"
 #include "base/base.h"
 #include "dialect/dialect.h"
 #include "exchange/exchange.h"
@@ -91,11 +92,12 @@ struct api {
     const char *const *origins;   /* Origin values that are answered, NULL-terminated */
     const char *const *hosts;     /* Host names besides addresses and localhost, NULL-terminated */
     const uint8_t *cookie_secret; /* 32 bytes that seal logins; NULL = nobody can log in */
-    bool allow_pull;              /* callers may have models downloaded */
-    bool page;                    /* browsers get the web pages */
-    size_t relays;                /* calls of relay.c in progress */
-    struct gateway *gateway;      /* what /mcp is a face of */
-    struct agent_env *agent;      /* tools of MCP servers; NULL = there are none */
+    struct ended *ended;     /* logins that are over before their time; there with the secret */
+    bool allow_pull;         /* callers may have models downloaded */
+    bool page;               /* browsers get the web pages */
+    size_t relays;           /* calls of relay.c in progress */
+    struct gateway *gateway; /* what /mcp is a face of */
+    struct agent_env *agent; /* tools of MCP servers; NULL = there are none */
     const struct advisor_conf *advisor;
     struct chat_keep *keep; /* NULL = no conversation is kept */
     struct chat_room *room; /* NULL = no conversations */

@@ -9,8 +9,8 @@
 #define SEAL 32
 
 /* What the seal is over; the first word keeps it apart from whatever else the secret may seal one day. */
-static bool seal(const uint8_t secret[COOKIE_SECRET], const struct policy_key *key, int64_t until_s,
-                 char out[2 * SEAL])
+static bool seal(const uint8_t secret[COOKIE_SECRET], const struct policy_key *key,
+                 int64_t until_us, char out[2 * SEAL])
 {
     static const char digits[] = "0123456789abcdef";
     uint8_t mac[EVP_MAX_MD_SIZE];
@@ -18,7 +18,7 @@ static bool seal(const uint8_t secret[COOKIE_SECRET], const struct policy_key *k
     struct buf text;
     assert(key != NULL);
     buf_init(&text, 256);
-    buf_printf(&text, "login %s %lld ", key->id, (long long)until_s);
+    buf_printf(&text, "login %s %lld ", key->id, (long long)until_us);
     buf_put(&text, key->digest, sizeof key->digest);
     bool ok = !text.failed &&
               HMAC(EVP_sha256(), secret, COOKIE_SECRET, (const unsigned char *)buf_view(&text).ptr,
@@ -36,9 +36,9 @@ bool cookie_seal(const uint8_t secret[COOKIE_SECRET], const struct policy_key *k
                  struct buf *out)
 {
     char mac[2 * SEAL];
-    int64_t until_s = wall_us / 1000000 + COOKIE_LIFE_S;
-    return seal(secret, key, until_s, mac) &&
-           buf_printf(out, "%s.%lld.", key->id, (long long)until_s) &&
+    int64_t until_us = wall_us + COOKIE_LIFE_US;
+    return seal(secret, key, until_us, mac) &&
+           buf_printf(out, "%s.%lld.", key->id, (long long)until_us) &&
            buf_put(out, mac, sizeof mac);
 }
 
@@ -47,17 +47,17 @@ const struct policy_key *cookie_open(const uint8_t secret[COOKIE_SECRET],
                                      int64_t *until_us)
 {
     strv id, until, mac = value;
-    uint64_t until_s;
+    uint64_t end_us;
     char ours[2 * SEAL];
     if (!strv_cut(&mac, '.', &id) || !strv_cut(&mac, '.', &until) || mac.len != sizeof ours ||
-        !strv_u64(until, 1, INT64_MAX / 1000000, &until_s) || wall_us >= (int64_t)until_s * 1000000)
+        !strv_u64(until, 1, INT64_MAX, &end_us) || wall_us >= (int64_t)end_us)
         return NULL;
     for (size_t i = 0; i < keys->n; i++) {
         const struct policy_key *key = &keys->items[i];
-        if (!strv_eq_cstr(id, key->id) || !seal(secret, key, (int64_t)until_s, ours) ||
+        if (!strv_eq_cstr(id, key->id) || !seal(secret, key, (int64_t)end_us, ours) ||
             CRYPTO_memcmp(ours, mac.ptr, sizeof ours) != 0)
             continue;
-        *until_us = (int64_t)until_s * 1000000;
+        *until_us = (int64_t)end_us;
         return key;
     }
     return NULL;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cookie - a login as a browser keeps it: the key it was made from, until when, and our seal on both.
+ * cookie - a login as a browser keeps it: the key it was made from, until when (by the microsecond, so that each login has its own), and our seal on both.
  *
- *   llm_router=k_0123456789ab.1764020000.<64 hexadecimal digits>
+ *   llm_router=k_0123456789ab.1764020000000000.<64 hexadecimal digits>
  *
  * The seal is HMAC-SHA-256 over id, time and the digest of the key. So nothing of the key itself is in a browser, and a
  * login ends with its key: who is not among the keys of now is nobody, also if another key got the same id.
@@ -13,9 +13,10 @@
 #include "base/base.h"
 #include "policy/policy.h"
 
-#define COOKIE_NAME   "llm_router"
-#define COOKIE_SECRET 32
-#define COOKIE_LIFE_S (12 * 3600)
+#define COOKIE_NAME    "llm_router"
+#define COOKIE_SECRET  32
+#define COOKIE_LIFE_S  (12 * 3600)
+#define COOKIE_LIFE_US ((int64_t)COOKIE_LIFE_S * 1000000)
 
 /* The value for a login with this key, COOKIE_LIFE_S long. False: no memory. */
 bool cookie_seal(const uint8_t secret[COOKIE_SECRET], const struct policy_key *key, int64_t wall_us,

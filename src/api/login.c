@@ -37,14 +37,23 @@ static bool changes(const struct http_request *req)
            http_request_header(req, "Upgrade").ptr != NULL;
 }
 
+/* The key of a cookie that is good. `value` gets the cookie. */
+static const struct policy_key *open_cookie(const struct api *api, const struct http_request *req,
+                                            strv *value, int64_t *until_us)
+{
+    if (api->cookie_secret == NULL || http_request_header_count(req, "Cookie") != 1)
+        return NULL;
+    *value = cookie_find(http_request_header(req, "Cookie"));
+    const struct policy_key *key =
+        cookie_open(api->cookie_secret, api->keys, *value, io_wall_us(api->env->loop), until_us);
+    return key == NULL || ended_has(api->ended, *value, *until_us - COOKIE_LIFE_US) ? NULL : key;
+}
+
 const struct policy_key *api_login_key(const struct api *api, const struct http_request *req,
                                        int64_t *until_us)
 {
-    if (api->cookie_secret == NULL || http_request_header_count(req, "Cookie") != 1 ||
-        !from_own_page(req, changes(req)))
-        return NULL;
-    strv value = cookie_find(http_request_header(req, "Cookie"));
-    return cookie_open(api->cookie_secret, api->keys, value, io_wall_us(api->env->loop), until_us);
+    strv value;
+    return from_own_page(req, changes(req)) ? open_cookie(api, req, &value, until_us) : NULL;
 }
 
 /* ---- who somebody is ---- */
@@ -96,12 +105,12 @@ static void answer_me(struct api *api, struct http_request *req, const struct po
     json_put_str(&b, strv_of(user.id));
     buf_put_cstr(&b, ",\"name\":");
     json_put_str(&b, strv_of(user.name));
-    buf_printf(
-        &b,
-        ",\"admin\":%s,\"login\":\"%s\",\"kept\":%s,\"modes\":%s,\"message_bytes\":%zu,"
-        "\"version\":\"" LLM_ROUTER_VERSION "\"}",
-        user.admin ? "true" : "false", login, chat_keep_failing(api->keep) ? "false" : "true",
-        modes[widest_mode(api, key)], api->chat->message_bytes_max);
+    buf_printf(&b,
+               ",\"admin\":%s,\"login\":\"%s\",\"kept\":%s,\"modes\":%s,\"message_bytes\":%zu,"
+               "\"version\":\"" LLM_ROUTER_VERSION "\"}",
+               user.admin ? "true" : "false", login,
+               chat_keep_failing(api->keep) ? "false" : "true", modes[widest_mode(api, key)],
+               api->chat->message_bytes_max);
     http_reply_header(req, "Cache-Control", STRV("no-store"));
     if (b.failed)
         api_error(req, LLM_NATIVE, LLM_ERR_INTERNAL, 0, STRV_NONE, STRV_NONE, 0);
@@ -197,15 +206,19 @@ void api_login(struct api *api, struct http_request *req, const struct api_route
         return;
     }
     api_take_key(api, req, key);
-    state->login_until_us = io_wall_us(api->env->loop) + (int64_t)COOKIE_LIFE_S * 1000000;
+    state->login_until_us = io_wall_us(api->env->loop) + COOKIE_LIFE_US;
     give_cookie(api, req, key);
 }
 
 void api_logout(struct api *api, struct http_request *req, const struct api_route *route)
 {
+    strv value;
+    int64_t until_us;
     (void)route;
     if (!by_own_page(api, req))
         return;
+    if (open_cookie(api, req, &value, &until_us) != NULL)
+        ended_add(api->ended, value, until_us, io_wall_us(api->env->loop));
     if (set_cookie(req, STRV(""), 0))
         http_reply_whole(req, 204, NULL, STRV(""));
     else

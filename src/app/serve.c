@@ -59,6 +59,7 @@ struct serve {
     struct store *store;
     struct ledger *ledger;
     struct crowd *crowd;    /* whose sockets are open */
+    struct ended *ended;    /* whose logins are over */
     struct chat_keep *keep; /* NULL = no conversation is kept */
     int64_t store_version;
     struct io_timer tick, deadline;
@@ -538,6 +539,7 @@ static bool start_workers(struct serve *s, struct err *err)
         w->env.audit = s->audit;
         w->api.keep = s->keep;
         w->api.sockets.crowd = s->crowd;
+        w->api.ended = s->ended;
         w->agent.hub = s->tools.hub;
         w->agent.desk = s->desk;
         (void)agent_host_add(s->tools.host, &w->agent); /* too many: the others are asked */
@@ -607,7 +609,8 @@ static bool start(struct serve *s, struct err *err)
     s->prober = provider_prober_new(s->loop, s->client, &s->log, s->config->probe_interval_ms);
     s->limits = policy_limits_new();
     s->crowd = crowd_new();
-    if (s->prober == NULL || s->limits == NULL || s->crowd == NULL)
+    s->ended = ended_new();
+    if (s->prober == NULL || s->limits == NULL || s->crowd == NULL || s->ended == NULL)
         return err_oom(err);
     return start_workers(s, err);
 }
@@ -648,6 +651,7 @@ static void finish(struct serve *s)
     gateway_hall_free(s->hall);
     policy_limits_free(s->limits);
     crowd_free(s->crowd);
+    ended_free(s->ended);
     tools_close(&s->tools);
     if (s->prober != NULL)
         provider_prober_free(s->prober);

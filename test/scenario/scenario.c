@@ -146,6 +146,7 @@ static struct {
     struct worker worker;
     struct gateway_hall *hall;
     struct crowd *crowd;
+    struct ended *ended;
     bool up;
     struct policy_keys *keys;
     struct policy_sticky *sticky;
@@ -394,8 +395,9 @@ static bool start_program(void)
     t.audit = audit_open_sink(take_record, NULL);
     t.hall = gateway_hall_new(&err);
     t.crowd = crowd_new();
-    if (t.hall == NULL || t.crowd == NULL || t.sticky == NULL || t.limits == NULL ||
-        t.audit == NULL || t.keys == NULL ||
+    t.ended = ended_new();
+    if (t.hall == NULL || t.crowd == NULL || t.ended == NULL || t.sticky == NULL ||
+        t.limits == NULL || t.audit == NULL || t.keys == NULL ||
         !worker_init(&t.worker, 0, t.config, t.keys, LOG_INFO, &err) ||
         !worker_open_gateway(&t.worker, t.hall, &err) ||
         !worker_open_room(&t.worker, NULL, &t.room, 1, &err) ||
@@ -406,6 +408,7 @@ static bool start_program(void)
     }
     t.room = t.worker.room;
     t.worker.api.sockets.crowd = t.crowd;
+    t.worker.api.ended = t.ended;
     t.worker.env.limits = t.limits;
     t.worker.log.fd = t.log_fd;
     t.worker.env.sticky = t.sticky;
@@ -470,8 +473,9 @@ static struct client_side *client_side(const char *name, bool make)
 static void keep_cookie(const struct client_side *c)
 {
     const char *at = c->seen != NULL ? strstr(c->seen, "\r\nSet-Cookie: ") : NULL;
-    if (at != NULL)
-        snprintf(t.cookie, sizeof t.cookie, "%.*s", (int)strcspn(at + 14, ";\r"), at + 14);
+    int n = at != NULL ? (int)strcspn(at + 14, ";\r") : 0;
+    if (n > 0 && at[14 + n - 1] != '=') /* one that is taken back is not given */
+        snprintf(t.cookie, sizeof t.cookie, "%.*s", n, at + 14);
 }
 
 static void collect(struct client_side *c)
@@ -1920,6 +1924,7 @@ static void finish(void)
     worker_fini(&t.worker);
     gateway_hall_free(t.hall);
     crowd_free(t.crowd);
+    ended_free(t.ended);
     if (t.keys != NULL)
         policy_keys_unref(t.keys);
     policy_sticky_free(t.sticky);

@@ -50,7 +50,7 @@ SUITES = [
      "test/privacy/evaluate.py build/asan/test/privacy/privacy_measure build/asan/src/llm-router.data",
      "the detector on the development set, with the committed data"),
     ("peer", "junit", 900, "build/asan -m 'not browser'", "real clients and a real engine"),
-    ("browser", "junit", 300, "build/release -m browser", "the web pages in Chromium: a person's ways, accessibility, hostile texts"),
+    ("browser", "junit", 600, "build/release -m browser", "the web pages in Chromium: a person's ways, accessibility, hostile texts"),
     ("tsan", "junit", 600, "build/tsan -m tsan", "peers that make threads meet, with the thread sanitizer"),
 ]
 

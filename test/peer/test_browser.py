@@ -3,7 +3,6 @@
 also judges that nothing but the router is asked, that the console has no error, and that no foreign script runs (browser.py)."""
 import base64
 import contextlib
-import glob
 import json
 import os
 import re
@@ -13,7 +12,7 @@ import sys
 
 import pytest
 
-from browser import AXE, EVIL, PHONE, SHOTS, Visit
+from browser import AXE, EVIL, PHONE, Visit
 from conftest import engine_provider
 from harness import DEADLINE, TOP, Router, Standin, wait_for
 from test_mcp_leak import Peer, Tools
@@ -57,8 +56,9 @@ class Parrot:
             return 200, "application/json", json.dumps({"object": "list", "data": [{"id": self.model, "object": "model"}]})
 
         def event(delta, end=None):
+            usage = {"usage": {"prompt_tokens": 412, "completion_tokens": 58, "total_tokens": 470}} if end else {}
             return "data: %s\n\n" % json.dumps({"id": "p", "object": "chat.completion.chunk", "created": 1, "model": self.model,
-                                                "choices": [{"index": 0, "delta": delta, "finish_reason": end}]})
+                                                "choices": [{"index": 0, "delta": delta, "finish_reason": end}], **usage})
         if self.call and body["messages"][-1]["role"] != "tool":
             name, arguments = self.call
             call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
@@ -80,6 +80,13 @@ class EvilTools(Tools):
         return super().result(message)
 
 
+def key_file(folder):
+    path = os.path.join(folder, "chat.key")
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
+        f.write("5a" * 32)
+    return path
+
+
 class World:
     """A router with all that its pages show: engines at home, a cloud, a tool server, prices, an audit."""
 
@@ -91,9 +98,6 @@ class World:
         self.parrot, self.tools = Parrot(self.evil_model), EvilTools([])
         ends.callback(self.parrot.peer.stop)
         ends.callback(self.tools.peer.stop)
-        key = os.path.join(dir, "chat.key")
-        with open(os.open(key, os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
-            f.write("5a" * 32)
         self.router = Router(
             {"mode": "cloud",       # how far a conversation may go; the page begins with hybrid
              "providers": {
@@ -108,7 +112,7 @@ class World:
                                            "zone": "local", "rules": ["validate_schedule_tool=write,none,ask", "*=read,none,auto"]},
                              "words": {"url": self.tools.peer.url + "/mcp", "zone": "local", "rules": ["*=read,none,auto"]}},
              "audit": {"dir": os.path.join(dir, "audit")},
-             "chat": {"messages_per_minute": 0, "messages_per_hour": 0, "key_file": key}},
+             "chat": {"messages_per_minute": 0, "messages_per_hour": 0, "key_file": key_file(dir)}},
             env={"CLOUD_KEY": "sk-test", "SCHEDULER_KEY": KEY}, dir=dir)
         ends.callback(self.router.stop)
         self.router.wait_up()
@@ -129,8 +133,6 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(engine, chromium, tmp_path_factory):
-    for old in glob.glob(os.path.join(SHOTS, "*.png")):
-        os.remove(old)
     with contextlib.ExitStack() as ends:
         yield World(engine, str(tmp_path_factory.mktemp("world")), ends)
 
@@ -293,10 +295,23 @@ def test_an_image_goes_along_at_home_and_what_is_neither_is_told(visit, world):
     assert v.zone(v.ask("What does the picture show?")) == "local"
     assert any(base64.b64encode(PNG).decode() in one for one in world.parrot.peer.take())
     assert "plan.png" in v.page.locator("article.question").inner_text()
+    assert world.cloud.requests() == []
+
+
+def test_a_cloud_model_that_was_chosen_is_none_for_what_is_private(visit, world):
+    world.cloud.reset()
+    v = visit().chat()
+    v.mode("Cloud")
     v.model("cloud/gpt-demo")
-    answer = v.ended(v.ask("And what do you say?"))
+    answer = v.ended(v.ask(PRIVATE))
     assert "may only be served locally" in answer.get_by_role("alert").inner_text()
     v.shot("chat-refused")
+    v.judge_access("refused")
+    assert v.page.locator("option", has_text="gpt-demo").is_disabled()
+    v.page.get_by_role("button", name="Choose automatically").click()
+    v.page.get_by_role("button", name="Try again").click()
+    v.page.get_by_text("2/2").wait_for()
+    assert v.zone(v.answers.last) == "local"
     assert world.cloud.requests() == []
 
 
@@ -539,6 +554,68 @@ def test_policy_of_the_pages(world):
     for page in ("/chat", "/operator"):
         policy = world.router.ask("GET", page).header("Content-Security-Policy")
         assert "default-src 'none'" in policy and "unsafe" not in policy, policy
+
+
+# ---- pictures for the guides (./dev shots puts them into docs/images) ------------------------------
+
+RESTED = """Residents of the **first year** need ten hours between two shifts, and fourteen after a night.
+
+| Team | Shift | Rest before it |
+|---|---|---|
+| Night A | Mon 19:00 to 07:00 | 26 h |
+| Night B | Wed 19:00 to 07:00 | 12 h |
+
+Only *Night B* on Wednesday is close to the rule; nobody is below it."""
+
+
+def test_pictures_for_the_guides(chromium, tmp_path):
+    with contextlib.ExitStack() as ends:
+        local, cloud, scheduler = Parrot("llama3.1"), Parrot("claude-sonnet"), Scheduler(tools=62)
+        ends.callback(local.peer.stop)
+        ends.callback(cloud.peer.stop)
+        ends.callback(scheduler.stop)
+        router = Router(
+            {"mode": "cloud", "audit": {"dir": str(tmp_path / "audit")}, "chat": {"key_file": key_file(tmp_path)},
+             "providers": {"premises": {"kind": "openai", "url": local.peer.url + "/v1", "zone": "local", "models": ["llama3.1"]},
+                           "cloud": {"kind": "openai", "url": cloud.peer.url + "/v1", "zone": "cloud", "models": ["claude-sonnet"]}},
+             "roles": {"general": ["premises/llama3.1", "cloud/claude-sonnet"], "tools": ["premises/llama3.1"]},
+             "mcp_servers": {"scheduler": {"url": "http://127.0.0.1:%d/mcp" % scheduler.port, "key_env": "SCHEDULER_KEY",
+                                           "zone": "local", "rules": ["validate_schedule_tool=write,none,ask", "*=read,none,auto"]}}},
+            env={"SCHEDULER_KEY": KEY}, dir=str(tmp_path))
+        ends.callback(router.stop)
+        router.wait_up()
+        v = Visit(chromium, router.url, None, login=False, size={"width": 1000, "height": 680})
+        v.page.goto("/chat")
+        v.chat()
+        local.text = cloud.text = RESTED
+        v.ended(v.ask("Which rest rules does the night team meet next week?")).get_by_test_id("badge").click()
+        v.shot("guide-answer")
+        v.page.get_by_role("button", name="New conversation").click()
+        v.page.get_by_role("heading", name="What can I help with?").wait_for()
+        v.mode("Cloud")
+        v.ended(v.ask("How do other programmes share nights among six people?"))
+        local.text = "I have written a short note for the hand-over. It stays here."
+        v.ended(v.ask("Write a note for the hand-over: patient Jane Miller, MRN 4471234, was admitted with pneumonia."))
+        v.shot("guide-private")
+        v.page.get_by_role("button", name="New conversation").click()
+        v.page.get_by_role("heading", name="What can I help with?").wait_for()
+        local.call = ("scheduler__validate_schedule_tool", {"start_date": "2026-11-30", "end_date": "2026-12-06"})
+        v.model("premises/llama3.1")
+        answer = v.ask("Does the schedule of the week of 30 November keep all rules?")
+        v.page.get_by_test_id("approval").wait_for()
+        v.shot("guide-approval")
+        local.text = "Two things: **PGY2-01** works 84 hours, and **PGY1-03** has only nine hours between two shifts on 2 December."
+        v.page.get_by_role("button", name="Approve").click()
+        v.ended(answer)
+        v.operator("overview")
+        v.page.get_by_role("cell", name="llama3.1").first.wait_for()
+        v.shot("guide-overview")
+        v.operator("try")
+        v.page.get_by_label("Text", exact=True).fill(PRIVATE)
+        v.page.get_by_role("button", name="Show the route").click()
+        v.page.get_by_text("Private: it stays on the premises").wait_for()
+        v.shot("guide-route")
+        v.leave()
 
 
 # ---- what is kept (the router is restarted: last) --------------------------------------------------

@@ -47,11 +47,12 @@ export function modeWords(c: Conversation): string {
 
 interface ModelPickerProps {
   model: string;
+  stays: boolean; // the conversation stays on the premises
   choices: Loaded<Choices>;
   onChange: (model: string) => void;
 }
 
-export function ModelPicker({ model, choices, onChange }: ModelPickerProps): JSX.Element {
+export function ModelPicker({ model, stays, choices, onChange }: ModelPickerProps): JSX.Element {
   const c = choices.value;
   const known = ["", "auto", ...(c === undefined ? [] : [...c.roles, ...c.local, ...c.cloud].map((one) => one.name))];
   const group = (label: string, list: Choices["local"], off = false): JSX.Element | null =>
@@ -70,7 +71,7 @@ export function ModelPicker({ model, choices, onChange }: ModelPickerProps): JSX
       {!known.includes(model) && <option value={model}>{model}</option>}
       {c !== undefined && group("By what it is good at", c.roles)}
       {c !== undefined && group("Local: on the premises", c.local)}
-      {c !== undefined && group("Cloud", c.cloud)}
+      {c !== undefined && group(stays ? "Cloud: not in this conversation" : "Cloud", c.cloud, stays)}
       {c !== undefined && group("Missing: configured, not there", c.missing, true)}
     </select>
   );

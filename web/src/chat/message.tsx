@@ -216,6 +216,9 @@ function Badge({ facts: f }: { facts: Facts }): JSX.Element | null {
 }
 
 function Why({ facts: f }: { facts: Facts }): JSX.Element {
+  const box = useRef<HTMLDListElement>(null);
+  useEffect(() => box.current?.scrollIntoView({ block: "nearest" }), []); // it opens below the line, where there may be no room
+  const tokens = (f.usage?.input_tokens ?? 0) + (f.usage?.output_tokens ?? 0);
   const rows: [string, string | undefined][] = [
     ["Why there", whyWords(f)],
     ["Where", f.zone === "local" ? "On the premises: it did not leave." : "In the cloud."],
@@ -226,13 +229,13 @@ function Why({ facts: f }: { facts: Facts }): JSX.Element {
     ["Private", f.private === true ? `yes${f.findings === undefined ? "" : `: ${foundWords(f.findings)}`}` : "no"],
     ["First word after", f.first_token_ms === undefined ? undefined : milliseconds(f.first_token_ms)],
     ["Took", f.total_ms === undefined ? undefined : milliseconds(f.total_ms)],
-    ["Tokens", f.usage === undefined ? undefined : `${count(f.usage.input_tokens ?? 0)} read, ${count(f.usage.output_tokens ?? 0)} written`],
+    ["Tokens", tokens === 0 ? undefined : `${count(f.usage?.input_tokens ?? 0)} read, ${count(f.usage?.output_tokens ?? 0)} written`],
     ["Cost", dollars(f.cost_micro_usd ?? 0)],
     ["Saved", f.saved_micro_usd === undefined || f.saved_micro_usd === 0 ? undefined : `${dollars(f.saved_micro_usd)}, compared with the cloud`],
     ["Request", [f.request_id, f.why === undefined ? "" : `(${f.why})`].join(" ").trim()],
   ];
   return (
-    <dl class="why" data-testid="why">
+    <dl ref={box} class="why" data-testid="why">
       {rows.map(([name, value]) =>
         value === undefined || value === "" ? null : (
           <div key={name}>

@@ -7,7 +7,7 @@
  */
 import { get } from "../shared/api.ts";
 
-export type Readiness = "loaded" | "not loaded" | "loading" | "unreachable" | "cloud";
+export type Readiness = "loaded" | "not loaded" | "ready" | "loading" | "unreachable" | "cloud";
 
 export interface Choice {
   name: string; // what is sent as `model`
@@ -36,6 +36,7 @@ export interface ModelsAnswer {
 
 export interface ProviderRow {
   provider: string;
+  kind?: string;
   is_available: boolean;
   state: string; // up, loading, ...
   missing_models?: string[]; // configured, and not there
@@ -45,7 +46,8 @@ export function readiness(model: ModelRow, providers: readonly ProviderRow[]): R
   const provider = providers.find((p) => p.provider === model.provider);
   if (provider !== undefined && !provider.is_available) return provider.state === "loading" ? "loading" : "unreachable";
   if (!model.is_local) return "cloud";
-  return model.loaded ? "loaded" : "not loaded";
+  if (model.loaded) return "loaded";
+  return provider?.kind === "openai" ? "ready" : "not loaded"; // such a server does not tell what it holds in memory
 }
 
 export function choices(answer: ModelsAnswer, providers: readonly ProviderRow[]): Choices {
@@ -62,6 +64,10 @@ export function choices(answer: ModelsAnswer, providers: readonly ProviderRow[])
   for (const { provider, missing_models: missing } of providers)
     for (const name of missing ?? []) out.missing.push({ name: `${provider}/${name}`, words: `${name} (missing at ${provider})` });
   return out;
+}
+
+export function isCloud(c: Choices | undefined, model: string): boolean {
+  return c?.cloud.some((one) => one.name === model) === true;
 }
 
 export async function loadChoices(signal?: AbortSignal): Promise<Choices> {

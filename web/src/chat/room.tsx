@@ -18,7 +18,7 @@ import type { Conversation } from "./conversation.ts";
 import { Link } from "./link.ts";
 import type { LinkState } from "./link.ts";
 import { ApprovalCard, MessageView } from "./message.tsx";
-import { loadChoices } from "./models.ts";
+import { isCloud, loadChoices } from "./models.ts";
 import type { Attachment, Frame, Mode, Params, Said } from "./protocol.ts";
 
 interface RoomProps {
@@ -92,6 +92,10 @@ export function Room(props: RoomProps): JSX.Element {
   useEscape(c.running !== undefined, stop);
 
   const busy = c.running !== undefined;
+  const stays = c.private || c.mode === "local";
+  const setModel = (model: string): void => {
+    if (say({ type: "set", model })) props.onModel(model);
+  };
   return (
     <main id="main" class="room" tabIndex={-1} aria-label="Conversation">
       <header class="room-head">
@@ -105,13 +109,7 @@ export function Room(props: RoomProps): JSX.Element {
               if (say({ type: "set", mode })) props.onMode(mode);
             }}
           />
-          <ModelPicker
-            model={c.model}
-            choices={models}
-            onChange={(model) => {
-              if (say({ type: "set", model })) props.onModel(model);
-            }}
-          />
+          <ModelPicker model={c.model} stays={stays} choices={models} onChange={setModel} />
           <Gauge window={c.window} />
           <IconButton icon="gear" label="System prompt and parameters" onClick={() => setSettings(true)} />
         </div>
@@ -129,6 +127,15 @@ export function Room(props: RoomProps): JSX.Element {
             <Icon name="warn" />
             <span>Your message was too large for the router, so it was not taken. Attach less, or ask your administrator about chat.message_bytes.</span>
             <IconButton icon="close" label="Dismiss" onClick={() => setClosedBy(0)} />
+          </p>
+        )}
+        {stays && isCloud(models.value, c.model) && (
+          <p class="notice warn" role="status">
+            <Icon name="home" />
+            <span>The model that you chose is in the cloud, and this conversation stays on the premises. It needs another model.</span>
+            <button type="button" onClick={() => setModel("auto")}>
+              Choose automatically
+            </button>
           </p>
         )}
         {refused && link === "open" && <ErrorBox error={new Error("That was not sent. Try again.")} />}

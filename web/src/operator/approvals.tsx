@@ -71,7 +71,7 @@ function Decided({ rows }: { rows: readonly Approval[] }): JSX.Element {
         { head: "By", cell: (row) => row.decided_by ?? "-" },
         { head: "When", whole: true, cell: (row) => time(row.decided) },
         { head: "Key", cell: (row) => row.key ?? "-" },
-        { head: "For the conversation", cell: (row) => (row.remembered ? "yes" : "no") },
+        { head: "Remembered", cell: (row) => (row.remembered ? "yes" : "no") },
       ]}
     />
   );

@@ -49,7 +49,8 @@ export function Verification({ check }: { check: AuditCheck }): JSX.Element {
           ["Records", check.records.toLocaleString("en-US")],
           ["Checkpoints", check.checkpoints.toLocaleString("en-US")],
           ["Not yet signed", check.unsigned_records.toLocaleString("en-US")],
-          ["Last record", `${check.last_seq} (${time(check.last_time)})`],
+          ["Last record", check.last_seq.toLocaleString("en-US")],
+          ["Written", time(check.last_time)],
         ]}
       />
       <p class="help">

@@ -56,6 +56,6 @@ WORKDIR /var/lib/llm-router
 VOLUME /var/lib/llm-router
 EXPOSE 8484
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["llm-router", "health"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --start-interval=1s --retries=3 CMD ["llm-router", "health"]
 ENTRYPOINT ["llm-router"]
 CMD ["serve"]

@@ -51,6 +51,7 @@ SUITES = [
      "the detector on the development set, with the committed data"),
     ("peer", "junit", 900, "build/asan -m 'not browser'", "real clients and a real engine"),
     ("browser", "junit", 600, "build/release -m browser", "the web pages in Chromium: a person's ways, accessibility, hostile texts"),
+    ("deploy", "lines", 240, "test/deploy/workshop check", "the image, Compose, the package (made by ./dev test)"),
     ("tsan", "junit", 600, "build/tsan -m tsan", "peers that make threads meet, with the thread sanitizer"),
 ]
 

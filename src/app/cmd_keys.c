@@ -8,6 +8,7 @@
  * standard error. A key is not shown again: nobody knows it any more.
  */
 #include "app/command.h"
+#include "app/file.h"
 #include "app/term.h"
 
 #include <string.h>
@@ -125,13 +126,32 @@ static bool take_rules(const struct cli *cli, struct policy_rules *rules, int64_
 
 /* ---- add ---- */
 
-static int key_add(struct cli *cli, struct store *store)
+static bool note_key(void *arg, const struct store_key *key)
+{
+    bool *any = arg;
+    *any = *any || key->revoked_us == 0;
+    return true;
+}
+
+static bool to_file(const char *path, struct buf *text)
+{
+    struct err err = ERR_INIT;
+    bool ok = !text->failed && file_replace(path, buf_view(text), &err);
+    if (!ok)
+        term_error("%s", text->failed ? "out of memory" : err.text);
+    mem_wipe((char *)buf_view(text).ptr, buf_len(text));
+    buf_fini(text);
+    return ok;
+}
+
+static int key_make(struct cli *cli, struct store *store)
 {
     struct err err = ERR_INIT;
     struct store_key key;
     struct policy_rules rules = {.mode = LLM_MODE_UNSET};
     struct buf out;
     char text[API_SECRET_BYTES];
+    const char *first = cli->flags[FLAG_FIRST];
     int64_t now_us;
     if (!command_now(&now_us, &err) || !take_rules(cli, &rules, now_us, &err) ||
         !api_key_make(strv_of(cli->words[1]), &rules, now_us, &key, text, &err) ||
@@ -146,14 +166,28 @@ static int key_add(struct cli *cli, struct store *store)
         buf_printf(&out, ",\"key\":\"%s\"}\n", text);
     } else {
         buf_printf(&out, "%s\n", text);
-        fprintf(stderr, "key %s for \"%s\"; it is shown this once, keep it\n", key.id, key.name);
+        fprintf(stderr, "key %s for \"%s\"; it is %s, keep it\n", key.id, key.name,
+                first != NULL ? "in the file alone" : "shown this once");
     }
     mem_wipe(text, sizeof text);
-    if (term_write(&out))
+    if (first != NULL ? to_file(first, &out) : term_write(&out))
         return EXIT_OK;
     /* Nobody has seen it: it must not lie about unknown. */
     store_key_revoke(store, key.id, key.created_us, &err);
     return EXIT_FAILED;
+}
+
+static int key_add(struct cli *cli, struct store *store)
+{
+    struct err err = ERR_INIT;
+    bool any = false;
+    if (cli->flags[FLAG_FIRST] != NULL && !store_key_each(store, note_key, &any, &err)) {
+        term_error("%s", err.text);
+        return EXIT_FAILED;
+    }
+    if (any)
+        fputs("there is a key already\n", stderr);
+    return any ? EXIT_OK : key_make(cli, store);
 }
 
 /* ---- edit ---- */
@@ -327,6 +361,8 @@ static bool words_ok(struct cli *cli, size_t verb)
     struct policy_rules rules = {.mode = LLM_MODE_UNSET};
     if (!verbs[verb].rules && any_rule(cli))
         term_error("keys %s takes no rules", verbs[verb].name);
+    else if (verbs[verb].run != key_add && cli->flags[FLAG_FIRST] != NULL)
+        term_error("--first belongs to keys add");
     else if (verbs[verb].run == key_edit && !any_rule(cli))
         term_error("keys edit: say what to change, as --rpm 60");
     else if (verbs[verb].run == key_add && !api_key_name_ok(strv_of(cli->words[1])))

@@ -101,6 +101,9 @@ const struct flag_row flag_rows[FLAGS] = {
     [FLAG_MISSING] = {0, "missing", NULL,
                       "Instead of MODEL: every model that the configuration names for a local "
                       "Ollama (roles, default_model) and that it does not have."},
+    [FLAG_FIRST] = {0, "first", "FILE",
+                    "With add: only if there is no key that holds, and into a new file for its "
+                    "owner alone."},
     [FLAG_READY] = {0, "ready", NULL, "Asks whether a request could be served, too."},
     [FLAG_HELP] = {'h', "help", NULL, "Prints this help."},
 };
@@ -195,8 +198,10 @@ const struct command commands[] = {
      "takes changes over within seconds.\n\n"
      "What a key may do is said when it is made, or later with edit, by the flags below; without "
      "them it may do whatever the configuration allows, but not read what is told of other "
-     "callers. The value none takes a rule away.",
-     SOURCE | F(JSON) | RULES, 1, 2, command_keys},
+     "callers. The value none takes a rule away.\n\n"
+     "With --first a service can make its first key by itself, at each start: where there is a key "
+     "already nothing is done, and that is no failure. Read the file and remove it.",
+     SOURCE | F(JSON) | RULES | F(FIRST), 1, 2, command_keys},
     {"approvals", "[list] | approve ID | deny ID",
      "decide about calls of tools that wait for a person",
      "list shows each call that waits, with all of its arguments. A decision is for exactly these "

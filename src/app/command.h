@@ -56,6 +56,7 @@ enum flag {
     FLAG_REPORT,
     FLAG_MISSING,
     FLAG_READY,
+    FLAG_FIRST,
 #define POLICY_RULE(id, name, kind, member, min, max, value, doc) FLAG_RULE_##id,
 #include "policy/key_rules.def"
 #undef POLICY_RULE

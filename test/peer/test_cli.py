@@ -450,6 +450,21 @@ def test_keys_have_rules(idle):
     assert gone.status == 1 and "revoked" in gone.err
 
 
+def test_the_first_key_is_made_once_and_lies_in_a_file(idle, tmp_path):
+    r, path = idle(), tmp_path / "first.key"
+    done = cli(r, "keys", "add", "Anna", "--admin", "yes", "--first", str(path))
+    assert done.status == 0 and not done.out, done
+    key = path.read_text().strip()
+    assert key and key not in done.err and path.stat().st_mode & 0o777 == 0o600
+    path.unlink()
+    done = cli(r, "keys", "add", "Anna", "--first", str(path))
+    assert done.status == 0 and not path.exists(), done
+    assert cli(r, "keys", "revoke", cli(r, "keys", "list", "--json").json["keys"][0]["id"]).status == 0
+    assert cli(r, "keys", "add", "Anna", "--first", str(tmp_path / "not" / "there")).status == 1
+    assert all(k["revoked"] for k in cli(r, "keys", "list", "--json").json["keys"])     # nobody has seen it
+    assert cli(r, "keys", "list", "--first", "x").status == 2
+
+
 def test_keys_are_kept_as_digests_and_private(idle):
     r = idle()
     assert cli(r, "keys", "list").status == 0

@@ -165,7 +165,7 @@ void api_servers(struct api *api, struct http_request *req,
 void api_events_init(struct api *api);
 void api_advice_outcome(struct api *api, struct http_request *req,
                         const struct api_route *route); /* what became of advice */
-void api_events_drain(struct api *api);
+void api_events_end(struct api *api); /* those that are open; whoever still may comes back */
 void api_keys(struct api *api, struct http_request *req,
               const struct api_route *route); /* GET /router/keys */
 void api_key_add(struct api *api, struct http_request *req,

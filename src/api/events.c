@@ -8,8 +8,8 @@
  * the whole: a listener who did not read what came before gets the next as soon as he has. What stands in it is
  * admin/'s; it comes by api->put_state.
  *
- * A stream ends after a while, and the listener comes back by himself: then his key or login is looked at anew, so one
- * that was revoked does not go on hearing.
+ * A stream ends after a while, and whenever keys have changed, and the listener comes back by himself: then his key or
+ * login is looked at anew, so one that was revoked does not go on hearing.
  */
 #include "api/api_int.h"
 
@@ -112,7 +112,7 @@ void api_events_init(struct api *api)
     buf_init(&api->events.told, EVENT_BYTES_MAX);
 }
 
-void api_events_drain(struct api *api)
+void api_events_end(struct api *api)
 {
     while (!list_empty(&api->events.listeners))
         end(list_first(&api->events.listeners, struct api_listener, node));

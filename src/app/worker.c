@@ -221,6 +221,7 @@ static void take_keys(void *arg)
     policy_keys_unref(m->w->api.keys);
     m->w->api.keys = m->keys;
     api_sockets_keys(&m->w->api);
+    api_events_end(&m->w->api);
     mem_free(m);
 }
 
@@ -274,7 +275,7 @@ static void drain(void *arg)
     w->draining = (w->server != NULL) + (w->room != NULL);
     if (w->gateway != NULL)
         gateway_drain(w->gateway);
-    api_events_drain(&w->api);
+    api_events_end(&w->api);
     api_sockets_drain(&w->api);
     if (w->server != NULL)
         http_server_drain(w->server, on_drained, w);

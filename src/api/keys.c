@@ -376,18 +376,26 @@ static bool read_key(struct http_request *req, int64_t now_us, strv *name,
 
 struct census { /* of the keys that are good */
     const char *id;
+    int64_t now_us;
     size_t keys, admins;
     bool there, is_admin; /* the one of this id */
 };
 
+/* Has it the right admin, and can it be used for that? */
+static bool is_admin(const struct store_key *key, int64_t now_us)
+{
+    struct policy_key k = {.id = ""};
+    struct err err = ERR_INIT;
+    return policy_rules_read(strv_of(key->rules), &k.rules, &err) && k.rules.admin &&
+           policy_key_admits(&k, LLM_NATIVE, now_us, &err);
+}
+
 static bool count_key(void *arg, const struct store_key *key)
 {
     struct census *c = arg;
-    struct policy_rules rules;
-    struct err err = ERR_INIT;
+    bool admin = is_admin(key, c->now_us);
     if (key->revoked_us != 0)
         return true;
-    bool admin = policy_rules_read(strv_of(key->rules), &rules, &err) && rules.admin;
     c->keys++;
     c->admins += admin;
     if (strcmp(key->id, c->id) == 0) {
@@ -399,15 +407,14 @@ static bool count_key(void *arg, const struct store_key *key)
 
 static void run_add(struct key_work *w, struct store *store)
 {
-    struct census c = {.id = ""};
-    struct policy_rules rules;
-    if (!store_key_each(store, count_key, &c, &w->err) ||
-        !policy_rules_read(strv_of(w->key.rules), &rules, &w->err))
+    struct census c = {.id = "", .now_us = w->key.created_us};
+    if (!store_key_each(store, count_key, &c, &w->err))
         return;
-    if (c.keys == 0 && !rules.admin) {
-        refused(w, 409,
-                "The first key must have the right admin: from then on nobody gets in without a "
-                "key.");
+    if (c.keys == 0 && !is_admin(&w->key, c.now_us)) {
+        refused(
+            w, 409,
+            "The first key must have the right admin, and be good for these pages: from then on "
+            "nobody gets in without a key.");
         return;
     }
     if (!store_key_add(store, &w->key, &w->err))
@@ -443,7 +450,7 @@ void api_key_add(struct api *api, struct http_request *req, const struct api_rou
 
 static void run_revoke(struct key_work *w, struct store *store)
 {
-    struct census c = {.id = w->key.id};
+    struct census c = {.id = w->key.id, .now_us = w->key.created_us};
     if (!store_key_each(store, count_key, &c, &w->err))
         return;
     if (!c.there) {

@@ -1165,6 +1165,22 @@ static void a_question_can_be_asked_anew_and_an_answer_made_again(void **state)
     leave(c);
 }
 
+static void what_was_attached_stays_with_the_question(void **state)
+{
+    struct chair *c = sit(0);
+    (void)state;
+    say(c, "{\"type\":\"user_message\",\"content\":\"what is "
+           "it?\",\"attachments\":[{\"name\":\"w.csv\","
+           "\"type\":\"text/csv\",\"data\":\"a;b\"}]}");
+    answers("a list");
+    buf_clear(&c->heard);
+    say(c, "{\"type\":\"edit\",\"message\":1,\"content\":\"how long is it?\"}");
+    assert_true(was_sent("how long") && was_sent("a;b") && !was_sent("what is it"));
+    hears(c, "\"n\":3", "how long", "\"attachments\":[{\"name\":\"w.csv\"");
+    answers("two");
+    leave(c);
+}
+
 /* ---- titles and summaries ---- */
 
 static void a_title_is_the_beginning_or_a_models(void **state)
@@ -1587,6 +1603,7 @@ int main(void)
         TEST(tools_are_seen_and_are_in_the_history),
         TEST(a_call_is_approved_by_who_owns_it),
         TEST(a_question_can_be_asked_anew_and_an_answer_made_again),
+        TEST(what_was_attached_stays_with_the_question),
         TEST(a_title_is_the_beginning_or_a_models),
         TEST(no_title_is_made_beside_an_answer),
         TEST(a_full_window_is_summarised_first),

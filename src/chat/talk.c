@@ -248,10 +248,15 @@ static bool is_idle(struct session *s, struct chat_seat *seat)
 static void hear_edit(struct session *s, struct chat_seat *seat, const struct heard *h)
 {
     const struct chat_message *m = chat_tree_find(s->tree, h->message);
-    if (m == NULL || m->assistant)
+    struct heard other = *h;
+    if (m == NULL || m->assistant) {
         refuse(s, seat, "not_found", "message: there is no such question", 0);
-    else if (is_idle(s, seat) && may_ask(s, seat))
-        ask(s, seat, h, m->parent);
+    } else if (is_idle(s, seat) && may_ask(s, seat)) {
+        other.n_files = m->n_files; /* what was attached stays */
+        if (m->n_files > 0)
+            memcpy(other.files, m->files, m->n_files * sizeof *m->files);
+        ask(s, seat, &other, m->parent);
+    }
 }
 
 static void hear_retry(struct session *s, struct chat_seat *seat, const struct heard *h)

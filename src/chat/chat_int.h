@@ -121,7 +121,8 @@ struct chat_room {
     struct mail mail;
     struct rates rates; /* of the users whose names fall to this room; every room asks */
     struct list slots[ROOM_SLOTS];
-    struct list quiet; /* sessions that could be forgotten, the longest quiet first */
+    struct list
+        quiet; /* sessions that could be forgotten: empty ones, then the longest quiet first */
     size_t n_sessions, n_seats, n_busy;
     struct buf text; /* of the frame that is being written */
     bool draining, stopped;

@@ -132,6 +132,13 @@ void room_hear(struct chat_room *r, struct letter *l)
     }
 }
 
+/* NULL: anybody's. */
+static bool is_rename_of(const struct letter *l, const char *user)
+{
+    const struct order *o = (const struct order *)(const void *)l;
+    return l->read == read_rename && (user == NULL || strcmp(o->user, user) == 0);
+}
+
 /* It cannot be had: who wants a seat in it is told so, and who gave an order, too. What others want of the name is heard
  * anew: they may own it. */
 static void give_up(struct session *s, enum chat_kept how)
@@ -148,7 +155,7 @@ static void give_up(struct session *s, enum chat_kept how)
     while (l != NULL) {
         struct letter *next = l->next;
         l->next = NULL;
-        if (l->read == read_rename) {
+        if (is_rename_of(l, foreign ? user : NULL)) {
             reply(r, (struct order *)(void *)l, how);
         } else if (!seat_refused(l, foreign ? user : NULL, foreign ? 4003 : 1013,
                                  foreign ? "not your conversation" : "it cannot be read now")) {

@@ -122,7 +122,10 @@ void session_rest(struct session *s)
         io_timer_stop(r->loop, &s->quiet);
         return;
     }
-    list_add_tail(&r->quiet, &s->quiet_node);
+    if (chat_tree_count(s->tree) > 0)
+        list_add_tail(&r->quiet, &s->quiet_node);
+    else /* nothing is lost with it */
+        list_add_head(&r->quiet, &s->quiet_node);
     io_timer_start(r->loop, &s->quiet, r->env.conf->quiet_ms, on_quiet, s);
 }
 

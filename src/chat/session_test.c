@@ -1426,6 +1426,49 @@ static void sessions_are_renamed_and_deleted_by_their_owner(void **state)
     leave(c);
 }
 
+static void its_owner_renames_what_another_wants_to_enter(void **state)
+{
+    struct chair *a = sit(0), *b;
+    (void)state;
+    rest_told = 0;
+    asks(a, "one");
+    answers("two");
+    leave(a);
+    fake_advance(t.loop, 70000);
+    b = sit_as(1, ID, "key:k_other"); /* it is loaded for him */
+    expect_rest(rename_as("local", ID), CHAT_KEPT_OK);
+    assert_int_equal(b->code, 4003);
+    leave(b);
+    fake_advance(t.loop, 70000);
+    b = sit_as(1, ID, "key:k_other");
+    expect_rest(rename_as("key:k_other", ID), CHAT_KEPT_FOREIGN);
+    leave(b);
+}
+
+/* Whoever opens many conversations and says nothing in them drives nobody's out. */
+static void empty_sessions_are_the_first_to_go(void **state)
+{
+    struct chair *c;
+    char id[32];
+    (void)state;
+    t.seals = false;
+    t.private_next = true;
+    c = sit(0);
+    asks(c, "MRN 123");
+    t.private_next = false;
+    answers("noted");
+    leave(c);
+    for (int i = 0; i < 20; i++) {
+        snprintf(id, sizeof id, "nothing-said-%d", i);
+        c = sit_as(1, id, "key:k_other");
+        fake_run(t.loop);
+        leave(c);
+    }
+    c = sit(0);
+    hears(c, "\"connected\"", "\"history_count\":2");
+    leave(c);
+}
+
 static void what_was_queued_is_kept_when_its_answer_begins(void **state)
 {
     struct chair *c = sit(0);
@@ -1613,6 +1656,8 @@ int main(void)
         TEST(a_login_ends_after_the_answer),
         TEST(a_wait_for_the_model_is_said),
         TEST(sessions_are_renamed_and_deleted_by_their_owner),
+        TEST(its_owner_renames_what_another_wants_to_enter),
+        TEST(empty_sessions_are_the_first_to_go),
         TEST(a_drain_lets_answers_end),
         TEST(a_stop_keeps_what_was_said),
         TEST(the_file_is_closed_before_its_last_answers_come),

@@ -55,13 +55,26 @@ static void touch(struct session *s)
 
 /* ---- answers ---- */
 
+static void shut_late(struct session *s)
+{
+    struct list *pos, *tmp;
+    list_for_each(pos, tmp, &s->seats)
+    {
+        struct chat_seat *seat = list_entry(pos, struct chat_seat, node);
+        if (seat->late || s->room->draining)
+            seat_shut(seat, 1001, seat->late ? "the login ended" : "going away");
+    }
+}
+
 static void fail_before(struct session *s)
 {
     session_tell(s, frame_error(s, STRV("The conversation is full, or there is no memory for it."),
                                 "session_full", 0, 0));
     question_fini(&s->now);
     session_stage(s, SESSION_IDLE);
+    shut_late(s);
     session_rest(s);
+    room_look(s->room);
 }
 
 /* To the question s->now. */
@@ -91,17 +104,6 @@ static uint32_t drop_queued(struct session *s)
         chat_tree_drop(s->tree, m);
     question_fini(&s->next);
     return n;
-}
-
-static void shut_late(struct session *s)
-{
-    struct list *pos, *tmp;
-    list_for_each(pos, tmp, &s->seats)
-    {
-        struct chat_seat *seat = list_entry(pos, struct chat_seat, node);
-        if (seat->late || s->room->draining)
-            seat_shut(seat, 1001, seat->late ? "the login ended" : "going away");
-    }
 }
 
 static void on_next(void *arg)
@@ -147,6 +149,7 @@ void session_interrupt(struct session *s)
         session_tell(s, frame_interrupted(s, 0, false, dropped));
         shut_late(s);
         session_rest(s);
+        room_look(s->room);
         return;
     }
     uint32_t n = answer_number(s->answer);

@@ -231,7 +231,8 @@ bool api_is_own_page(strv origin, const struct http_request *req)
 
 static bool answer_preflight(struct http_request *req)
 {
-    http_reply_header(req, "Access-Control-Allow-Methods", STRV("GET, POST, DELETE, HEAD, OPTIONS"));
+    http_reply_header(req, "Access-Control-Allow-Methods",
+                      STRV("GET, POST, DELETE, HEAD, OPTIONS"));
     strv wanted = http_request_header(req, "Access-Control-Request-Headers");
     if (wanted.ptr != NULL && wanted.len < 1024)
         http_reply_header(req, "Access-Control-Allow-Headers", wanted);

@@ -14,7 +14,7 @@ import pytest
 
 from browser import AXE, EVIL, PHONE, Visit
 from conftest import engine_provider
-from harness import DEADLINE, TOP, Router, Standin, wait_for
+from harness import DEADLINE, TOP, Router, Standin, free_port, wait_for
 from test_mcp_leak import Peer, Tools
 from test_mcp_loop import KEY, Scheduler
 
@@ -537,6 +537,25 @@ def test_nothing_that_tools_tell_runs(visit, world):
     v.page.locator("section[aria-label=words] details summary").first.click()
     judge_text(v, v.page.locator("main"), "tools")
     v.shot("operator-evil-tools")
+
+
+def test_a_router_without_a_model_says_so_until_there_is_one(chromium, router, standin):
+    port = free_port()
+    one = router({"providers": {"far": {"kind": "openai", "url": "http://127.0.0.1:%d/v1" % port}}}, ready=None)
+    v = Visit(chromium, one.url, None, login=False)
+    v.page.goto("/")                                 # a browser gets the page there, too
+    notice = v.page.get_by_text("No model can be reached")
+    notice.wait_for()
+    v.shot("chat-nobody")
+    v.judge_access("nobody there")
+    assert "no provider is available" in v.operator("overview").page.locator(".notice.bad").inner_text()
+    one.reconfigure(providers={"far": {"kind": "openai", "url": standin().url + "/v1"}})
+    v.page.goto("/chat")
+    notice.wait_for()
+    one.signal(signal.SIGHUP)
+    notice.wait_for(state="detached")
+    v.ended(v.ask("Hello?"))
+    v.leave()
 
 
 @pytest.mark.parametrize("page", ["/chat", "/operator"])

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { readParams } from "./controls.tsx";
-import { choices, isCloud, readiness } from "./models.ts";
+import { choices, isCloud, nobody, readiness } from "./models.ts";
 
 const model = { name: "llama3.2", provider: "ollama", is_local: true, loaded: true, context: 8192 };
 const up = { provider: "ollama", is_available: true, state: "up" };
@@ -23,6 +23,7 @@ test("the picker: roles, local, cloud, missing; a name that two have is told apa
   );
   assert.deepEqual(c.local.map((m) => [m.name, m.words]), [["ollama/llama3.2", "ollama/llama3.2 (loaded)"], ["second/llama3.2", "second/llama3.2 (loaded)"]]);
   assert.deepEqual(c.cloud.map((m) => m.words), ["gpt-5 (openai)"]);
+  assert.ok(nobody(choices({ models: [], roles: { fast: [] } }, [])) && !nobody(c) && !nobody(undefined));
   assert.ok(isCloud(c, "openai/gpt-5") && !isCloud(c, "ollama/llama3.2") && !isCloud(undefined, "openai/gpt-5"));
   assert.deepEqual(c.roles.map((m) => m.name), ["fast"]);
   assert.deepEqual(c.missing.map((m) => m.words), ["phi4 (missing at ollama)"]);

@@ -66,6 +66,11 @@ export function choices(answer: ModelsAnswer, providers: readonly ProviderRow[])
   return out;
 }
 
+/** There is nobody who could answer. */
+export function nobody(c: Choices | undefined): boolean {
+  return c !== undefined && c.local.length + c.cloud.length === 0;
+}
+
 export function isCloud(c: Choices | undefined, model: string): boolean {
   return c?.cloud.some((one) => one.name === model) === true;
 }

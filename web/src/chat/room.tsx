@@ -18,7 +18,7 @@ import type { Conversation } from "./conversation.ts";
 import { Link } from "./link.ts";
 import type { LinkState } from "./link.ts";
 import { ApprovalCard, MessageView } from "./message.tsx";
-import { isCloud, loadChoices } from "./models.ts";
+import { isCloud, loadChoices, nobody } from "./models.ts";
 import type { Attachment, Frame, Mode, Params, Said } from "./protocol.ts";
 
 interface RoomProps {
@@ -45,6 +45,12 @@ export function Room(props: RoomProps): JSX.Element {
   const line = useRef<Link | undefined>(undefined);
   const said = useRef<{ ref: string; content: string } | undefined>(undefined);
   const models = useLoad(loadChoices, []);
+  const alone = nobody(models.value);
+  useEffect(() => {
+    if (!alone) return undefined;
+    const timer = setTimeout(models.reload, 5000); // it may just be starting
+    return () => clearTimeout(timer);
+  }, [models.value]);
   useTitle(c.title === "" ? "Chat" : c.title);
 
   useEffect(() => {
@@ -127,6 +133,12 @@ export function Room(props: RoomProps): JSX.Element {
             <Icon name="warn" />
             <span>Your message was too large for the router, so it was not taken. Attach less, or ask your administrator about chat.message_bytes.</span>
             <IconButton icon="close" label="Dismiss" onClick={() => setClosedBy(0)} />
+          </p>
+        )}
+        {alone && (
+          <p class="notice warn" role="status">
+            <Icon name="warn" />
+            <span>No model can be reached, so nothing can be answered yet. Why not is told on the operator's pages, and by llm-router doctor.</span>
           </p>
         )}
         {stays && isCloud(models.value, c.model) && (

@@ -5,7 +5,7 @@
  *   providers    each asked for its models, all at once
  *   checks       this machine: engine, folders, memory, open files, clock, addresses to listen on
  *   addresses    every address the program may ever contact, complete by construction: a connection is only
- *                made to a configured provider
+ *                made to a configured provider, tool server or application (each_contact)
  *
  * Nothing is started and nothing is written. Status 1 only if no provider could serve; what is merely bad is
  * printed.
@@ -41,6 +41,9 @@ struct doctor {
     struct check checks[CHECKS_MAX];
     size_t n;
 };
+
+typedef void (*contact_fn)(void *arg, const struct http_upstream *up, const char *address,
+                           const char *name, const char *words);
 
 static void note(struct doctor *d, enum level level, const char *name, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
@@ -416,40 +419,87 @@ static void text_checks(const struct doctor *d, struct buf *out, bool color)
     term_table_put(&t, out, 2, color);
 }
 
+/* ---- whom the program may contact ---- */
+
 /* A host's name is looked up first: the system's name server is contacted too. */
-static bool needs_name_server(const struct provider *p)
+static bool needs_name_server(const struct http_upstream *up)
 {
-    const char *host = p->upstream.url.host;
-    if (p->upstream.unix_path != NULL || host == NULL || strcmp(host, "localhost") == 0)
+    const char *host = up->url.host;
+    if (up->unix_path != NULL || host == NULL || strcmp(host, "localhost") == 0)
         return false;
     return strchr(host, ':') == NULL && host[strspn(host, "0123456789.")] != '\0';
 }
 
-static void text_addresses(const struct doctor *d, struct buf *out, bool color)
+static const char *where(bool local)
 {
-    struct term_table t;
-    size_t contacted = 0;
-    bool names = false;
-    term_put(out, color, TERM_BOLD, "addresses that this program may contact");
-    buf_put_char(out, '\n');
-    term_table_init(&t, 3);
+    return local ? "only if it is on the premises" : "cloud";
+}
+
+/* Who makes connections of his own has his lines here. */
+static void each_contact(const struct doctor *d, contact_fn fn, void *arg)
+{
+    char address[300];
+    const struct mcp_conf *mcp = &d->config->mcp;
+    const struct api_scheduler_conf *scheduler = d->config->sockets.scheduler;
     for (size_t i = 0; i < d->set->n; i++) {
         const struct provider *p = d->set->items[i].p;
-        char address[300];
         if (!probe_allowed(d->config, p))
             continue;
         probe_address(p, address, sizeof address);
-        term_table_cell(&t, TERM_PLAIN, "%s", address);
-        term_table_cell(&t, TERM_PLAIN, "%s", p->cell->name);
-        term_table_cell(&t, TERM_PLAIN, "%s",
-                        p->zone == ZONE_LOCAL ? "only if it is on the premises" : "cloud");
-        names = names || needs_name_server(p);
-        contacted++;
+        fn(arg, &p->upstream, address, p->cell->name, where(p->zone == ZONE_LOCAL));
     }
-    term_table_put(&t, out, 2, color);
-    if (names)
+    for (size_t i = 0; i < mcp->n_servers; i++) {
+        const struct mcp_server_conf *s = &mcp->servers[i];
+        if (s->argv != NULL || s->disabled)
+            continue;
+        probe_address_of(&s->upstream, s->path, address, sizeof address);
+        fn(arg, &s->upstream, address, s->name, where(s->local));
+    }
+    if (scheduler != NULL) {
+        probe_address_of(&scheduler->whois.app, scheduler->whois.app.url.path, address,
+                         sizeof address);
+        fn(arg, &scheduler->whois.app, address, "scheduler", where(true));
+    }
+}
+
+struct contact_table {
+    struct term_table t;
+    bool any, names;
+};
+
+static void contact_line(void *arg, const struct http_upstream *up, const char *address,
+                         const char *name, const char *words)
+{
+    struct contact_table *c = arg;
+    term_table_cell(&c->t, TERM_PLAIN, "%s", address);
+    term_table_cell(&c->t, TERM_PLAIN, "%s", name);
+    term_table_cell(&c->t, TERM_PLAIN, "%s", words);
+    c->names = c->names || needs_name_server(up);
+    c->any = true;
+}
+
+static bool has_logins(const struct mcp_conf *mcp)
+{
+    for (size_t i = 0; i < mcp->n_servers; i++)
+        if (mcp->servers[i].oauth != NULL && !mcp->servers[i].disabled)
+            return true;
+    return false;
+}
+
+static void text_addresses(const struct doctor *d, struct buf *out, bool color)
+{
+    struct contact_table c = {.any = false};
+    term_put(out, color, TERM_BOLD, "addresses that this program may contact");
+    buf_put_char(out, '\n');
+    term_table_init(&c.t, 3);
+    each_contact(d, contact_line, &c);
+    term_table_put(&c.t, out, 2, color);
+    if (has_logins(&d->config->mcp))
+        buf_put_cstr(out,
+                     "  the login service that a tool server names, where oauth is configured\n");
+    if (c.names)
         buf_put_cstr(out, "  the system's name server, for the names above\n");
-    buf_put_cstr(out, contacted > 0 ? "  no other\n" : "  none\n");
+    buf_put_cstr(out, c.any ? "  no other\n" : "  none\n");
 }
 
 static void print_text(const struct doctor *d, struct buf *out)
@@ -497,20 +547,29 @@ static void json_provider(const struct doctor *d, const struct probe *probe, str
     buf_put_cstr(out, "]}");
 }
 
+struct contact_list {
+    struct buf *out;
+    bool any;
+};
+
+static void contact_text(void *arg, const struct http_upstream *up, const char *address,
+                         const char *name, const char *words)
+{
+    struct contact_list *l = arg;
+    (void)up;
+    (void)name;
+    (void)words;
+    if (l->any)
+        buf_put_char(l->out, ',');
+    l->any = true;
+    json_put_str(l->out, strv_of(address));
+}
+
 static void json_addresses(const struct doctor *d, struct buf *out)
 {
-    bool first = true;
+    struct contact_list l = {out, false};
     buf_put_char(out, '[');
-    for (size_t i = 0; i < d->set->n; i++) {
-        char address[300];
-        if (!probe_allowed(d->config, d->set->items[i].p))
-            continue;
-        probe_address(d->set->items[i].p, address, sizeof address);
-        if (!first)
-            buf_put_char(out, ',');
-        first = false;
-        json_put_str(out, strv_of(address));
-    }
+    each_contact(d, contact_text, &l);
     buf_put_char(out, ']');
 }
 

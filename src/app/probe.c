@@ -28,14 +28,17 @@ bool probe_allowed(const struct config *config, const struct provider *p)
     return p->zone == ZONE_LOCAL || !(policy->airgap || policy->mode == LLM_MODE_LOCAL);
 }
 
-void probe_address(const struct provider *p, char *out, size_t size)
+void probe_address_of(const struct http_upstream *up, const char *path, char *out, size_t size)
 {
-    const struct http_upstream *up = &p->upstream;
     if (up->unix_path != NULL)
         snprintf(out, size, "unix:%s", up->unix_path);
     else
-        snprintf(out, size, "%s://%s%s", up->url.tls ? "https" : "http", up->url.authority,
-                 up->url.path);
+        snprintf(out, size, "%s://%s%s", up->url.tls ? "https" : "http", up->url.authority, path);
+}
+
+void probe_address(const struct provider *p, char *out, size_t size)
+{
+    probe_address_of(&p->upstream, p->upstream.url.path, out, size);
 }
 
 bool probe_spawns(const struct provider *p)

@@ -616,6 +616,21 @@ def test_doctor_offline_contacts_nobody(idle, upstream):
     assert upstream.stats()["connections_total"] == before
 
 
+def test_doctor_tells_all_whom_the_router_may_contact(idle, upstream):
+    """Tool servers and the scheduler are asked, too: a list with "no other" below it must have them."""
+    r = idle()
+    tools, application = "http://127.0.0.1:%d/mcp" % free_port(), "http://127.0.0.1:%d" % free_port()
+    r.config["mcp_servers"] = {"sched": {"url": tools}, "gone": {"url": "http://127.0.0.1:9/mcp", "enabled": False},
+                               "child": {"command": ["/nowhere/tools"]}}
+    r.config["scheduler"] = {"app_url": application}
+    r.write(r.config)
+    env = {"SECRET_KEY": "0123456789abcdef0123456789abcdef"}
+    addresses = cli(r, "doctor", "--json", env=env).json["addresses"]
+    assert addresses[-2:] == [tools, application] and len(addresses) == len(set(addresses)) > 2
+    told = cli(r, "doctor", env=env).out.partition("may contact")[2]
+    assert tools in told and application in told and told.rstrip().endswith("no other")
+
+
 def test_doctor_finds_what_is_wrong(idle, upstream, standin):
     r = idle(listen=["0.0.0.0:1"], state_dir="/etc/passwd/nothere")
     hangs, wants_key = standin("--knobs", "hang_head"), standin("--key", "SECRET")

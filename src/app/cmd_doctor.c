@@ -450,7 +450,7 @@ static void each_contact(const struct doctor *d, contact_fn fn, void *arg)
     }
     for (size_t i = 0; i < mcp->n_servers; i++) {
         const struct mcp_server_conf *s = &mcp->servers[i];
-        if (s->argv != NULL || s->disabled)
+        if (s->transport == MCP_STDIO || s->disabled)
             continue;
         probe_address_of(&s->upstream, s->path, address, sizeof address);
         fn(arg, &s->upstream, address, s->name, where(s->local));

@@ -60,6 +60,7 @@ const struct probe *probe_of(const struct probe_set *set, size_t provider);
 bool probe_allowed(const struct config *config, const struct provider *p);
 /* "https://api.example.org", "unix:/run/x.sock" */
 void probe_address(const struct provider *p, char *out, size_t size);
+/* The same of any server and a path. */
 void probe_address_of(const struct http_upstream *up, const char *path, char *out, size_t size);
 /* An engine that serve starts. */
 bool probe_spawns(const struct provider *p);

@@ -98,7 +98,8 @@ bool nothing_left(struct run *run, strv name)
         return unheard(run, name);
     if (run->unknown > 0)
         return err_set(run->err, LLM_ERR_ALL_PROVIDERS_FAILED,
-                       "No provider that may serve this request has told which models it has.");
+                       "No model server that may serve this request has told which models it has. "
+                       "Is it running? `llm-router doctor` tells why.");
     if (name.len == 0)
         return err_set(run->err, LLM_ERR_ALL_PROVIDERS_FAILED, "No provider has a model to offer.");
     if (find_role(run, name) != NULL || find_alias(run, name) != NULL)

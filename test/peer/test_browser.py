@@ -223,6 +223,10 @@ def test_a_tool_runs_once_a_person_has_approved(visit, world):
     card.wait_for()
     assert "validate_schedule_tool" in card.inner_text() and "2026-11-30" in card.inner_text()
     v.shot("chat-approval")
+    v.judge_access("approval")
+    v.page.reload()                     # it goes on waiting, and is shown again
+    card.wait_for()
+    assert "2026-11-30" in card.inner_text()
     assert len(world.scheduler.calls()) == before
     card.get_by_role("button", name="Approve").click()
     v.ended(answer)
@@ -231,6 +235,7 @@ def test_a_tool_runs_once_a_person_has_approved(visit, world):
     answer.locator("section.call summary").click()
     answer.get_by_role("heading", name="Result").wait_for()
     v.shot("chat-tool")
+    v.judge_access("a call, open")
 
 
 def test_a_reload_in_mid_answer_loses_nothing(visit):
@@ -609,6 +614,7 @@ def test_pictures_for_the_guides(chromium, tmp_path):
         local.text = cloud.text = RESTED
         v.ended(v.ask("Which rest rules does the night team meet next week?")).get_by_test_id("badge").click()
         v.shot("guide-answer")
+        v.judge_access("an answer with a table")
         v.page.get_by_role("button", name="New conversation").click()
         v.page.get_by_role("heading", name="What can I help with?").wait_for()
         v.mode("Cloud")

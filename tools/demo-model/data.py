@@ -106,6 +106,7 @@ TOOL_DONE = "Demo model: The tool has answered; its result stands above. I am to
 OTHER_TOOLS = ["get_weather", "search", "read_file", "write_file", "run_command", "send_mail", "classify", "explain_route", "generate", "calculator",
                "get_time", "scheduler__validate", "lookup", "fetch_url", "add_event", "list_files", "find_user", "translate"]
 
+ROUTER = re.compile(r"\b(the router|llm-router|llm router|this router|this (?:program|software|project|tool|thing)|the server|it|its)\b")
 CHOICE = re.compile(r"\{([^{}]*)\}")
 
 
@@ -170,7 +171,9 @@ class Data:
     def __init__(self):
         self.facts, self.talk = load("facts.txt"), load("talk.txt")
         foreign = {f.name: f for f in load("foreign.txt")}
-        self.foreign, self.gadget, self.software = foreign["foreign"], foreign["gadget"], foreign["software"]
+        self.foreign, self.gadget, self.software, self.noun = (foreign[n] for n in ("foreign", "gadget", "software", "noun"))
+        self.verbs = [p[:p.index("}") + 1] for f in self.facts for k, p in f.patterns if k == "how" and p.startswith("{")]
+        self.keywords = [p for f in self.facts for k, p in f.patterns if k in ("what", "where")]
         self.apart = {plain(q) for _, q, _ in heldout()}
         self.refusal = self.foreign.said()
         self.said = self.answers()
@@ -188,47 +191,55 @@ class Data:
             text = re.sub(r"^(the|a|an) ", "", text)
         return frame % text
 
-    def near_miss(self, rng):
-        """A fact's own question, but of something that is not the router; or with a word nobody knows in its middle."""
-        text = self.raw(rng, rng.choice(self.facts))
-        text = re.sub(r"\b(the router|llm-router|this router)\b", "it", text)
+    def thing(self, rng):
+        """Something that is not the router: a device, another program, or a word that does not exist."""
         kind = rng.random()
-        if kind < 0.45:
-            return text + rng.choice([" of ", " in ", " for "]) + expand(rng, rng.choice(self.gadget.patterns)[1])
-        return text + rng.choice([" in ", " for ", " of "]) + expand(rng, rng.choice(self.software.patterns)[1])
+        if kind < 0.3:
+            return expand(rng, rng.choice(self.gadget.patterns)[1])
+        if kind < 0.6:
+            return expand(rng, rng.choice(self.software.patterns)[1])
+        if kind < 0.8:
+            return rng.choice(["my ", "the ", "our ", "a ", ""]) + expand(rng, rng.choice(self.noun.patterns)[1])
+        return rng.choice(["my ", "the ", "a ", "", ""]) + " ".join(nonsense(rng) for _ in range(rng.choice((1, 1, 2))))
+
+    def near_miss(self, rng):
+        """A fact's own question, but of something that is not the router."""
+        kind = rng.random()
+        if kind < 0.2:                      # its words before another noun: "private equity"
+            word = rng.choice(plain(expand(rng, rng.choice(self.keywords))).split())
+            text = word + " " + rng.choice((expand(rng, rng.choice(self.noun.patterns)[1]), nonsense(rng)))
+            return rng.choice(FRAMES[rng.choice(("what", "what", "where", "has"))]) % rng.choice((text, "the " + text, "a " + text))
+        thing = self.thing(rng)
+        if kind < 0.45:                     # its verbs with another object: "set up nginx"
+            return rng.choice(FRAMES["how"]) % (expand(rng, rng.choice(self.verbs)) + " " + thing)
+        text = self.raw(rng, rng.choice(self.facts))
+        other = ROUTER.sub(lambda _: thing, text)
+        return other if other != text else text + rng.choice([" of ", " of ", " in ", " for "]) + thing
 
     def alien(self, rng):
-        """A frame around a foreign thing, a known program or a word that does not exist."""
-        kind = rng.random()
-        if kind < 0.25:
-            thing = expand(rng, rng.choice(self.gadget.patterns)[1])
-        elif kind < 0.55:
-            thing = expand(rng, rng.choice(self.software.patterns)[1])
-        else:
-            thing = " ".join(nonsense(rng) for _ in range(rng.choice((1, 1, 2))))
-            if rng.random() < 0.4:
-                return (rng.choice(FRAMES[rng.choice(list(FRAMES))]) % thing) if rng.random() < 0.5 else " ".join(
-                    [thing] + [nonsense(rng) for _ in range(rng.randrange(4))])
-        frame = rng.choice(["where", "what", "has", "how"])
+        """A frame around a foreign thing, or nothing but words that do not exist."""
+        if rng.random() < 0.15:
+            return " ".join(nonsense(rng) for _ in range(rng.randrange(1, 6)))
+        thing, frame = self.thing(rng), rng.choice(["where", "what", "has", "how"])
         if frame == "how":
-            thing = rng.choice(["install", "use", "repair", "buy", "configure", "reset", "update", "clean", "connect", "open", "sell", "start", "add", "delete",
-                                "back up", "stop", "learn", "check", "test", "run"]) + " " + thing
+            thing = rng.choice(["install", "use", "repair", "buy", "configure", "reset", "update", "clean", "connect", "open", "sell", "start", "add",
+                                "delete", "back up", "stop", "learn", "check", "test", "run", "paint", "eat", "visit", "cook", "draw"]) + " " + thing
         return rng.choice(FRAMES[frame]) % thing
 
     def question(self, rng):
         """(question, fact's name) as somebody might type it."""
         while True:
             pick = rng.random()
-            if pick < 0.56:
+            if pick < 0.52:
                 fact = rng.choice(self.facts)
                 text = self.raw(rng, fact)
-            elif pick < 0.64:
+            elif pick < 0.59:
                 fact = rng.choice(self.talk)
                 text = self.raw(rng, fact)
             else:
                 fact = self.foreign
                 kind = rng.random()
-                text = self.raw(rng, fact) if kind < 0.55 else self.alien(rng) if kind < 0.8 else self.near_miss(rng)
+                text = self.raw(rng, fact) if kind < 0.5 else self.alien(rng) if kind < 0.7 else self.near_miss(rng)
             text = spoil(rng, text, fact not in self.talk, fact is self.foreign)
             if plain(text) not in self.apart:
                 return text, fact.name

@@ -27,8 +27,8 @@ import data  # noqa: E402
 import export  # noqa: E402
 
 SIZE = {"dim": 192, "layers": 4, "heads": 4, "feed": 512, "context": 2048, "vocabulary": 2048}
-SEED, STEPS, BATCH, RATE, WARM, DROPOUT = 10, 6000, 3072, 2e-3, 150, 0.08
-CUT, WHOLE = 9, 0.12           # tokens kept of an answer that is cut; share of answers that are not
+SEED, STEPS, BATCH, RATE, WARM, DROPOUT = 10, 1800, 3072, 2e-3, 150, 0.08
+CUT, WHOLE = 9, 0.2            # tokens kept of an answer that is cut; share of answers that are not
 PROMPT_WEIGHT = 0.05            # of a question's tokens beside an answer's
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -144,12 +144,11 @@ class Training:
         self.optimizer.step()
         return loss.item(), asked.numel()
 
-    def save(self, path, number):
-        torch.save({"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "number": number}, path + ".part")
+    def save(self, path, number, merges):
+        torch.save({"merges": merges, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "number": number}, path + ".part")
         os.replace(path + ".part", path)
 
-    def load(self, path):
-        state = torch.load(path, map_location=DEVICE)
+    def load(self, state):
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         return state["number"]
@@ -178,12 +177,13 @@ def main():
 
     torch.manual_seed(SEED)
     material = data.Data()
-    tokenizer = tokenizer_of(material)
+    saved, finish = os.path.join(args.out, "checkpoint.pt"), os.path.join(args.out, "finish")
+    state = torch.load(saved, map_location=DEVICE) if args.resume or args.export else None
+    tokenizer = bpe.Tokenizer(state["merges"]) if state else tokenizer_of(material)
     model = Model(**SIZE).to(DEVICE).train()
     say("seed %d, material %s, %d weights, PyTorch %s on %s" % (SEED, data.digest(), sum(p.numel() for p in model.parameters()), torch.__version__, DEVICE))
     training = Training(model, args.steps)
-    saved, finish = os.path.join(args.out, "checkpoint.pt"), os.path.join(args.out, "finish")
-    first = training.load(saved) if args.resume or args.export else 0
+    first = training.load(state) if state else 0
     training.source = batches(material, tokenizer, random.Random(SEED + 1 + first))
     if args.export:
         export_to(os.path.join(args.out, "llm-router-demo.gguf"), model, tokenizer)
@@ -197,7 +197,7 @@ def main():
         if number % 100 == 0 or number == training.steps:
             say("step %5d  loss %.4f  %4.0f s  %.0f tokens/s" % (number, mean, time.time() - began, tokens / (time.time() - began)))
         if number % 200 == 0:
-            training.save(saved, number)
+            training.save(saved, number, tokenizer.merges)
         if os.path.exists(finish) and number < training.steps * 3 // 4:
             training.steps = number * 4 // 3
             say("the last quarter begins: %d steps in all" % training.steps)

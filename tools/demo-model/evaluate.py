@@ -127,6 +127,14 @@ def report(title, asked, gate, facts):
     print("  confidently wrong     ", interval(sum(a.wrong and a.sure >= gate for a in asked), len(asked)))
 
 
+def curve(asked, known, threshold):
+    def share(hits, of):
+        return 100 * sum(hits) / sum(of)
+    return (share((a.right and a.sure >= threshold for a in asked if a.name in known), (a.name in known for a in asked)),
+            share((a.right or a.sure < threshold for a in asked if a.name == "foreign"), (a.name == "foreign" for a in asked)),
+            share((a.wrong and a.sure >= threshold for a in asked), (True for _ in asked)))
+
+
 def tools(engine):
     """How many of TOOL_QUESTIONS lead to the right call, or to none."""
     offered = [{"type": "function", "function": {"name": n, "description": n, "parameters": {"type": "object", "properties": {}}}}
@@ -173,6 +181,9 @@ def main():
                 report(title + ": foreign", [a for a in part if a.name == "foreign"], gate, False)
                 report(title + ": all", part, gate, True)
         if test:
+            print("test at other thresholds (none of them chosen): facts right / foreign refused or unsure / of all confidently wrong")
+            for threshold in (0.5, 0.8, 0.9, 0.95, 0.98, 0.99):
+                print("  %.2f  %5.1f %%  %5.1f %%  %5.1f %%" % ((threshold,) + curve(test, known, threshold)))
             print("tools: right call or none", tools(engine))
             print("features:", ", ".join("%s %s" % (n, "yes" if ok else "NO") for n, ok in features(engine)))
         done = test or calibration

@@ -178,6 +178,8 @@ def main():
     torch.manual_seed(SEED)
     material = data.Data()
     saved, finish = os.path.join(args.out, "checkpoint.pt"), os.path.join(args.out, "finish")
+    if os.path.exists(finish):          # of an earlier run
+        os.remove(finish)
     state = torch.load(saved, map_location=DEVICE) if args.resume or args.export else None
     tokenizer = bpe.Tokenizer(state["merges"]) if state else tokenizer_of(material)
     model = Model(**SIZE).to(DEVICE).train()

@@ -258,8 +258,9 @@ static enum chat_news take_result(struct chat_view *v, yyjson_val *frame, struct
 static enum chat_news take_approval(struct chat_view *v, yyjson_val *frame, struct arena *scratch)
 {
     struct buf line;
+    yyjson_val *input = json_get(frame, "input");
     keep(v->approval, sizeof v->approval, frame, "id");
-    buf_init(&line, 8192);
+    buf_init(&line, TEXT_MAX);
     buf_put_cstr(&line, "Approval: ");
     put_short(&line, json_get_str(frame, "name"));
     buf_put_cstr(&line, " of ");
@@ -267,7 +268,8 @@ static enum chat_news take_approval(struct chat_view *v, yyjson_val *frame, stru
     buf_put_cstr(&line, " (");
     put_short(&line, json_get_str(frame, "effect"));
     buf_put_cstr(&line, ") ");
-    put_value(&line, json_get(frame, "input"), scratch);
+    if (input != NULL) /* whole: nobody approves what he was not shown */
+        json_put_val(&line, input, scratch);
     note_buf(v, TERM_BOLD, &line);
     return CHAT_NEWS_APPROVAL;
 }

@@ -38,6 +38,25 @@ static void begin(struct chat_view *v, bool terminal)
     shown_is(&v->note, "");
 }
 
+/* Nobody approves what he was not shown. */
+static void what_is_to_be_approved_is_shown_whole(void **state)
+{
+    struct chat_view v;
+    char frame[2000], input[1500];
+    (void)state;
+    memset(input, 'x', sizeof input);
+    memcpy(input + sizeof input - 12, "and the end", 12);
+    snprintf(frame, sizeof frame,
+             "{\"type\":\"approval\",\"id\":\"p1\",\"name\":\"move\",\"server\":\"s\","
+             "\"effect\":\"writes\",\"input\":{\"a\":\"%s\"}}",
+             input);
+    begin(&v, true);
+    take(&v, frame);
+    buf_put_char(&v.note, '\0');
+    assert_non_null(strstr(buf_view(&v.note).ptr, "and the end"));
+    chat_view_fini(&v);
+}
+
 static void an_answer_with_tools(void **state)
 {
     (void)state;
@@ -289,6 +308,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_answer_with_tools),
+        cmocka_unit_test(what_is_to_be_approved_is_shown_whole),
         cmocka_unit_test(the_other_ends),
         cmocka_unit_test(settings_and_notices),
         cmocka_unit_test(a_lost_connection_loses_nothing),

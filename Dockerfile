@@ -29,12 +29,16 @@ RUN [ -z "$SOURCE_DATE_EPOCH" ] || find /out -exec touch -h -d "@$SOURCE_DATE_EP
 
 FROM ${BASE} AS router
 ARG SOURCE_DATE_EPOCH
-# Lists, logs and caches differ from one build to the next and are not needed.
-RUN apt-get update -q && apt-get install -qy --no-install-recommends \
+# Lists, logs and caches differ from one build to the next and are not needed. What the base has of them is emptied and
+# not removed: the mark of a removal would have a time of its own.
+RUN find /var/cache /var/lib/apt/lists /var/log -type f | LC_ALL=C sort >/tmp/before \
+    && apt-get update -q && apt-get install -qy --no-install-recommends \
     ca-certificates libedit2 libllhttp9.2 libsqlite3-0 libssl3t64 libuv1t64 libvectorscan5 libwslay1 \
     libyaml-0-2 libyyjson0 \
-    && apt-get clean \
-    && rm -rf /var/lib/apt/lists/* /var/log/* /var/cache/* /tmp/* \
+    && find /var/cache /var/lib/apt/lists /var/log -type f | LC_ALL=C sort | LC_ALL=C comm -23 - /tmp/before \
+        | xargs -r -d '\n' rm -f \
+    && xargs -r -d '\n' truncate -s 0 </tmp/before \
+    && rm /tmp/before \
     && { [ -z "$SOURCE_DATE_EPOCH" ] || find /etc /root /run /tmp /usr /var -xdev \
         -newermt "@$SOURCE_DATE_EPOCH" ! -path /etc/hosts ! -path /etc/resolv.conf \
         -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +; }

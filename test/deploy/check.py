@@ -216,6 +216,10 @@ def a_second_start_makes_no_second_key():
     key = compose("exec", "-T", "router", "cat", "first.key")
     compose("up", "-d", "--no-build", "--force-recreate", timeout=120)
     assert compose("exec", "-T", "router", "cat", "first.key") == key
+    compose("exec", "-T", "router", "rm", "first.key")
+    two = json.loads(compose("run", "--rm", "--no-deps", "-T", "router", "keys", "add", "--json", "two"))["key"]
+    base = "http://127.0.0.1:" + SETTINGS["ROUTER_PORT"]
+    until(lambda: call(base + "/v1/models", two)[0] == 200, "a further key is taken over")
     compose("down", "-v", timeout=120)
 
 

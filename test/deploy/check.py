@@ -21,7 +21,7 @@ import traceback
 import urllib.error
 import urllib.request
 
-from docker import BASE, IMAGE, TOP, Engine, base_image, docker, run
+from docker import BASE, IMAGE, TOP, Engine, NoDocker, base_image, docker, run
 
 OVERLAYS = ["gpu", "vllm", "llamacpp", "model-runner", "localai", "airgap", "observability", "scheduler"]
 STANDIN = "standin-for-ollama:test"
@@ -342,7 +342,7 @@ def main(names):
                 base_image()
                 clear()
                 good &= all([attempt(t) for t in wanted(WITH_DOCKER)])
-        except RuntimeError as e:
+        except NoDocker as e:
             print("skip image and compose: %s" % e)
     return 0 if good else 1
 

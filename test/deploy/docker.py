@@ -22,6 +22,10 @@ def docker(*words, **more):
     return run("docker", *words, **more).stdout.strip()
 
 
+class NoDocker(Exception):
+    """It does not start here; says why."""
+
+
 class Engine:
     """Started with the workshop's own network, or, with host=True, with the host's and without touching it."""
 
@@ -37,7 +41,7 @@ class Engine:
         while run("docker", "info", check=False).returncode != 0:
             if self.process.poll() is not None or time.monotonic() > end:
                 self.log.seek(0)
-                raise RuntimeError("Docker does not start here: " + self.log.read().strip().splitlines()[-1][-300:])
+                raise NoDocker("Docker does not start here: " + self.log.read().strip().splitlines()[-1][-300:])
             time.sleep(0.2)
         return self
 

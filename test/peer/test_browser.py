@@ -56,9 +56,8 @@ class Parrot:
             return 200, "application/json", json.dumps({"object": "list", "data": [{"id": self.model, "object": "model"}]})
 
         def event(delta, end=None):
-            usage = {"usage": {"prompt_tokens": 412, "completion_tokens": 58, "total_tokens": 470}} if end else {}
             return "data: %s\n\n" % json.dumps({"id": "p", "object": "chat.completion.chunk", "created": 1, "model": self.model,
-                                                "choices": [{"index": 0, "delta": delta, "finish_reason": end}], **usage})
+                                                "choices": [{"index": 0, "delta": delta, "finish_reason": end}]})
         if self.call and body["messages"][-1]["role"] != "tool":
             name, arguments = self.call
             call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}

@@ -224,7 +224,7 @@ static bool wanted(const struct privacy *p, bool fixed, unsigned kind)
 static bool known(const struct privacy_verdict *v, const struct privacy_finding *f)
 {
     bool is = false;
-    for (size_t i = 0; i < v->n_findings; i++)
+    for (size_t i = 0; i < v->n_findings && f->start < v->reach[f->kind]; i++)
         is |= (v->findings[i].kind == f->kind) & (v->findings[i].start < f->end) &
               (v->findings[i].end > f->start);
     return is;
@@ -250,6 +250,7 @@ void scan_add(struct privacy_verdict *v, const struct privacy_finding *f, unsign
     for (; i > 0 && v->findings[i - 1].start > f->start; i--)
         v->findings[i] = v->findings[i - 1];
     v->findings[i] = *f;
+    v->reach[f->kind] = f->end > v->reach[f->kind] ? f->end : v->reach[f->kind];
 }
 
 void scan_sum_up(struct privacy_verdict *v, unsigned how)

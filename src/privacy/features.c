@@ -85,19 +85,15 @@ void word_kinds_make(struct word_kinds *k)
         k->classes[class] = may_of(class);
 }
 
+/* Without branches: what the next word is nobody can guess. A number has no class. */
 static inline uint8_t category(const struct word_kinds *k, const struct token *t)
 {
-    unsigned class = info_class(t->info);
-    if (t->flags & TOKEN_ROSTER)
-        return CAT_ROSTER;
-    if (t->shape == SHAPE_NUMBER)
-        return CAT_NUMBER;
-    if (class == CLASS_NONE && t->shape == SHAPE_SINGLE)
-        return CAT_SINGLE;
-    if (class == CLASS_NONE && t->shape == SHAPE_DIGITS)
-        return CAT_DIGITS;
-    uint8_t cat = k->cats[t->info % sizeof k->cats];
-    return class != CLASS_NONE ? (uint8_t) class : cat;
+    static const uint8_t by_shape[SHAPES] = {
+        [SHAPE_NUMBER] = CAT_NUMBER, [SHAPE_SINGLE] = CAT_SINGLE, [SHAPE_DIGITS] = CAT_DIGITS};
+    unsigned class = info_class(t->info), cat = k->cats[t->info % sizeof k->cats];
+    cat = by_shape[t->shape] != 0 ? by_shape[t->shape] : cat;
+    cat = class != CLASS_NONE ? class : cat;
+    return (uint8_t)((t->flags & TOKEN_ROSTER) != 0 ? CAT_ROSTER : cat);
 }
 
 void tokens_categorise(struct words_scratch *s)
@@ -230,9 +226,9 @@ struct sink {
 INLINE void emit(struct sink *to, uint64_t value)
 {
     uint64_t h = (value ^ value >> 32) + ++to->n * 0xd6e8feb86659fd93u;
-    uint32_t feature = (uint32_t)(h * 0x9e3779b97f4a7c15u >> 32);
+    uint64_t feature = h * 0x9e3779b97f4a7c15u; /* its upper half */
     if (to->features != NULL)
-        to->features[to->n - 1] = feature;
+        to->features[to->n - 1] = (uint32_t)(feature >> 32);
     else if (to->model != NULL)
         to->sum += to->model->weights[feature >> to->model->shift];
 }

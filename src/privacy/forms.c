@@ -8,8 +8,8 @@
 
 static bool one_of(strv word, const char *const *list)
 {
-    for (; *list != NULL; list++)
-        if (strv_eq_cstr(word, *list))
+    for (; *list != NULL && word.len > 0; list++)
+        if (**list == word.ptr[0] && strv_eq_cstr(word, *list))
             return true;
     return false;
 }

@@ -131,7 +131,8 @@ struct privacy_piece {
     /* Arrays of the scratch; they grow. */
     struct privacy_finding *found; /* places in the view; not in order */
     size_t n_found;
-    struct privacy_value *values; /* in order of place */
+    uint32_t reach[PRIVACY_KINDS]; /* where the last finding of each kind ends */
+    struct privacy_value *values;  /* in order of place */
     size_t n_values;
     struct privacy_hit *hits; /* in order of their ends */
     size_t n_hits;

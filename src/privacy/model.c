@@ -23,7 +23,7 @@ bool model_open(struct model *m, strv section, struct err *err)
     uint32_t bits = u32_at(section.ptr + 4);
     if (bits < BITS_MIN || bits > BITS_MAX || section.len != HEAD + ((size_t)1 << bits))
         return err_set(err, 0, "the data file's token model is damaged");
-    m->shift = 32 - bits;
+    m->shift = 64 - bits;
     m->threshold = (int)u32_at(section.ptr + 8);
     m->threshold_roster = (int)u32_at(section.ptr + 12);
     m->threshold_strict = (int)u32_at(section.ptr + 16);

@@ -84,6 +84,10 @@ struct word_table {
 bool word_table_open(struct word_table *t, strv section, struct err *err);
 unsigned word_info(const struct word_table *t,
                    uint64_t hash); /* text_hash() of the bare folded word */
+/* Memory is asked for where the word may be: word_infos() follows. */
+void word_expect(const struct word_table *t, uint64_t hash);
+/* The same for some at once, at most WORDS_AT_ONCE: memory is asked for all of them before any is looked at. */
+void word_infos(const struct word_table *t, const uint64_t hashes[], size_t n, uint16_t infos[]);
 bool word_is_phrase(const struct word_table *t, uint64_t hash);
 
 /* ---- near.c ---- */
@@ -150,13 +154,14 @@ struct token {
 
 enum regime { REGIME_NORMAL, REGIME_LOWER, REGIME_UPPER, REGIME_TITLE };
 
-/* Usual words that were looked up already, by their hash: of a few hundred every text is made. Only such as the table
- * knows and the roster does not: nothing that could be about anybody is here, and whatever else had the same hash would
- * be the same word to the table, too. */
-enum { USUAL_BITS = 12 };
+/* Usual words that were looked up already, by their letters, up to fifteen: of a few hundred every text is made, and to
+ * find one costs less than to hash its letters. Only such as the table knows and the roster does not: nothing that could
+ * be about anybody is here. */
+enum { USUAL_BITS = 11, USUAL_WAYS = 2, USUAL_LETTERS = 15 };
 struct usual_word {
-    uint64_t hash : 48; /* its lower bits */
-    uint64_t info : 16; /* 0 = free */
+    uint64_t first, second; /* its letters, eight and eight, and zeros; first == 0: free */
+    uint64_t hash;
+    uint16_t info;
 };
 
 /* What follows from what the table says, for all that it may say (features.c). */
@@ -170,11 +175,12 @@ void word_kinds_make(struct word_kinds *k);
 struct words_scratch {
     const struct word_kinds *kinds;
     uint64_t serial; /* of the words that `usual` were looked up in */
-    struct usual_word usual[1 << USUAL_BITS];
+    struct usual_word usual[1 << USUAL_BITS][USUAL_WAYS]; /* the later one first */
     struct token *tokens;
     size_t n, cap;
     uint8_t regime;
     bool pronoun; /* he, her, ... somewhere */
+    bool foreign; /* a word of another language, or letters of another script */
 };
 
 /* ---- roster.c ---- */
@@ -196,7 +202,7 @@ bool roster_initials(const struct roster *r, const char *upper, size_t n);
 #define FEATURES 32 /* of one token, always as many */
 struct model {
     const signed char *weights;
-    uint32_t shift; /* of a feature, to its weight's place */
+    uint32_t shift; /* of a feature before it is cut to its upper half, to its weight's place */
     int threshold, threshold_roster, threshold_strict, scale;
 };
 bool model_open(struct model *m, strv section, struct err *err);
@@ -220,9 +226,12 @@ bool token_is_odd_candidate(const struct words_scratch *s, size_t i);
 static inline bool token_is_candidate(const struct words_scratch *s, size_t i)
 {
     const struct token *t = &s->tokens[i];
-    if (t->shape == SHAPE_LOWER && t->flags == 0 && t->gap != GAP_DOT && t->letters >= 2)
-        return (s->kinds->names[t->info & 0xff] & s->kinds->classes[info_class(t->info)]) != 0;
-    return token_is_odd_candidate(s, i);
+    bool plain =
+        (t->shape == SHAPE_LOWER) & (t->flags == 0) & (t->gap != GAP_DOT) & (t->letters >= 2);
+    bool may = (s->kinds->names[t->info & 0xff] & s->kinds->classes[info_class(t->info)]) != 0;
+    if (plain & !may)
+        return false;
+    return plain || token_is_odd_candidate(s, i);
 }
 void token_features(const struct words_scratch *s, const struct text_view *v, size_t i,
                     uint32_t features[FEATURES]);

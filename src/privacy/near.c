@@ -59,6 +59,26 @@ static inline bool perhaps(const struct near_filter *f, uint64_t hash)
            (bit_at(block, mix, 3) & bit_at(block, mix, 4)) != 0;
 }
 
+/* Which of some hashes the filter has perhaps: their numbers. Memory is asked for all of them before any is looked at. */
+static size_t perhaps_some(const struct near_filter *f, const uint64_t hashes[], size_t n,
+                           uint8_t which[])
+{
+    size_t found = 0;
+    for (size_t i = 0; i < n; i++)
+        __builtin_prefetch(block_of(f, mixed(hashes[i])));
+    for (size_t i = 0; i < n; i++) {
+        uint64_t mix = mixed(hashes[i]);
+        const unsigned char *block = block_of(f, mix);
+        which[found] = (uint8_t)i;
+        found += bit_at(block, mix, 0) & bit_at(block, mix, 1) & bit_at(block, mix, 2);
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < found; i++)
+        if (perhaps(f, hashes[which[i]]))
+            which[kept++] = which[i];
+    return kept;
+}
+
 /* What was typed, and the best so far of the words that it may have been. */
 struct search {
     const struct near_filter *filter;
@@ -76,11 +96,9 @@ static inline uint64_t hash_on(uint64_t h, char c)
     return (h ^ (unsigned char)c) * TEXT_HASH_PRIME;
 }
 
-/* Is the word of `n` letters with this hash one, and a better one? */
-static void consider(struct search *s, uint64_t hash, size_t n)
+/* Is the word of `n` letters with this hash one, and a better one? The filter does not deny it. */
+static void weigh(struct search *s, uint64_t hash, size_t n)
 {
-    if (n >= KNOWN_MIN && !perhaps(s->filter, hash))
-        return;
     unsigned info = word_info(s->table, hash), class = info_class(info), rank;
     if (info == 0 || class == CLASS_FOREIGN)
         return;
@@ -98,6 +116,12 @@ static void consider(struct search *s, uint64_t hash, size_t n)
             s->name_rank = rank;
         }
     }
+}
+
+static void consider(struct search *s, uint64_t hash, size_t n)
+{
+    if (n < KNOWN_MIN || perhaps(s->filter, hash))
+        weigh(s, hash, n);
 }
 
 /* The letters from i on behind what has this hash. */
@@ -127,8 +151,20 @@ static void consider_letters(struct search *s, size_t i, size_t rest)
     for (size_t k = rest; k < s->n; k++)
         for (unsigned c = 0; c < 26; c++)
             words[c] = hash_on(words[c], s->letters[k]);
-    for (unsigned c = 0; c < 26; c++)
-        consider(s, words[c], n);
+    uint8_t which[26];
+    size_t found = n >= KNOWN_MIN ? perhaps_some(s->filter, words, 26, which) : 26;
+    for (size_t k = 0; k < found; k++)
+        weigh(s, words[n >= KNOWN_MIN ? which[k] : k], n);
+}
+
+/* The hashes of the word with each of its letters left out, side by side. */
+static void shorten(const struct search *s, uint64_t out[])
+{
+    for (size_t k = 0; k < s->n; k++) {
+        for (size_t i = 0; i < k; i++)
+            out[i] = hash_on(out[i], s->letters[k]);
+        out[k] = s->head[k];
+    }
 }
 
 bool near_find(const struct near_filter *f, const struct word_table *table, const char *letters,
@@ -146,11 +182,16 @@ bool near_find(const struct near_filter *f, const struct word_table *table, cons
         if (n < SHORT)
             consider_swap(&s, i);
     }
-    for (size_t i = 0; n >= SHORT && i < n; i++) {
-        uint64_t shorter = with_rest(&s, s.head[i], i + 1);
-        if (!perhaps(f, shorter))
-            continue;
-        consider(&s, shorter, n - 1);
+    uint64_t shorter[LETTERS_MAX];
+    uint8_t which[LETTERS_MAX];
+    size_t found = 0;
+    if (n >= SHORT) {
+        shorten(&s, shorter);
+        found = perhaps_some(f, shorter, n, which);
+    }
+    for (size_t k = 0; k < found; k++) {
+        size_t i = which[k];
+        weigh(&s, shorter[i], n - 1);
         consider_letters(&s, i, i + 1);
         consider_swap(&s, i);
     }

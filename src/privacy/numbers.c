@@ -15,7 +15,7 @@
 /* An O, l or I that stands for a digit: only such letters and digits in the word, and a digit beside it. */
 static bool digit_like(char c)
 {
-    return c == 'o' || c == 'l' || c == 'i';
+    return (c == 'o') | (c == 'l') | (c == 'i');
 }
 
 static char as_digit(char c)
@@ -26,10 +26,11 @@ static char as_digit(char c)
 /* The word [start, end) of letters and digits: are its letters misread digits? */
 static bool all_digits(const struct privacy_piece *t, size_t start, size_t end)
 {
+    const char *p = t->view->folded;
     size_t digits = 0, like = 0;
     for (size_t i = start; i < end; i++) {
-        digits += is_digit(at(t, i));
-        like += digit_like(at(t, i));
+        digits += is_digit(p[i]);
+        like += digit_like(p[i]);
     }
     return digits > 0 && digits + like == end - start && digits >= like;
 }
@@ -75,11 +76,12 @@ static bool add_group(struct privacy_piece *t, size_t start, size_t end)
 /* The groups of one word; a word of misread digits is one. */
 static bool add_groups(struct privacy_piece *t, size_t start, size_t end)
 {
+    const char *p = t->view->folded;
     if (all_digits(t, start, end))
         return add_group(t, start, end);
     for (size_t i = start; i < end;) {
         size_t from = i;
-        while (i < end && is_digit(at(t, i)))
+        while (i < end && is_digit(p[i]))
             i++;
         if (i > from && !add_group(t, from, i))
             return false;
@@ -91,7 +93,7 @@ static bool add_groups(struct privacy_piece *t, size_t start, size_t end)
 static bool joins(const struct privacy_piece *t, size_t i)
 {
     char c = at(t, i);
-    return (c == '-' || c == '.' || c == '/' || c == '_') && is_word(at(t, i + 1));
+    return ((c == '-') | (c == '.') | (c == '/') | (c == '_')) && is_word(at(t, i + 1));
 }
 
 static bool add_token(struct privacy_piece *t, size_t start, size_t end)
@@ -99,29 +101,36 @@ static bool add_token(struct privacy_piece *t, size_t start, size_t end)
     struct privacy_token *token = piece_add_token(t);
     if (token == NULL)
         return false;
-    *token = (struct privacy_token){(uint32_t)start, (uint32_t)end, 0, 0};
+    const char *p = t->view->folded;
+    unsigned digits = 0, letters = 0;
+    bool before = false, digit = is_digit(p[start]); /* the byte before is one; this one is */
     for (size_t i = start; i < end; i++) {
-        char c = at(t, i);
-        bool beside =
-            (i > start && is_digit(at(t, i - 1))) || (i + 1 < end && is_digit(at(t, i + 1)));
-        token->digits += is_digit(c) || (digit_like(c) && beside);
-        token->letters += is_letter(c) && !(digit_like(c) && beside);
+        bool after = (i + 1 < end) & is_digit(p[i + 1]); /* a zero stands behind the view */
+        bool like = digit_like(p[i]) & (before | after);
+        digits += digit | like;
+        letters += is_letter(p[i]) & !like;
+        before = digit;
+        digit = after;
     }
+    *token =
+        (struct privacy_token){(uint32_t)start, (uint32_t)end, (uint16_t)digits, (uint16_t)letters};
     return true;
 }
 
 /* The words of the token [start, end); those with digits have groups. */
 static bool add_words(struct privacy_piece *t, size_t start, size_t end)
 {
+    const char *p = t->view->folded;
+    bool digits = false;
     for (size_t word = start, i = start; i <= end; i++) {
-        if (i < end && is_word(at(t, i)))
+        if (i < end && is_word(p[i])) {
+            digits |= is_digit(p[i]);
             continue;
-        bool digits = false;
-        for (size_t k = word; k < i; k++)
-            digits = digits || is_digit(at(t, k));
+        }
         if (digits && !add_groups(t, word, i))
             return false;
         word = i + 1;
+        digits = false;
     }
     return add_token(t, start, end);
 }
@@ -160,15 +169,10 @@ static bool gather(struct privacy_piece *t)
 
 size_t token_at(const struct privacy_piece *t, size_t place)
 {
-    size_t low = 0, high = t->n_tokens;
-    while (low < high) {
-        size_t mid = (low + high) / 2;
-        if (t->tokens[mid].end <= place)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
+    size_t low = 0, n = t->n_tokens;
+    for (; n > 1; n -= n / 2) /* as many steps wherever it is */
+        low += t->tokens[low + n / 2 - 1].end <= place ? n / 2 : 0;
+    return low + (n == 1 && t->tokens[low].end <= place);
 }
 
 size_t squeeze(const struct privacy_piece *t, size_t start, size_t end, bool digits, char *out,

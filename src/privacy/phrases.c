@@ -22,10 +22,10 @@ enum {
 enum { LETTER = 1, BLANK = 2, OPENS = 4 }; /* what a byte is; OPENS: a sign that begins a phrase */
 
 struct node {
-    uint16_t child, next; /* the first one below, the next one beside; 0 = none */
-    uint16_t phrase;      /* the first that ends here, its number + 1 */
-    uint8_t symbol;
-    bool open; /* ends with a sign: may go on as it likes */
+    uint64_t below;  /* a bit for the symbol of each node below it */
+    uint16_t first;  /* the one of the lowest symbol; the others stand behind it in order */
+    uint16_t phrase; /* the first that ends here, its number + 1 */
+    bool open;       /* ends with a sign: may go on as it likes */
 };
 struct phrase {
     uint16_t row, same; /* another row with the same phrase, its number + 1 */
@@ -40,7 +40,6 @@ struct phrases {
         uint64_t letters; /* 0 = free */
         uint16_t node;    /* below them */
     } words[1 << WORD_BITS];
-    uint16_t firsts[SYMBOLS];
 };
 
 /* ---- eight bytes at once ---- */
@@ -95,25 +94,77 @@ static uint8_t symbol_of(struct phrases *p, char c)
     return *symbol;
 }
 
-static uint16_t below(const struct phrases *p, uint16_t node, uint8_t symbol)
+/* The node below with that symbol, 0 = there is none. */
+static inline uint16_t below(const struct phrases *p, uint16_t node, uint8_t symbol)
 {
-    uint16_t at = p->nodes[node].child;
-    while (at != 0 && p->nodes[at].symbol != symbol)
-        at = p->nodes[at].next;
-    return at;
+    const struct node *n = &p->nodes[node];
+    uint64_t bit = (uint64_t)1 << symbol;
+    if ((n->below & bit) == 0)
+        return 0;
+    return (uint16_t)(n->first + __builtin_popcountll(n->below & (bit - 1)));
 }
 
-/* Its first letters lead right to what is below them. */
+/* A node while the tree grows. */
+struct twig {
+    uint16_t child,
+        next; /* the first one below; the next one beside, of a higher symbol; 0 = none */
+    uint16_t phrase;
+    uint8_t symbol;
+    bool open;
+};
+
+static uint16_t grow(struct phrases *p, struct twig *twigs, uint16_t from, uint8_t symbol)
+{
+    uint16_t *at = &twigs[from].child;
+    while (*at != 0 && twigs[*at].symbol < symbol)
+        at = &twigs[*at].next;
+    if (*at == 0 || twigs[*at].symbol != symbol) {
+        twigs[p->n_nodes] = (struct twig){.symbol = symbol, .next = *at};
+        *at = (uint16_t)p->n_nodes++;
+    }
+    return *at;
+}
+
+static void add_phrase(struct phrases *p, struct twig *twigs, unsigned row, strv phrase)
+{
+    uint16_t at = 0;
+    for (size_t i = 0; i < phrase.len; i++)
+        at = grow(p, twigs, at, symbol_of(p, phrase.ptr[i]));
+    uint16_t *last = &twigs[at].phrase;
+    while (*last != 0)
+        last = &p->all[*last - 1].same;
+    p->all[p->n_all] = (struct phrase){.row = (uint16_t)row};
+    *last = (uint16_t)++p->n_all;
+    twigs[at].open = !is_word(phrase.ptr[phrase.len - 1]);
+    if (!is_letter(phrase.ptr[0])) {
+        assert(phrase.ptr[0] < NEVER_FIRST || phrase.ptr[0] > NEVER_LAST);
+        p->kinds[(unsigned char)phrase.ptr[0]] |= OPENS;
+    }
+}
+
+/* All nodes below one stand side by side. `of` has room for as many. */
+static void lay_out(struct phrases *p, const struct twig *twigs, uint16_t *of)
+{
+    uint16_t n = 1;
+    of[0] = 0;
+    for (size_t i = 0; i < p->n_nodes; i++) {
+        const struct twig *twig = &twigs[of[i]];
+        p->nodes[i] = (struct node){.first = n, .phrase = twig->phrase, .open = twig->open};
+        for (uint16_t c = twig->child; c != 0; c = twigs[c].next) {
+            p->nodes[i].below |= (uint64_t)1 << twigs[c].symbol;
+            of[n++] = c;
+        }
+    }
+}
+
+/* The first letters of a phrase lead right to what is below them. */
 static void add_begin(struct phrases *p, strv phrase)
 {
     uint64_t letters = first_letters(phrase.ptr, phrase.len);
     size_t hash = hash_of(letters), i = hash & ((1 << WORD_BITS) - 1);
     uint16_t at = 0;
-    for (size_t k = 0; letters >> 8 * k != 0; k++) {
+    for (size_t k = 0; k < 8 && letters >> 8 * k != 0; k++)
         at = below(p, at, symbol_of(p, phrase.ptr[k]));
-        if (k == 7)
-            break;
-    }
     if (at == 0)
         return; /* it begins with a sign */
     p->begins[hash >> 3] |= (uint8_t)(1u << (hash & 7));
@@ -125,36 +176,8 @@ static void add_begin(struct phrases *p, strv phrase)
     p->words[i].node = at;
 }
 
-static void add_phrase(struct phrases *p, unsigned row, strv phrase)
-{
-    uint16_t at = 0;
-    for (size_t i = 0; i < phrase.len; i++) {
-        uint8_t symbol = symbol_of(p, phrase.ptr[i]);
-        uint16_t next = below(p, at, symbol);
-        if (next == 0) {
-            next = (uint16_t)p->n_nodes++;
-            p->nodes[next] = (struct node){.symbol = symbol, .next = p->nodes[at].child};
-            p->nodes[at].child = next;
-        }
-        at = next;
-    }
-    uint16_t *last = &p->nodes[at].phrase;
-    while (*last != 0)
-        last = &p->all[*last - 1].same;
-    p->all[p->n_all] = (struct phrase){.row = (uint16_t)row};
-    *last = (uint16_t)++p->n_all;
-    p->nodes[at].open = !is_word(phrase.ptr[phrase.len - 1]);
-    add_begin(p, phrase);
-    if (!is_letter(phrase.ptr[0])) {
-        assert(phrase.ptr[0] < NEVER_FIRST || phrase.ptr[0] > NEVER_LAST);
-        p->kinds[(unsigned char)phrase.ptr[0]] |= OPENS;
-    }
-}
-
 static void make_tables(struct phrases *p)
 {
-    for (uint16_t a = p->nodes[0].child; a != 0; a = p->nodes[a].next)
-        p->firsts[p->nodes[a].symbol] = a;
     for (int c = 1; c < 256; c++) {
         if (is_letter((char)c))
             p->kinds[c] |= LETTER;
@@ -166,6 +189,25 @@ static void make_tables(struct phrases *p)
     p->symbols[0] = 0;
 }
 
+/* False: no memory. `letters`: of all phrases together, and one. */
+static bool make_tree(struct phrases *p, size_t letters)
+{
+    struct twig *twigs = mem_zalloc(letters * sizeof *twigs);
+    uint16_t *of = mem_alloc(letters * sizeof *of);
+    strv rest, phrase;
+    p->n_nodes = 1;
+    for (unsigned row = 0; row < PHRASES && twigs != NULL; row++)
+        for (rest = strv_of(rules_rows[row].phrases); strv_cut(&rest, ';', &phrase);)
+            add_phrase(p, twigs, row, phrase);
+    p->nodes = mem_alloc(p->n_nodes * sizeof *p->nodes);
+    bool ok = twigs != NULL && of != NULL && p->nodes != NULL;
+    if (ok)
+        lay_out(p, twigs, of);
+    mem_free(twigs);
+    mem_free(of);
+    return ok;
+}
+
 struct phrases *phrases_new(void)
 {
     size_t letters = 1, n = 0;
@@ -174,24 +216,18 @@ struct phrases *phrases_new(void)
         for (rest = strv_of(rules_rows[row].phrases); strv_cut(&rest, ';', &phrase); n++)
             letters += phrase.len;
     struct phrases *p = mem_zalloc(sizeof *p);
-    if (p == NULL || letters > NODES_MAX)
-        goto failed;
-    p->nodes = mem_alloc(letters * sizeof *p->nodes);
+    if (p == NULL)
+        return NULL;
     p->all = mem_alloc(n * sizeof *p->all);
-    if (p->nodes == NULL || p->all == NULL)
-        goto failed;
-    p->nodes[0] = (struct node){0};
-    p->n_nodes = 1;
+    if (letters > NODES_MAX || p->all == NULL || !make_tree(p, letters)) {
+        phrases_free(p);
+        return NULL;
+    }
     for (unsigned row = 0; row < PHRASES; row++)
         for (rest = strv_of(rules_rows[row].phrases); strv_cut(&rest, ';', &phrase);)
-            add_phrase(p, row, phrase);
+            add_begin(p, phrase);
     make_tables(p);
-    struct node *fit = mem_realloc(p->nodes, p->n_nodes * sizeof *fit);
-    p->nodes = fit != NULL ? fit : p->nodes;
     return p;
-failed:
-    phrases_free(p);
-    return NULL;
 }
 
 void phrases_free(struct phrases *p)
@@ -268,39 +304,68 @@ static bool read_on(const struct reader *r, size_t start, size_t i, uint16_t at)
     return true;
 }
 
-/* All phrases that begin with the word at the place. A phrase ends with a word: none ends among its first letters. */
-static bool read_word(const struct reader *r, size_t start)
+/* Where in the tree what stands at the place leads to. A phrase ends with a word: none ends among its first letters. */
+struct begin {
+    uint8_t place;   /* among 64 bytes */
+    uint8_t letters; /* so many of them lead there */
+    uint16_t node;   /* 0 = no phrase begins so */
+};
+
+static void find_begin(const struct reader *r, size_t from, struct begin *b)
 {
     const struct phrases *p = r->p;
-    uint64_t letters = first_letters(r->text + start, r->n - start);
-    size_t hash = hash_of(letters), i = hash & ((1 << WORD_BITS) - 1);
-    if ((p->begins[hash >> 3] >> (hash & 7) & 1) == 0)
-        return true;
-    while (p->words[i].letters != letters) {
-        if (p->words[i].letters == 0)
-            return true;
+    const char *text = r->text + from + b->place;
+    uint64_t letters = first_letters(text, r->n - from - b->place);
+    size_t i = hash_of(letters) & ((1 << WORD_BITS) - 1);
+    while (letters != 0 && p->words[i].letters != letters && p->words[i].letters != 0)
         i = (i + 1) & ((1 << WORD_BITS) - 1);
+    bool sign = letters == 0, found = !sign && p->words[i].letters == letters;
+    b->letters = sign ? 1 : (uint8_t)(8 - __builtin_clzll(letters) / 8);
+    b->node = sign ? below(p, 0, p->symbols[(unsigned char)*text]) : found ? p->words[i].node : 0;
+    __builtin_prefetch(&p->nodes[b->node]);
+}
+
+/* What stands at the place may begin a phrase: a word with such first letters, or such a sign. */
+static inline bool may_begin(const struct reader *r, size_t at)
+{
+    const struct phrases *p = r->p;
+    uint8_t kind = p->kinds[(unsigned char)r->text[at]];
+    size_t hash = hash_of(first_letters(r->text + at, r->n - at));
+    bool word = (p->begins[hash >> 3] >> (hash & 7) & 1) != 0;
+    return ((kind & LETTER) != 0 && word) | ((kind & OPENS) != 0);
+}
+
+/* Begins of words, and signs, among the next 64 bytes: the lowest bit is the first one. `before`: that of a letter before
+ * them. */
+static inline uint64_t begins_at(const struct reader *r, size_t from, uint64_t *before)
+{
+    uint64_t out = 0;
+    for (size_t k = 0; k < 64 && from + k < r->n; k += 8) {
+        uint64_t v = some_at(r->text + from + k, r->n - from - k), letters = letters_of(v);
+        uint64_t found = (letters & ~(letters << 8 | *before)) | signs_of(v, letters);
+        *before = letters >> 56;
+        out |= ((found >> 7) * 0x0102040810204080u >> 56) << k;
     }
-    size_t n = 8 - (size_t)__builtin_clzll(letters) / 8;
-    return read_on(r, start, start + n, p->words[i].node);
+    return out;
 }
 
 bool phrases_scan(const struct phrases *p, struct privacy_piece *t, const char *text, size_t n,
                   const uint32_t *map)
 {
     struct reader r = {p, t, text, map, n};
-    uint64_t before = 0; /* the last byte was a letter */
-    for (size_t i = 0; i < n; i += 8) {
-        uint64_t v = some_at(text + i, n - i), letters = letters_of(v);
-        uint64_t words = letters & ~(letters << 8 | before);
-        before = letters >> 56;
-        for (uint64_t bits = words | signs_of(v, letters); bits != 0; bits &= bits - 1) {
-            size_t at = i + eight_first(bits);
-            uint8_t kind = p->kinds[(unsigned char)text[at]];
-            if ((kind & LETTER) != 0 && !read_word(&r, at))
-                return false;
-            if ((kind & OPENS) != 0 &&
-                !read_on(&r, at, at + 1, p->firsts[p->symbols[(unsigned char)text[at]]]))
+    uint64_t before = 0;
+    for (size_t i = 0; i < n; i += 64) {
+        struct begin found[64]; /* all are written: which are worth a look nobody can guess */
+        size_t k = 0;
+        for (uint64_t bits = begins_at(&r, i, &before); bits != 0; bits &= bits - 1) {
+            found[k].place = (uint8_t)__builtin_ctzll(bits);
+            k += may_begin(&r, i + found[k].place);
+        }
+        for (size_t m = 0; m < k; m++) /* all of them first: memory takes its time */
+            find_begin(&r, i, &found[m]);
+        for (size_t m = 0; m < k; m++) {
+            size_t at = i + found[m].place;
+            if (!read_on(&r, at, at + found[m].letters, found[m].node))
                 return false;
         }
     }

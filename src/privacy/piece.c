@@ -57,7 +57,9 @@ static struct privacy_finding *add_finding(struct privacy_piece *t)
 void piece_find(struct privacy_piece *t, enum privacy_kind kind, unsigned rule, unsigned weight,
                 bool replaceable, size_t start, size_t end)
 {
-    for (size_t i = 0; i < t->n_found; i++) {
+    bool behind = start >= t->reach[kind]; /* all of that kind */
+    t->reach[kind] = end > t->reach[kind] ? (uint32_t)end : t->reach[kind];
+    for (size_t i = 0; i < t->n_found && !behind; i++) {
         struct privacy_finding *f = &t->found[i];
         if (!((f->kind == kind) & (f->start < end) & (f->end > start))) /* one guess, not three */
             continue;
@@ -112,5 +114,6 @@ void piece_begin(struct privacy_piece *t, const struct privacy *p, struct privac
     t->scratch = s;
     t->view = view;
     t->fixed = t->failed = false;
+    memset(t->reach, 0, sizeof t->reach);
     t->n_found = t->n_values = t->n_hits = t->n_tokens = t->n_groups = 0;
 }

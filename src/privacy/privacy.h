@@ -85,7 +85,8 @@ struct privacy_verdict {
     bool is_private;
     uint16_t score; /* the sum of evidence, thousandths of the threshold, at most 65535 */
     uint32_t counts[PRIVACY_KINDS];
-    size_t n_findings;                                     /* kept in findings */
+    uint32_t reach[PRIVACY_KINDS]; /* where the last finding of each kind ends */
+    size_t n_findings;             /* kept in findings */
     struct privacy_finding findings[PRIVACY_FINDINGS_MAX]; /* in order of place */
     bool more;                                             /* there were more */
 };

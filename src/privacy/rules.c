@@ -197,15 +197,10 @@ bool rules_scan_slips(struct privacy_piece *t, const struct slips *slips)
 
 size_t hit_index(const struct privacy_piece *t, size_t place)
 {
-    size_t low = 0, high = t->n_hits;
-    while (low < high) {
-        size_t mid = (low + high) / 2;
-        if (t->hits[mid].end <= place)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
+    size_t low = 0, n = t->n_hits;
+    for (; n > 1; n -= n / 2) /* as many steps wherever it is */
+        low += t->hits[low + n / 2 - 1].end <= place ? n / 2 : 0;
+    return low + (n == 1 && t->hits[low].end <= place);
 }
 
 static bool same_line(const struct privacy_piece *t, size_t from, size_t to)

@@ -87,27 +87,39 @@ static bool find_label_word(const struct rules *r, strv typed, strv *word)
     return false;
 }
 
-static void look_at(struct privacy_piece *t, size_t start, size_t end, struct slips *out)
+/* Words as they were typed, until there are enough to be looked up. */
+struct typed {
+    strv words[WORDS_AT_ONCE];
+    size_t n;
+};
+
+static void look_at(const struct privacy_piece *t, struct typed *typed, struct slips *out)
 {
-    strv typed = {t->view->folded + start, end - start}, word;
-    if (typed.len + 1 < WORD_MIN || typed.len > WORD_MAX || out->n == SLIPS_MAX ||
-        words_know(t->p->words, typed) || !find_label_word(t->p->rules, typed, &word))
-        return;
-    out->of[out->n++] = (struct slip){(uint32_t)start, (uint32_t)end, word};
+    size_t n = words_unknown(t->p->words, typed->words, typed->n);
+    for (size_t i = 0; i < n && out->n < SLIPS_MAX; i++) {
+        strv w = typed->words[i], word;
+        size_t start = (size_t)(w.ptr - t->view->folded);
+        if (find_label_word(t->p->rules, w, &word))
+            out->of[out->n++] = (struct slip){(uint32_t)start, (uint32_t)(start + w.len), word};
+    }
+    typed->n = 0;
 }
 
 /* Words of letters in [from, to), each of them once: *seen is where the last look ended. */
-static void look_around(struct privacy_piece *t, size_t from, size_t to, size_t *seen,
-                        struct slips *out)
+static void look_around(const struct privacy_piece *t, size_t from, size_t to, size_t *seen,
+                        struct typed *typed, struct slips *out)
 {
     size_t i = from > *seen ? from : *seen;
     while (i < to) {
         size_t start = i;
-        while (i < t->view->n && is_letter(at(t, i)))
+        while (is_letter(t->view->folded[i])) /* a zero stands behind the view */
             i++;
         bool whole = start == 0 || !is_word(at(t, start - 1));
-        if (whole && !is_digit(at(t, i)))
-            look_at(t, start, i, out);
+        size_t n = i - start;
+        if (whole && !is_digit(at(t, i)) && n + 1 >= WORD_MIN && n <= WORD_MAX)
+            typed->words[typed->n++] = (strv){t->view->folded + start, n};
+        if (typed->n == WORDS_AT_ONCE)
+            look_at(t, typed, out);
         i += i == start;
     }
     *seen = i > *seen ? i : *seen;
@@ -123,8 +135,10 @@ static bool explained(const struct privacy_piece *t, const struct privacy_token 
 
 void slips_scan(struct privacy_piece *t)
 {
-    struct slips slips = {.n = 0};
+    struct slips slips;
+    struct typed typed;
     size_t seen = 0;
+    slips.n = typed.n = 0; /* most texts have none: the rest is left as it is */
     for (size_t i = 0; i < t->n_tokens; i++) {
         const struct privacy_token *k = &t->tokens[i];
         if (k->digits < 4 || explained(t, k))
@@ -132,8 +146,9 @@ void slips_scan(struct privacy_piece *t)
         size_t from = k->start > BACK ? k->start - BACK : 0, to = k->end + AHEAD;
         while (from > 0 && from < k->start && is_letter(at(t, from - 1)))
             from++; /* not from inside a word */
-        look_around(t, from, to < t->view->n ? to : t->view->n, &seen, &slips);
+        look_around(t, from, to < t->view->n ? to : t->view->n, &seen, &typed, &slips);
     }
+    look_at(t, &typed, &slips);
     if (slips.n == 0)
         return;
     if (rules_scan_slips(t, &slips))

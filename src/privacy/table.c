@@ -61,20 +61,49 @@ bool word_table_open(struct word_table *t, strv section, struct err *err)
     return true;
 }
 
-unsigned word_info(const struct word_table *t, uint64_t hash)
+static inline size_t bucket_of(uint64_t hash)
 {
-    uint64_t h = mixed(hash);
-    size_t bucket = (size_t)(h >> (64 - BUCKET_BITS));
-    uint32_t fingerprint = (uint32_t)(h >> (64 - BUCKET_BITS - (ENTRY_BITS - INFO_BITS))) &
-                           ((1u << (ENTRY_BITS - INFO_BITS)) - 1);
-    const unsigned char *p = t->entries + ENTRY * (size_t)bucket_at(t, bucket);
-    const unsigned char *end = t->entries + ENTRY * (size_t)bucket_at(t, bucket + 1);
-    for (; p < end; p += ENTRY) {
+    return (size_t)(mixed(hash) >> (64 - BUCKET_BITS));
+}
+
+/* What is said of the word among the entries of its bucket. */
+static inline unsigned info_among(const struct word_table *t, uint64_t hash, uint32_t first,
+                                  uint32_t end)
+{
+    uint32_t fingerprint =
+        (uint32_t)(mixed(hash) >> (64 - BUCKET_BITS - (ENTRY_BITS - INFO_BITS))) &
+        ((1u << (ENTRY_BITS - INFO_BITS)) - 1);
+    const unsigned char *last = t->entries + ENTRY * (size_t)end;
+    for (const unsigned char *p = t->entries + ENTRY * (size_t)first; p < last; p += ENTRY) {
         uint32_t entry = u16_at(p) | (uint32_t)p[2] << 16;
         if (entry >> INFO_BITS == fingerprint)
             return u16_at(t->infos + 2 * (size_t)(entry & ((1u << INFO_BITS) - 1)));
     }
     return 0;
+}
+
+unsigned word_info(const struct word_table *t, uint64_t hash)
+{
+    size_t bucket = bucket_of(hash);
+    return info_among(t, hash, bucket_at(t, bucket), bucket_at(t, bucket + 1));
+}
+
+void word_expect(const struct word_table *t, uint64_t hash)
+{
+    __builtin_prefetch(t->offsets + 2 * bucket_of(hash));
+}
+
+void word_infos(const struct word_table *t, const uint64_t hashes[], size_t n, uint16_t infos[])
+{
+    uint32_t first[WORDS_AT_ONCE], end[WORDS_AT_ONCE];
+    for (size_t i = 0; i < n; i++) {
+        size_t bucket = bucket_of(hashes[i]);
+        first[i] = bucket_at(t, bucket);
+        end[i] = bucket_at(t, bucket + 1);
+        __builtin_prefetch(t->entries + ENTRY * (size_t)first[i]);
+    }
+    for (size_t i = 0; i < n; i++)
+        infos[i] = (uint16_t)info_among(t, hashes[i], first[i], end[i]);
 }
 
 bool word_is_phrase(const struct word_table *t, uint64_t hash)

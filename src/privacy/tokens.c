@@ -53,91 +53,73 @@ static bool is_upper(char c)
     return c >= 'A' && c <= 'Z';
 }
 
+/* The letters of a word: how many, how many of them are capitals, and the first sixteen, with zeros behind the end. */
+struct letters {
+    size_t n, upper;
+    uint64_t first, second;
+};
+
+enum { WAITING = 16 };
 struct cutter {
     struct words_scratch *s;
     const struct words *w;
     const struct text_view *v;
     size_t previous_end;
-    size_t start; /* the next one of the view's starts */
+    size_t start;   /* the next one of the view's starts */
+    size_t singles; /* letters that stand alone */
     bool failed;
+    size_t next; /* where the next word begins, if one blank stands before it, and its letters */
+    struct letters ahead;
+    struct { /* words that are looked up together */
+        size_t token;
+        struct letters letters;
+    } waiting[WAITING];
+    size_t n_waiting;
 };
 
 /* ---- what stands between two words ---- */
 
+/* In the order in which they decide. */
 enum {
-    SAW_LINE = 1,
-    SAW_COLON = 2,
-    SAW_COMMA = 4,
-    SAW_STOP = 8,
-    SAW_QUOTE = 16,
-    SAW_BRACKET = 32,
-    SAW_SLASH = 64,
-    SAW_UNDERSCORE = 128,
-    SAW_HYPHEN = 256,
-    SAW_DOT = 512,
-    SAW_BLANK = 1024,
-    SAW_OTHER = 2048
+    SAW_LINE = 1 << 0,
+    SAW_COLON = 1 << 1,
+    SAW_COMMA = 1 << 2,
+    SAW_STOP = 1 << 3,
+    SAW_QUOTE = 1 << 4,
+    SAW_BRACKET = 1 << 5,
+    SAW_SLASH = 1 << 6,
+    SAW_OTHER = 1 << 7,
+    SAW_UNDERSCORE = 1 << 8,
+    SAW_HYPHEN = 1 << 9,
+    SAW_BLANK = 1 << 10,
+    SAW_DOT = 1 << 11
 };
+static const uint16_t signs[256] = {
+    ['\n'] = SAW_LINE,      ['\r'] = SAW_LINE,   [' '] = SAW_BLANK,   ['\t'] = SAW_BLANK,
+    [':'] = SAW_COLON,      ['='] = SAW_COLON,   [','] = SAW_COMMA,   [';'] = SAW_COMMA,
+    ['!'] = SAW_STOP,       ['?'] = SAW_STOP,    ['"'] = SAW_QUOTE,   ['\''] = SAW_QUOTE,
+    ['`'] = SAW_QUOTE,      ['('] = SAW_BRACKET, [')'] = SAW_BRACKET, ['['] = SAW_BRACKET,
+    [']'] = SAW_BRACKET,    ['{'] = SAW_BRACKET, ['}'] = SAW_BRACKET, ['<'] = SAW_BRACKET,
+    ['>'] = SAW_BRACKET,    ['/'] = SAW_SLASH,   ['|'] = SAW_SLASH,   ['^'] = SAW_SLASH,
+    ['*'] = SAW_SLASH,      ['~'] = SAW_SLASH,   ['&'] = SAW_SLASH,   ['+'] = SAW_SLASH,
+    ['_'] = SAW_UNDERSCORE, ['-'] = SAW_HYPHEN,  ['.'] = SAW_DOT};
 
-static unsigned saw(char c)
+static inline unsigned saw(char c)
 {
-    switch (c) {
-    case '\n':
-    case '\r':
-        return SAW_LINE;
-    case ' ':
-    case '\t':
-        return SAW_BLANK;
-    case ':':
-    case '=':
-        return SAW_COLON;
-    case ',':
-    case ';':
-        return SAW_COMMA;
-    case '!':
-    case '?':
-        return SAW_STOP;
-    case '"':
-    case '\'':
-    case '`':
-        return SAW_QUOTE;
-    case '(':
-    case ')':
-    case '[':
-    case ']':
-    case '{':
-    case '}':
-    case '<':
-    case '>':
-        return SAW_BRACKET;
-    case '/':
-    case '|':
-    case '^':
-    case '*':
-    case '~':
-    case '&':
-    case '+':
-        return SAW_SLASH;
-    case '_':
-        return SAW_UNDERSCORE;
-    case '-':
-        return SAW_HYPHEN;
-    case '.':
-        return SAW_DOT;
-    default:
-        return SAW_OTHER;
-    }
+    unsigned seen = signs[(unsigned char)c];
+    return seen != 0 ? seen : SAW_OTHER;
 }
 
 /* {"note": "...: what stands there is a text of its own, the member's name says nothing about its first word. */
 static bool is_value_of_anything(const struct cutter *c, const struct token *before)
 {
-    static const char *const members[] = {
-        "note",  "notes",   "prompt",      "text",    "query", "question", "content", "body",
-        "input", "message", "description", "comment", "title", "summary",  "msg",     NULL};
+    static const strv members[] = {
+        STRV("note"),        STRV("notes"),   STRV("prompt"), STRV("text"),    STRV("query"),
+        STRV("question"),    STRV("content"), STRV("body"),   STRV("input"),   STRV("message"),
+        STRV("description"), STRV("comment"), STRV("title"),  STRV("summary"), STRV("msg")};
     strv name = {c->v->folded + before->start, before->end - before->start};
-    for (size_t i = 0; members[i] != NULL; i++)
-        if (strv_eq_cstr(name, members[i]))
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++)
+        if (strv_eq(name, members[i]))
             return true;
     return false;
 }
@@ -163,12 +145,20 @@ static inline bool begins_text(struct cutter *c, size_t place)
     return c->s->n == 0 || (c->start < v->n_starts && v->starts[c->start] <= place);
 }
 
-static uint8_t gap_of_signs(struct cutter *c, size_t start)
+static void look_up_waiting(struct cutter *c);
+
+static __attribute__((noinline)) uint8_t gap_of_signs(struct cutter *c, size_t start)
 {
+    static const uint8_t gaps[] = {GAP_LINE,       GAP_COLON,   GAP_COMMA, GAP_STOP,
+                                   GAP_QUOTE,      GAP_BRACKET, GAP_SLASH, GAP_OTHER,
+                                   GAP_UNDERSCORE, GAP_HYPHEN,  GAP_SPACE, GAP_DOT};
     const char *p = c->v->plain;
     unsigned seen = 0;
     for (size_t i = c->previous_end; i < start; i++)
         seen |= saw(p[i]);
+    if ((seen & (SAW_DOT | SAW_LINE)) != 0 && c->n_waiting > 0 &&
+        c->waiting[c->n_waiting - 1].token == c->s->n - 1)
+        look_up_waiting(c); /* what the word before is matters */
     const struct token *before = &c->s->tokens[c->s->n - 1];
     bool abbreviated = before->shape == SHAPE_SINGLE || info_class(before->info) == CLASS_HONOR ||
                        (before->letters == 2 && info_class(before->info) == CLASS_NONE);
@@ -179,20 +169,8 @@ static uint8_t gap_of_signs(struct cutter *c, size_t start)
         seen |= abbreviated ? 0 : SAW_STOP;
     if ((seen & SAW_LINE) && (seen & (SAW_STOP | SAW_DOT)) && !abbreviated)
         return GAP_START; /* a line that ended with its sentence */
-    static const struct {
-        unsigned sign;
-        uint8_t gap;
-    } order[] = {{SAW_LINE, GAP_LINE},   {SAW_COLON, GAP_COLON}, {SAW_COMMA, GAP_COMMA},
-                 {SAW_STOP, GAP_STOP},   {SAW_QUOTE, GAP_QUOTE}, {SAW_BRACKET, GAP_BRACKET},
-                 {SAW_SLASH, GAP_SLASH}, {SAW_OTHER, GAP_OTHER}, {SAW_UNDERSCORE, GAP_UNDERSCORE}};
-    for (size_t i = 0; i < sizeof order / sizeof *order; i++)
-        if (seen & order[i].sign)
-            return order[i].gap;
-    if (seen & SAW_HYPHEN)
-        return seen & SAW_BLANK ? GAP_OTHER : GAP_HYPHEN;
-    if (seen & SAW_BLANK)
-        return GAP_SPACE;
-    return GAP_DOT;
+    uint8_t gap = gaps[__builtin_ctz(seen)];
+    return gap == GAP_HYPHEN && (seen & SAW_BLANK) != 0 ? GAP_OTHER : gap;
 }
 
 static inline uint8_t gap_of(struct cutter *c, size_t start)
@@ -242,15 +220,14 @@ static size_t letters_of(const struct text_view *v, size_t start, size_t end, ch
     return n;
 }
 
-static uint8_t shape_of(size_t letters, size_t upper, bool begins_upper)
+/* The last word counts: which of them it will be is hard to guess. */
+static inline uint8_t shape_of(size_t letters, size_t upper, bool begins_upper)
 {
-    if (letters == 1)
-        return SHAPE_SINGLE;
-    if (upper == 0)
-        return SHAPE_LOWER;
-    if (upper == letters)
-        return SHAPE_UPPER;
-    return upper == 1 && begins_upper ? SHAPE_TITLE : SHAPE_MIXED;
+    bool title = (upper == 1) & begins_upper;
+    uint8_t shape = title ? SHAPE_TITLE : SHAPE_MIXED;
+    shape = upper == letters ? SHAPE_UPPER : shape;
+    shape = upper == 0 ? SHAPE_LOWER : shape;
+    return letters == 1 ? SHAPE_SINGLE : shape;
 }
 
 /* In one walk: its letters like letters_of(), their number, hash and shape. */
@@ -289,15 +266,40 @@ static bool is_surname(unsigned info)
     return info_last(info) >= 3 && info_word(info) < 2;
 }
 
+/* What is known of the first three letters of a word, of the first four ..., of all but the last; and of all but the
+ * first. */
+enum { HEAD_MIN = 3, TAIL_MIN = 3, MADE_MIN = 8 };
+struct parts {
+    uint16_t heads[WORD_MAX], tail;
+};
+
+static unsigned head_info(const struct parts *parts, size_t n)
+{
+    return parts->heads[n - HEAD_MIN];
+}
+
+static void look_up_parts(const struct words *w, const char *p, size_t n, struct parts *out)
+{
+    uint64_t hashes[WORD_MAX] = {text_hash(p + 1, n - 1)}, hash = text_hash(p, HEAD_MIN - 1);
+    uint16_t infos[WORD_MAX];
+    size_t count = 1;
+    for (size_t k = HEAD_MIN; k < n; k++) {
+        hash = text_hash_on(hash, p + k - 1, 1);
+        hashes[count++] = hash;
+    }
+    word_infos(&w->table, hashes, count, infos);
+    out->tail = infos[0];
+    memcpy(out->heads, infos + 1, (count - 1) * sizeof *infos);
+}
+
 /* Made of a name: jsmith and smithj are TOKEN_LOGIN, janesmith and smithjane TOKEN_JOINED. */
-static uint16_t made_of_name(const struct words *w, const char *p, size_t n)
+static uint16_t made_of_name(const struct words *w, const char *p, size_t n,
+                             const struct parts *parts)
 {
     if (n < 5 || n >= WORD_MAX)
         return 0;
-    uint64_t hash = text_hash(p, 2);
-    for (size_t k = 3; n >= 8 && k + 3 <= n; k++) {
-        hash = text_hash_on(hash, p + k - 1, 1);
-        unsigned a = word_info(&w->table, hash);
+    for (size_t k = HEAD_MIN; n >= MADE_MIN && k + TAIL_MIN <= n; k++) {
+        unsigned a = head_info(parts, k);
         bool first = info_first(a) >= 4 && info_word(a) < 2 && n - k >= 4;
         bool last = k >= 4 && is_surname(a);
         if (!first && !last)
@@ -306,39 +308,38 @@ static uint16_t made_of_name(const struct words *w, const char *p, size_t n)
         if ((first && is_surname(b)) || (last && info_first(b) >= 4 && info_word(b) < 2))
             return TOKEN_JOINED;
     }
-    return is_surname(info_of(w, p + 1, n - 1)) || (n >= 6 && is_surname(info_of(w, p, n - 1)))
-               ? TOKEN_LOGIN
-               : 0;
+    return is_surname(parts->tail) || (n >= 6 && is_surname(head_info(parts, n - 1))) ? TOKEN_LOGIN
+                                                                                      : 0;
 }
 
 /* A word that is in no list, but what is left of it is: paperless, rerun, abreviaturas, changepoint. */
-static bool is_derived(const struct words *w, const char *p, size_t n, bool *spanish)
+static bool is_derived(const struct words *w, const char *p, size_t n, const struct parts *parts,
+                       bool *spanish)
 {
-    static const char *const endings[] = {"s",    "es",   "ed",   "ing", "er", "ly",
-                                          "less", "ness", "able", "as",  "os"};
-    static const char *const beginnings[] = {"un",  "re",  "de",   "non",  "pre",  "dis",
-                                             "mis", "sub", "auto", "over", "multi"};
+    static const strv endings[] = {STRV("s"),    STRV("es"), STRV("ed"),   STRV("ing"),
+                                   STRV("er"),   STRV("ly"), STRV("less"), STRV("ness"),
+                                   STRV("able"), STRV("as"), STRV("os")};
+    static const strv beginnings[] = {STRV("un"),   STRV("re"),   STRV("de"),   STRV("non"),
+                                      STRV("pre"),  STRV("dis"),  STRV("mis"),  STRV("sub"),
+                                      STRV("auto"), STRV("over"), STRV("multi")};
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
-        size_t m = strlen(endings[i]);
-        if (n < m + 4 || memcmp(p + n - m, endings[i], m) != 0)
+        size_t m = endings[i].len;
+        if (n < m + 4 || memcmp(p + n - m, endings[i].ptr, m) != 0)
             continue;
-        unsigned info = info_of(w, p, n - m);
+        unsigned info = head_info(parts, n - m);
         *spanish = info_spanish(info);
         if (info_word(info) >= 2 || *spanish)
             return true;
     }
     for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++) {
-        size_t m = strlen(beginnings[i]);
-        if (n >= m + 4 && memcmp(p, beginnings[i], m) == 0 &&
+        size_t m = beginnings[i].len;
+        if (n >= m + 4 && memcmp(p, beginnings[i].ptr, m) == 0 &&
             info_word(info_of(w, p + m, n - m)) >= 2)
             return true;
     }
-    uint64_t hash = text_hash(p, 3);
-    for (size_t k = 4; k + 4 <= n; k++) {
-        hash = text_hash_on(hash, p + k - 1, 1);
-        if (info_word(word_info(&w->table, hash)) == 3 && info_word(info_of(w, p + k, n - k)) == 3)
+    for (size_t k = 4; k + 4 <= n; k++)
+        if (info_word(head_info(parts, k)) == 3 && info_word(info_of(w, p + k, n - k)) == 3)
             return true;
-    }
     return false;
 }
 
@@ -385,7 +386,9 @@ static void look_up_digits(const struct words *w, struct token *t, char *letters
             (info_first(info) >= 3 || info_last(info) >= 3))
             t->flags |= TOKEN_SPACED;
     } else if (digits == 0 && bare >= 4) {
-        t->flags |= made_of_name(w, letters, bare);
+        struct parts parts;
+        look_up_parts(w, letters, bare, &parts);
+        t->flags |= made_of_name(w, letters, bare, &parts);
         if (w->roster != NULL && roster_word(w->roster, letters, bare, 0xffff) != 0)
             t->flags |= TOKEN_ROSTER;
     }
@@ -423,10 +426,10 @@ static bool is_rare(unsigned info)
            info_class(info) == CLASS_NONE && !info_spanish(info);
 }
 
+/* Of a word of which the table has been asked. */
 static void look_up_letters(const struct cutter *c, struct token *t, const char *letters, size_t n)
 {
     const struct words *w = c->w;
-    t->info = (uint16_t)word_info(&w->table, t->hash);
     if (w->roster != NULL) {
         t->flags |= (uint16_t)roster_word(w->roster, letters, n, t->info);
         if (roster_number(w->roster, t->hash))
@@ -441,56 +444,101 @@ static void look_up_letters(const struct cutter *c, struct token *t, const char 
         look_up_near(w, t, letters, n);
         return;
     }
+    struct parts parts;
     bool spanish = false;
-    t->flags |= made_of_name(w, letters, n);
+    if (n >= 5) {
+        look_up_parts(w, letters, n, &parts);
+        t->flags |= made_of_name(w, letters, n, &parts);
+    }
     if (t->flags & TOKEN_JOINED)
         return;
-    if (n >= 5 && is_derived(w, letters, n, &spanish))
+    if (n >= 5 && is_derived(w, letters, n, &parts, &spanish))
         t->info |= (uint16_t)(spanish ? 1 << 9 : 1 << 6);
     else
         look_up_near(w, t, letters, n);
 }
 
-#define USUAL_MASK ((UINT64_C(1) << 48) - 1)
-
-static struct usual_word *usual_at(struct words_scratch *s, uint64_t hash)
+/* Initials may be somebody's of the roster, whatever word they are. */
+static inline bool may_be_usual(const struct cutter *c, const struct token *t)
 {
-    return &s->usual[hash * 0x9e3779b97f4a7c15u >> (64 - USUAL_BITS)];
+    return c->w->roster == NULL || t->letters > 3 || t->shape != SHAPE_UPPER;
 }
 
-static bool is_usual(struct words_scratch *s, uint64_t hash)
+static inline struct usual_word *usual_at(const struct cutter *c, const struct letters *l)
 {
-    const struct usual_word *usual = usual_at(s, hash);
-    return usual->hash == (hash & USUAL_MASK) && usual->info != 0;
+    uint64_t mix = (l->first ^ l->second * 0xd6e8feb86659fd93u) * 0x9e3779b97f4a7c15u;
+    return c->s->usual[mix >> (64 - USUAL_BITS)];
 }
 
-static void note_usual(const struct cutter *c, const struct token *t)
+static inline bool is_other(const struct usual_word *u, const struct letters *l)
 {
-    if (t->flags == 0 && (info_word(t->info) >= 2 || info_class(t->info) != CLASS_NONE))
-        *usual_at(c->s, t->hash) = (struct usual_word){t->hash & USUAL_MASK, t->info};
+    return ((u->first ^ l->first) | (u->second ^ l->second)) != 0;
 }
 
-static inline void look_up(const struct cutter *c, struct token *t, const char *letters, size_t n)
+/* True: it is one, and the token knows what there is to know. */
+static inline bool find_usual(const struct cutter *c, struct token *t, const struct letters *l)
 {
-    bool initials = c->w->roster != NULL && n <= 3 && t->shape == SHAPE_UPPER;
-    if (!initials && is_usual(c->s, t->hash)) {
-        t->info = (uint16_t)usual_at(c->s, t->hash)->info;
+    const struct usual_word *u = usual_at(c, l);
+    u += is_other(u, l);
+    if (is_other(u, l) || l->n > USUAL_LETTERS || !may_be_usual(c, t))
+        return false;
+    t->hash = u->hash;
+    t->info = u->info;
+    return true;
+}
+
+static void look_up(const struct cutter *c, struct token *t, const char *letters,
+                    const struct letters *l)
+{
+    look_up_letters(c, t, letters, l->n);
+    bool known = info_word(t->info) >= 2 || info_class(t->info) != CLASS_NONE;
+    if (!known || t->flags != 0 || l->n > USUAL_LETTERS || !may_be_usual(c, t))
         return;
+    struct usual_word *u = usual_at(c, l);
+    u[1] = u[0];
+    u[0] = (struct usual_word){l->first, l->second, t->hash, t->info};
+}
+
+static void look_up_waiting(struct cutter *c)
+{
+    uint64_t hashes[WAITING];
+    uint16_t infos[WAITING];
+    if (c->n_waiting == 0)
+        return;
+    for (size_t i = 0; i < c->n_waiting; i++)
+        hashes[i] = c->s->tokens[c->waiting[i].token].hash;
+    word_infos(&c->w->table, hashes, c->n_waiting, infos);
+    for (size_t i = 0; i < c->n_waiting; i++) {
+        struct token *t = &c->s->tokens[c->waiting[i].token];
+        t->info = infos[i];
+        look_up(c, t, c->v->folded + t->start, &c->waiting[i].letters);
     }
-    look_up_letters(c, t, letters, n);
-    if (!initials)
-        note_usual(c, t);
+    c->n_waiting = 0;
+}
+
+/* The table takes its time: it is asked about several words at once. */
+static void wait_for(struct cutter *c, const struct token *t, const struct letters *l)
+{
+    word_expect(&c->w->table, t->hash);
+    c->waiting[c->n_waiting].token = (size_t)(t - c->s->tokens);
+    c->waiting[c->n_waiting++].letters = *l;
+    if (c->n_waiting == WAITING)
+        look_up_waiting(c);
 }
 
 /* The same for one that has to be measured first. */
-static void look_up_odd(const struct cutter *c, struct token *t, bool digits)
+static void look_up_odd(struct cutter *c, struct token *t, bool digits)
 {
-    char letters[WORD_MAX];
+    char letters[WORD_MAX] = {0};
     size_t n = measure(c->v, t, letters, sizeof letters);
+    c->singles += t->shape == SHAPE_SINGLE;
+    struct letters l = {.n = n, .first = eight_at(letters), .second = eight_at(letters + 8)};
     if (digits)
         look_up_digits(c->w, t, letters, n);
-    else
-        look_up(c, t, letters, n);
+    else if (n == 0 || !find_usual(c, t, &l)) {
+        t->info = (uint16_t)word_info(&c->w->table, t->hash);
+        look_up(c, t, letters, &l);
+    }
 }
 
 /* patientName: a word of the table as it stands, or its parts. */
@@ -563,6 +611,39 @@ static size_t without_clitic(const char *f, size_t start, size_t end, bool *poss
     return end;
 }
 
+/* Those of them that stand before the first other byte; they count. */
+static inline uint64_t add_letters(struct letters *l, const char *f, const char *p)
+{
+    uint64_t small = eight_at(f), capital = eight_at(p) ^ small;
+    uint64_t others = ~eight_between(small, 'a', 'z') & EIGHT_HIGHEST;
+    uint64_t mask = ((others & (0 - others)) >> 7) - 1; /* all, if there is no other */
+    l->upper += ((capital & mask) >> 5 & EIGHT_ONES) * EIGHT_ONES >> 56;
+    l->n += others != 0 ? eight_first(others) : 8;
+    return small & mask;
+}
+
+/* The run of letters of ASCII. */
+static inline struct letters letters_at(const struct text_view *v, size_t start)
+{
+    const char *f = v->folded + start, *p = v->plain + start;
+    struct letters out = {0, 0, 0, 0};
+    if (start + 16 <= v->n) {
+        out.first = add_letters(&out, f, p);
+        if (out.n < 8)
+            return out;
+        out.second = add_letters(&out, f + 8, p + 8);
+        if (out.n < 16)
+            return out;
+    }
+    for (; kind_of((unsigned char)f[out.n]) == KIND_LETTER; out.n++) {
+        uint64_t letter = (unsigned char)f[out.n];
+        out.upper += f[out.n] != p[out.n];
+        out.first |= out.n < 8 ? letter << 8 * out.n : 0;
+        out.second |= out.n >= 8 && out.n < 16 ? letter << 8 * (out.n - 8) : 0;
+    }
+    return out;
+}
+
 /* The hash goes on with the lowest n bytes. How long a word is nobody can guess: all eight are gone through. */
 static inline uint64_t hash_on(uint64_t hash, uint64_t bytes, size_t n)
 {
@@ -573,56 +654,47 @@ static inline uint64_t hash_on(uint64_t hash, uint64_t bytes, size_t n)
     return hash;
 }
 
-/* A run of letters of ASCII, and how many of them are capitals. */
-struct letters {
-    size_t n, upper;
-    uint64_t hash;
-};
-
-static inline struct letters letters_at(const struct text_view *v, size_t start)
+static inline uint64_t hash_of(const char *letters, const struct letters *l)
 {
-    const char *f = v->folded, *p = v->plain;
-    struct letters out = {0, 0, TEXT_HASH_BEGIN};
-    size_t i = start;
-    while (i + 8 <= v->n) {
-        uint64_t small = eight_at(f + i), capital = eight_at(p + i) ^ small;
-        uint64_t others = ~eight_between(small, 'a', 'z') & EIGHT_HIGHEST;
-        size_t n = others != 0 ? eight_first(others) : 8;
-        capital &= n < 8 ? ((uint64_t)1 << 8 * n) - 1 : ~(uint64_t)0;
-        out.upper += (capital >> 5 & EIGHT_ONES) * EIGHT_ONES >> 56;
-        out.hash = hash_on(out.hash, small, n);
-        i += n;
-        if (n < 8) {
-            out.n = i - start;
-            return out;
-        }
-    }
-    for (; kind_of((unsigned char)f[i]) == KIND_LETTER; i++) {
-        out.upper += f[i] != p[i];
-        out.hash = text_hash_on(out.hash, f + i, 1);
-    }
-    out.n = i - start;
-    return out;
+    uint64_t hash = hash_on(TEXT_HASH_BEGIN, l->first, l->n);
+    if (l->n <= 8)
+        return hash;
+    hash = hash_on(hash, l->second, l->n - 8);
+    return l->n <= 16 ? hash : text_hash_on(hash, letters + 16, l->n - 16);
+}
+
+/* Memory is asked for what is known of the next word while this one is looked at. */
+static inline void look_ahead(struct cutter *c, size_t next)
+{
+    if (next >= c->v->n)
+        return;
+    c->next = next;
+    c->ahead = letters_at(c->v, next);
+    __builtin_prefetch(usual_at(c, &c->ahead));
 }
 
 /* Most words: letters of ASCII in one case or with a capital, and nothing odd behind them. False: not such a one. */
 static inline bool cut_plain(struct cutter *c, size_t start, size_t *end)
 {
     const char *f = c->v->folded;
-    struct letters l = letters_at(c->v, start);
+    struct letters l = start == c->next ? c->ahead : letters_at(c->v, start);
     size_t i = start + l.n;
     bool capital = f[start] != c->v->plain[start];
-    if (kind_of((unsigned char)f[i]) != KIND_OTHER || f[i] == '\'' || l.n >= WORD_MAX ||
-        (l.upper > capital && l.upper < l.n))
+    if ((kind_of((unsigned char)f[i]) != KIND_OTHER) | (f[i] == '\'') | (l.n >= WORD_MAX) |
+        ((l.upper > capital) & (l.upper < l.n)))
         return false;
+    look_ahead(c, i + 1);
     struct token *t = token_add(c, start, i);
     *end = i;
     if (t == NULL)
         return true;
-    t->hash = l.hash;
     t->letters = (uint8_t)l.n;
     t->shape = shape_of(l.n, l.upper, capital);
-    look_up(c, t, f + start, l.n);
+    c->singles += l.n == 1;
+    if (!find_usual(c, t, &l)) {
+        t->hash = hash_of(f + start, &l);
+        wait_for(c, t, &l);
+    }
     char before = start > 0 ? f[start - 1] : '\0';
     if ((before == '"' || before == '\'') && (f[i] == before || f[i] == ' '))
         t->flags |= TOKEN_QUOTED;
@@ -673,7 +745,7 @@ static size_t cut_run(struct cutter *c, size_t start)
 static void join_spaced(struct cutter *c)
 {
     struct words_scratch *s = c->s;
-    for (size_t i = 0; i + 3 < s->n; i++) {
+    for (size_t i = 0; c->singles >= 4 && i + 3 < s->n; i++) {
         size_t k = i;
         char letters[WORD_MAX];
         size_t n = 0;
@@ -755,10 +827,11 @@ static void mark_context(struct words_scratch *s, const struct word_table *table
     for (size_t i = 0; i < s->n; i++) {
         struct token *w = &s->tokens[i];
         unsigned class = info_class(w->info);
-        if (titled && (near >> w->gap & 1) != 0)
-            w->flags |= TOKEN_HONOR;
-        titled = class == CLASS_HONOR && !(w->flags & TOKEN_POSSESSIVE);
+        w->flags |= titled & (near >> w->gap & 1) ? TOKEN_HONOR : 0;
+        titled = (class == CLASS_HONOR) & !(w->flags & TOKEN_POSSESSIVE);
         s->pronoun |= class == CLASS_PRON3;
+        s->foreign |=
+            ((class == CLASS_FOREIGN) & (info_word(w->info) < 2)) | (w->shape == SHAPE_OTHER);
         shapes[w->shape]++;
         long_lower += (w->shape == SHAPE_LOWER) & (w->letters >= 3);
         if (info_begins_phrase(w->info))
@@ -769,14 +842,14 @@ static void mark_context(struct words_scratch *s, const struct word_table *table
 
 bool tokens_make(struct words_scratch *s, const struct words *w, const struct privacy_piece *t)
 {
-    struct cutter c = {.s = s, .w = w, .v = t->view};
+    struct cutter c = {.s = s, .w = w, .v = t->view, .next = SIZE_MAX};
     const char *f = c.v->folded;
     if (s->serial != w->serial)
         memset(s->usual, 0, sizeof s->usual);
     s->serial = w->serial;
     s->kinds = &w->kinds;
     s->n = 0;
-    s->pronoun = false;
+    s->pronoun = s->foreign = false;
     for (size_t i = 0, n = c.v->n; i < n && !c.failed;) {
         int kind = kind_of((unsigned char)f[i]);
         size_t sign = kind == KIND_HIGH ? sign_length(f + i, n - i) : 0, end;
@@ -789,6 +862,7 @@ bool tokens_make(struct words_scratch *s, const struct words *w, const struct pr
     }
     if (c.failed)
         return false;
+    look_up_waiting(&c);
     join_spaced(&c);
     mark_context(s, &w->table);
     mark_values(s, t);

@@ -397,7 +397,7 @@ int valid_month(strv w)
         {"december", "dec", "diciembre", "dic", NULL}};
     for (int m = 0; m < 12; m++)
         for (int k = 0; k < 5 && names[m][k] != NULL; k++)
-            if (strv_eq_cstr(w, names[m][k]))
+            if (w.len > 0 && names[m][k][0] == w.ptr[0] && strv_eq_cstr(w, names[m][k]))
                 return m + 1;
     return 0;
 }

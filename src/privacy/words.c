@@ -48,11 +48,21 @@ bool words_stale(const struct words *w)
     return w->roster != NULL && roster_stale(w->roster);
 }
 
-bool words_know(const struct words *w, strv letters)
+size_t words_unknown(const struct words *w, strv letters[], size_t n)
 {
-    unsigned info = word_info(&w->table, text_hash(letters.ptr, letters.len));
-    return info_word(info) > 0 || info_class(info) != CLASS_NONE || info_first(info) > 3 ||
-           info_last(info) > 3;
+    uint64_t hashes[WORDS_AT_ONCE];
+    uint16_t infos[WORDS_AT_ONCE];
+    size_t kept = 0;
+    if (n == 0)
+        return 0;
+    for (size_t i = 0; i < n; i++)
+        hashes[i] = text_hash(letters[i].ptr, letters[i].len);
+    word_infos(&w->table, hashes, n, infos);
+    for (size_t i = 0; i < n; i++)
+        if (info_word(infos[i]) == 0 && info_class(infos[i]) == CLASS_NONE &&
+            info_first(infos[i]) <= 3 && info_last(infos[i]) <= 3)
+            letters[kept++] = letters[i];
+    return kept;
 }
 
 void words_scratch_free(struct words_scratch *s)
@@ -191,7 +201,7 @@ static bool is_function_word(unsigned class)
 static void judge_language(struct privacy_piece *t, const struct words_scratch *s)
 {
     size_t ours = 0, foreign = 0, unknown = 0;
-    for (size_t i = 0; i < s->n; i++) {
+    for (size_t i = 0; s->foreign && i < s->n; i++) {
         const struct token *k = &s->tokens[i];
         unsigned class = info_class(k->info);
         if (k->shape == SHAPE_NUMBER || k->shape == SHAPE_SINGLE || (k->flags & TOKEN_CODE))

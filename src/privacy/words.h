@@ -18,8 +18,10 @@ void words_free(struct words *w);
 size_t words_roster_size(const struct words *w); /* people; 0 = none */
 bool words_stale(const struct words *w);         /* the roster's file is another one now */
 
-/* Is it a word, or a name that people have? Of folded letters. */
-bool words_know(const struct words *w, strv letters);
+/* Which of some are no words, and no names that people have? Of folded letters, at most WORDS_AT_ONCE; keeps those, in
+ * their order, and returns their number. */
+enum { WORDS_AT_ONCE = 48 };
+size_t words_unknown(const struct words *w, strv letters[], size_t n);
 
 void words_scratch_free(struct words_scratch *s); /* NULL is fine */
 

@@ -99,10 +99,39 @@ static unsigned look(strv raw)
            (mark != 0 ? SEEN_MARK : 0u) | (control != 0 ? SEEN_CONTROL : 0u);
 }
 
+/* Many bytes at once, for which the compiler has wider instructions. */
+enum { WIDE = 32 };
+
+static bool wide_has_escape(const char *p)
+{
+    unsigned char found = 0;
+    for (size_t k = 0; k < WIDE; k++)
+        found |= (unsigned char)((p[k] == '\\') | (p[k] == '&') | (p[k] == '%'));
+    return found != 0;
+}
+
+static bool wide_is_ascii(const char *p)
+{
+    unsigned char found = 0;
+    for (size_t k = 0; k < WIDE; k++)
+        found |= (unsigned char)(((unsigned char)(p[k] - ' ') > '~' - ' ') & (p[k] != '\n'));
+    return found == 0;
+}
+
+static bool wide_has_high(const char *p)
+{
+    unsigned char high = 0;
+    for (size_t k = 0; k < WIDE; k++)
+        high |= (unsigned char)p[k];
+    return high >= 0x80;
+}
+
 /* How many bytes have nothing that undo() looks for; in whole eights while they last. */
 static size_t run_without_escape(const char *p, size_t n)
 {
     size_t i = 0;
+    while (i + WIDE <= n && !wide_has_escape(p + i))
+        i += WIDE;
     for (; i + 8 <= n; i += 8) {
         uint64_t v = eight_at(p + i);
         uint64_t found = eight_is(v, '\\') | eight_is(v, '&') | eight_is(v, '%');
@@ -116,6 +145,8 @@ static size_t run_without_escape(const char *p, size_t n)
 static size_t run_of_ascii(const char *p, size_t n)
 {
     size_t i = 0;
+    while (i + WIDE <= n && wide_is_ascii(p + i))
+        i += WIDE;
     for (; i + 8 <= n; i += 8) {
         uint64_t v = eight_at(p + i), line = eight_is(v, '\n');
         uint64_t found = ~eight_between(v, ' ', '~') & ~line & EIGHT_HIGHEST;
@@ -128,6 +159,8 @@ static size_t run_of_ascii(const char *p, size_t n)
 static size_t run_without_high(const char *p, size_t n)
 {
     size_t i = 0;
+    while (i + WIDE <= n && !wide_has_high(p + i))
+        i += WIDE;
     while (i + 8 <= n && (eight_at(p + i) & EIGHT_HIGHEST) == 0)
         i += 8;
     return i;

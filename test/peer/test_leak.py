@@ -11,7 +11,8 @@ seed is printed, LEAK_SEED repeats it, LEAK_FULL=1 takes everything through ever
 sample in which the detector itself finds nothing, alone or among a few clean sentences, is none for this test: its
 quality is measured elsewhere. There may be few of them, and no probe that must be found; they are printed.
 
-Refused memory is the one state that cannot be made from outside: test/scenario/privacy.scn has it.
+Refused memory is the one state that cannot be made from outside: the fault runs of test/scenario/privacy.scn and
+pseudonyms.scn have it (`provider far never ...` holds there, too).
 """
 import concurrent.futures
 import json

@@ -40,6 +40,7 @@
  *                                        (the 2nd of several servers under one name is NAME#2)
  *   provider NAME expect METHOD PATH     the next request has come; it is the one answered from now on
  *   provider NAME expect body TEXT | nobody TEXT | none | aborted | calls N
+ *   provider NAME never TEXT             until the end no byte of this reaches it: with --fault, too
  *   provider NAME reply STATUS TYPE BODY     a whole answer; TYPE json, sse, ndjson, html
  *   provider NAME head STATUS TYPE           an answer in chunks begins
  *   provider NAME header NAME: VALUE         for the next reply or head
@@ -117,6 +118,7 @@ struct provider_side {
     struct fake_peer *now; /* whose request is being answered */
     char headers[1024];
     char body[65536]; /* of the request in hand */
+    char never[64];   /* "" = anything may come */
 };
 
 struct client_side {
@@ -1021,10 +1023,25 @@ static void do_client(char *rest)
     settle();
 }
 
+/* Whatever fails meanwhile. */
+static void check_never(const struct provider_side *p)
+{
+    for (size_t i = 0; i < p->n && p->never[0] != '\0'; i++) {
+        strv got = fake_peer_received(p->peers[i]);
+        if (memmem(got.ptr, got.len, p->never, strlen(p->never)) == NULL)
+            continue;
+        bool quiet = t.fault;
+        t.fault = false;
+        fail("provider %s was sent what it must never have: %s", p->name, p->never);
+        t.fault = quiet;
+    }
+}
+
 /* The oldest connection of the provider that holds a whole request. */
 static bool next_request(struct provider_side *p, const char *method, const char *path)
 {
     char want[512];
+    check_never(p);
     for (size_t i = 0; i < p->n; i++) {
         strv got = fake_peer_received(p->peers[i]);
         char *text = malloc(got.len + 1); /* no terminator is promised */
@@ -1264,6 +1281,10 @@ static void do_provider(char *rest)
     }
     if (strcmp(what, "expect") == 0) {
         provider_expect(p, rest);
+        return;
+    }
+    if (strcmp(what, "never") == 0) {
+        snprintf(p->never, sizeof p->never, "%s", unescape(tail(&rest)));
         return;
     }
     if (strcmp(what, "header") == 0) {
@@ -1885,6 +1906,8 @@ static void finish(void)
     if (t.loop != NULL)
         fake_run(t.loop);
     mem_fail_at(0, false);
+    for (size_t i = 0; i < t.n_providers; i++)
+        check_never(&t.providers[i]);
     api_sockets_fini(&t.worker.api);
     if (t.room != NULL) /* a conversation is answered though nobody listens */
         chat_rooms_settle(&t.room, 1);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "app/command.h"
+#include "app/term.h"
 #include "app/tools.h"
 #include "store/store.h"
 
@@ -519,6 +520,18 @@ static void on_stop(void *arg, int signum)
 
 /* ---- the beginning ---- */
 
+/* Who starts it by hand is told where to look; a service has no terminal. */
+static void tell_pages(const char *bound)
+{
+    struct buf out;
+    if (isatty(STDOUT_FILENO) != 1 || strncmp(bound, "unix:", 5) == 0)
+        return;
+    buf_init(&out, 512);
+    buf_printf(&out, "chat: http://%s/chat   operators: http://%s/operator   Ctrl-C ends it\n",
+               bound, bound);
+    (void)term_write(&out);
+}
+
 static bool start_workers(struct serve *s, struct err *err)
 {
     unsigned n = s->config->workers > 0 ? (unsigned)s->config->workers
@@ -561,6 +574,7 @@ static bool start_workers(struct serve *s, struct err *err)
             if (!worker_listen(&s->workers[i], strv_of(bound), n > 1, &bound, err))
                 return false;
         LOG(&s->log, LOG_INFO, "listening", LOG_C(ADDRESS, bound));
+        tell_pages(bound);
     }
     for (unsigned i = 0; i < n; i++)
         if (!worker_start(&s->workers[i], err))

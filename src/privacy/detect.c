@@ -96,9 +96,12 @@ static bool load(struct privacy *p, const struct privacy_conf *conf, struct err 
     if (conf->data == NULL)
         return err_set(err, 0, "no data file is configured");
     p->data_path = mem_strdup(conf->data);
-    if (p->data_path == NULL)
+    p->roster_path = conf->roster != NULL ? mem_strdup(conf->roster) : NULL;
+    if (p->data_path == NULL || (conf->roster != NULL && p->roster_path == NULL))
         return err_oom(err);
-    stamp_of(conf->data, &p->data_stamp);
+    stamp_of(p->data_path, &p->data_stamp);
+    if (p->roster_path != NULL)
+        stamp_of(p->roster_path, &p->roster_stamp);
     p->data = text_data_open(conf->data, err);
     if (p->data == NULL || !read_fixed(p, conf->fixed, err))
         return false;
@@ -141,6 +144,7 @@ void privacy_unref(struct privacy *p)
     text_data_unref(p->data);
     mem_free(p->fixed);
     mem_free(p->data_path);
+    mem_free(p->roster_path);
     mem_free(p);
 }
 
@@ -164,13 +168,19 @@ size_t privacy_roster_size(const struct privacy *p)
     return p->words != NULL ? words_roster_size(p->words) : 0;
 }
 
-bool privacy_stale(const struct privacy *p)
+static bool is_another(const char *path, const struct privacy_stamp *then)
 {
     struct privacy_stamp now;
-    if (p->data_path == NULL)
+    if (path == NULL)
         return false;
-    stamp_of(p->data_path, &now);
-    return !same_stamp(&now, &p->data_stamp) || (p->words != NULL && words_stale(p->words));
+    stamp_of(path, &now);
+    return !same_stamp(&now, then);
+}
+
+/* Also of a detector that is not ready: whoever mends the file need not ask for a reload. */
+bool privacy_stale(const struct privacy *p)
+{
+    return is_another(p->data_path, &p->data_stamp) || is_another(p->roster_path, &p->roster_stamp);
 }
 
 struct privacy_scratch *privacy_scratch_new(void)

@@ -27,7 +27,6 @@
  *   struct words *words_new(struct text_data *data, const char *roster, struct err *err);  NULL: not ready
  *   void words_free(struct words *w);
  *   size_t words_roster_size(const struct words *w);
- *   bool words_stale(const struct words *w);
  *   struct words_scratch *words_scratch_new(void), words_scratch_free()
  *   bool words_scan(const struct words *w, struct words_scratch *s, struct privacy_piece *t);  false: no memory
  */
@@ -48,6 +47,8 @@ struct privacy {
     bool ready;
     char *data_path;
     struct privacy_stamp data_stamp;
+    char *roster_path; /* NULL: none */
+    struct privacy_stamp roster_stamp;
     struct text_data *data; /* NULL: not ready */
     struct words *words;    /* tables, roster, token model; NULL: not ready */
     struct rules *rules;    /* NULL: not ready */

@@ -190,7 +190,6 @@ struct roster;
 struct roster *roster_open(const char *path, const struct word_table *words, struct err *err);
 void roster_free(struct roster *r);
 size_t roster_size(const struct roster *r);
-bool roster_stale(const struct roster *r);
 /* TOKEN_ROSTER, TOKEN_ROSTER_WORD or 0 for a word of `n` folded letters; misspellings too unless the table knows it. */
 unsigned roster_word(const struct roster *r, const char *letters, size_t n, unsigned info);
 bool roster_number(const struct roster *r,

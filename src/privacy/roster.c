@@ -34,8 +34,6 @@ struct roster {
     uint64_t *
         slots; /* open addressing; the lowest 3 bits say what it is, bit 3 that it is also a usual word */
     size_t cap, used, people;
-    char *path;
-    struct stat seen;
 };
 
 /* ---- the set ---- */
@@ -403,12 +401,13 @@ static bool read_line(struct reader *in, strv line)
 
 /* ---- the file ---- */
 
-static bool read_file(struct roster *r, const char *path, struct buf *out, struct err *err)
+static bool read_file(const char *path, struct buf *out, struct err *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return err_set(err, 0, "cannot open the roster %s: %s", path, strerror(errno));
-    bool ok = fstat(fd, &r->seen) == 0 && S_ISREG(r->seen.st_mode);
+    struct stat st;
+    bool ok = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
     if (!ok)
         err_set(err, 0, "the roster %s is no file", path);
     while (ok) {
@@ -450,11 +449,10 @@ struct roster *roster_open(const char *path, const struct word_table *words, str
     struct reader in = {.r = r, .words = words, .err = err};
     struct buf text;
     buf_init(&text, BYTES_MAX);
-    bool ok =
-        r != NULL && (r->path = mem_strdup(path)) != NULL && (in.text = text_scratch_new()) != NULL;
+    bool ok = r != NULL && (in.text = text_scratch_new()) != NULL;
     if (!ok)
         err_oom(err);
-    ok = ok && read_file(r, path, &text, err) && read_lines(&in, buf_view(&text));
+    ok = ok && read_file(path, &text, err) && read_lines(&in, buf_view(&text));
     buf_fini(&text);
     text_scratch_free(in.text);
     if (ok)
@@ -468,21 +466,12 @@ void roster_free(struct roster *r)
     if (r == NULL)
         return;
     mem_free(r->slots);
-    mem_free(r->path);
     mem_free(r);
 }
 
 size_t roster_size(const struct roster *r)
 {
     return r->people;
-}
-
-bool roster_stale(const struct roster *r)
-{
-    struct stat now;
-    return stat(r->path, &now) != 0 || now.st_ino != r->seen.st_ino ||
-           now.st_size != r->seen.st_size || now.st_mtim.tv_sec != r->seen.st_mtim.tv_sec ||
-           now.st_mtim.tv_nsec != r->seen.st_mtim.tv_nsec;
 }
 
 /* ---- look-ups ---- */

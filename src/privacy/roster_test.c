@@ -168,19 +168,6 @@ static void no_file_and_a_folder_are_errors(void **state)
     roster_free(NULL);
 }
 
-static void a_changed_file_is_stale(void **state)
-{
-    struct place *p = *state;
-    struct roster *r = read_good(p, "Ida Ngo\n");
-    assert_false(roster_stale(r));
-    FILE *f = fopen(p->path, "ab");
-    assert_non_null(f);
-    fputs("Eleftheria Petrakis\n", f);
-    fclose(f);
-    assert_true(roster_stale(r));
-    roster_free(r);
-}
-
 static void every_allocation_may_fail(void **state)
 {
     struct place *p = *state;
@@ -210,7 +197,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(items_after_the_name, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_wrong_line_is_named, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_file_and_a_folder_are_errors, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_changed_file_is_stale, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_allocation_may_fail, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

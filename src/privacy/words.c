@@ -43,11 +43,6 @@ size_t words_roster_size(const struct words *w)
     return w->roster != NULL ? roster_size(w->roster) : 0;
 }
 
-bool words_stale(const struct words *w)
-{
-    return w->roster != NULL && roster_stale(w->roster);
-}
-
 size_t words_unknown(const struct words *w, strv letters[], size_t n)
 {
     uint64_t hashes[WORDS_AT_ONCE];

@@ -16,7 +16,6 @@
 struct words *words_new(struct text_data *data, const char *roster, struct err *err);
 void words_free(struct words *w);
 size_t words_roster_size(const struct words *w); /* people; 0 = none */
-bool words_stale(const struct words *w);         /* the roster's file is another one now */
 
 /* Which of some are no words, and no names that people have? Of folded letters, at most WORDS_AT_ONCE; keeps those, in
  * their order, and returns their number. */

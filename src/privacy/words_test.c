@@ -106,16 +106,37 @@ static void the_roster_is_found_in_any_place(void **state)
     assert_int_equal(privacy_roster_size(p->plain), 0);
 }
 
+static void put_roster(const struct place *p, const char *mode, const char *text)
+{
+    FILE *f = fopen(p->path, mode);
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
 static void a_changed_roster_is_stale(void **state)
 {
     struct place *p = *state;
     assert_false(privacy_stale(p->known));
-    FILE *f = fopen(p->path, "ab");
-    assert_non_null(f);
-    fputs("Another Person\n", f);
-    fclose(f);
+    put_roster(p, "ab", "Another Person\n");
     assert_true(privacy_stale(p->known));
     assert_false(privacy_stale(p->plain));
+}
+
+/* Else everything stays private until somebody says reload. */
+static void a_mended_roster_is_noticed(void **state)
+{
+    struct place *p = *state;
+    struct err err = ERR_INIT;
+    const struct privacy_conf conf = {.data = getenv("ROUTER_DATA"), .roster = p->path};
+    put_roster(p, "wb", "; nobody\n");
+    struct privacy *broken = privacy_new(&conf, &err);
+    assert_non_null(broken);
+    assert_false(privacy_ready(broken));
+    assert_false(privacy_stale(broken));
+    put_roster(p, "wb", "Ida Ngo\n");
+    assert_true(privacy_stale(broken));
+    privacy_unref(broken);
 }
 
 static void other_languages_stay(void **state)
@@ -157,6 +178,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(words_where_words_stand, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_roster_is_found_in_any_place, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_changed_roster_is_stale, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_mended_roster_is_noticed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(other_languages_stay, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_memory_is_private, set_up, tear_down),
     };

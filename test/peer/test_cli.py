@@ -616,6 +616,25 @@ def test_doctor_offline_contacts_nobody(idle, upstream):
     assert upstream.stats()["connections_total"] == before
 
 
+def test_who_starts_it_by_hand_is_told_where_to_look(idle):
+    """On a terminal; a service's standard output stays empty."""
+    r = idle(listen=["127.0.0.1:0"])
+    for ours, theirs in (pty.openpty(), os.pipe()):
+        child = subprocess.Popen([router_binary(), "serve", "-c", r.path], env=environment(r, None), cwd=r.dir,
+                                 stdin=subprocess.DEVNULL, stdout=theirs, stderr=subprocess.PIPE)
+        port = next(json.loads(line)["address"] for line in child.stderr if b'"listening"' in line).rpartition(":")[2]
+        told = os.read(ours, 4096).decode() if os.isatty(ours) else ""
+        os.close(theirs)
+        child.terminate()
+        child.stderr.read()
+        assert child.wait(DEADLINE) == 0
+        if os.isatty(ours):
+            assert "http://127.0.0.1:%s/chat " % port in told and "http://127.0.0.1:%s/operator " % port in told
+        else:
+            assert os.read(ours, 4096) == b""
+        os.close(ours)
+
+
 def test_doctor_tells_all_whom_the_router_may_contact(idle, upstream):
     """Tool servers and the scheduler are asked, too: a list with "no other" below it must have them."""
     r = idle()

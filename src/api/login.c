@@ -83,10 +83,20 @@ void api_user(const struct api *api, const struct http_request *req, struct chat
         out->until_us = key->rules.expires_us;
 }
 
+static bool has_cloud(const struct snapshot *s)
+{
+    for (size_t i = 0; i < s->n_providers; i++)
+        if (s->providers[i].zone == ZONE_CLOUD)
+            return true;
+    return false;
+}
+
+/* Without a cloud nothing but local ever happens, whatever may. */
 static enum llm_mode widest_mode(const struct api *api, const struct policy_key *key)
 {
     const struct policy_conf *policy = &api->env->snapshot->policy;
-    enum llm_mode mode = policy->airgap ? LLM_MODE_LOCAL : policy->mode;
+    bool home = policy->airgap || !has_cloud(api->env->snapshot);
+    enum llm_mode mode = home ? LLM_MODE_LOCAL : policy->mode;
     bool narrower = key != NULL && key->rules.mode != LLM_MODE_UNSET && key->rules.mode < mode;
     return narrower ? key->rules.mode : mode;
 }

@@ -125,7 +125,8 @@ static void on_closed(void *arg, int status, unsigned code, enum io_end why)
 {
     struct talk *t = arg;
     if (code == 4001 || status == 401) {
-        term_error("not logged in: the key is taken from $LLM_ROUTER_KEY");
+        term_error("not logged in: the key is taken from $LLM_ROUTER_KEY; make one with "
+                   "`llm-router keys add NAME`");
         talk_end(t, EXIT_REFUSED);
     } else if (code == 4003) {
         term_error("this conversation is another user's, or chat is not allowed with this key");

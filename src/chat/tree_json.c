@@ -58,11 +58,14 @@ static int64_t ms_of(int64_t us)
     return us < 0 ? -1 : us / 1000;
 }
 
+/* A few tokens that come in one go have no speed. */
+#define SPEED_MS_MIN 20
+
 /* Of the time after the first token, with one decimal. */
 static void put_speed(struct buf *out, bool *first, const struct chat_facts *f)
 {
     int64_t ms = ms_of(f->total_us) - ms_of(f->first_token_us);
-    if (f->total_us < 0 || f->first_token_us < 0 || ms <= 0 || f->tokens_out <= 0 ||
+    if (f->total_us < 0 || f->first_token_us < 0 || ms < SPEED_MS_MIN || f->tokens_out <= 0 ||
         f->tokens_out > NUMBER_MAX)
         return;
     int64_t tenths = (f->tokens_out * 10000 + ms / 2) / ms;

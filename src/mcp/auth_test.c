@@ -496,8 +496,9 @@ static void test_a_kept_login(void **state)
     assert_true(try_run(&w));
     assert_text(&w.told, "answered 1\n");
     assert_true(has(&w.asked, "register"));
-    assert_false(has(&w.asked, "c0"));
-    assert_null(strstr(w.url, "c0"));
+    assert_false(has(&w.asked, "client_id=c0"));
+    assert_false(has(&w.asked, "Basic YzA6")); /* "c0:" */
+    assert_null(strstr(w.url, "client_id=c0"));
     finish(&w);
 }
 

@@ -104,31 +104,7 @@ static bool evaluate(const struct residency *p, yyjson_val *asked)
     return answer(doc);
 }
 
-static bool take(struct residency *p, bool *ready, yyjson_val *asked)
-{
-    if (yyjson_equals_str(yyjson_obj_get(asked, "op"), "problem")) {
-        const char *wrong = read_problem(yyjson_obj_get(asked, "problem"), p);
-        *ready = wrong == NULL;
-        return *ready ? puts("{\"ready\":true}") >= 0 && fflush(stdout) == 0 : answer_error(wrong);
-    }
-    if (!*ready)
-        return answer_error("the problem comes first");
-    if (yyjson_equals_str(yyjson_obj_get(asked, "op"), "evaluate"))
-        return evaluate(p, asked);
-    return answer_error("expected problem or evaluate");
-}
-
 int main(void)
 {
-    static struct residency problem;
-    bool end = false, ready = false, ok = true;
-    while (ok) {
-        yyjson_doc *doc = next_line(&end);
-        if (end)
-            break;
-        ok = doc != NULL ? take(&problem, &ready, yyjson_doc_get_root(doc))
-                         : answer_error("no JSON");
-        yyjson_doc_free(doc);
-    }
-    return ok ? 0 : 1;
+    return answer_lines("evaluate", evaluate);
 }

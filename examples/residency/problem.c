@@ -136,7 +136,8 @@ yyjson_mut_val *write_roster(const struct residency *p, const struct roster *r, 
 
 /* ---- lines ---- */
 
-yyjson_doc *next_line(bool *end)
+/* NULL: there is none (*end), or it is no JSON. */
+static yyjson_doc *next_line(bool *end)
 {
     static char *line;
     static size_t size;
@@ -165,4 +166,30 @@ bool answer_error(const char *text)
     yyjson_mut_doc_set_root(doc, root);
     yyjson_mut_obj_add_strcpy(doc, root, "error", text);
     return answer(doc);
+}
+
+int answer_lines(const char *op, bool (*fn)(const struct residency *p, yyjson_val *asked))
+{
+    static struct residency problem;
+    bool end = false, ready = false, ok = true;
+    while (ok) {
+        yyjson_doc *doc = next_line(&end);
+        if (end)
+            break;
+        yyjson_val *asked = yyjson_doc_get_root(doc);
+        if (yyjson_equals_str(yyjson_obj_get(asked, "op"), "problem")) {
+            const char *wrong = read_problem(yyjson_obj_get(asked, "problem"), &problem);
+            ready = wrong == NULL;
+            ok = ready ? puts("{\"ready\":true}") >= 0 && fflush(stdout) == 0 : answer_error(wrong);
+        } else if (doc == NULL) {
+            ok = answer_error("no JSON");
+        } else if (!ready) {
+            ok = answer_error("the problem comes first");
+        } else {
+            ok = yyjson_equals_str(yyjson_obj_get(asked, "op"), op) ? fn(&problem, asked)
+                                                                    : answer_error("no such op");
+        }
+        yyjson_doc_free(doc);
+    }
+    return ok ? 0 : 1;
 }

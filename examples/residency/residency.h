@@ -110,8 +110,9 @@ void read_wishes(yyjson_val *asked, struct wishes *out);
 bool read_roster(const struct residency *p, yyjson_val *v, struct roster *out);
 yyjson_mut_val *write_roster(const struct residency *p, const struct roster *r,
                              yyjson_mut_doc *doc);
-/* One line of standard input, parsed; NULL: there is none (*end) or it is no JSON. */
-yyjson_doc *next_line(bool *end);
+/* The program: a line of standard input after the other; {"op":"problem",...} first, then questions with this `op`.
+ * Returns its exit status: 1 if nobody reads. */
+int answer_lines(const char *op, bool (*fn)(const struct residency *p, yyjson_val *asked));
 /* Writes the document as a line and frees it. False: nobody reads. */
 bool answer(yyjson_mut_doc *doc);
 bool answer_error(const char *text);

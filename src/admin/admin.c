@@ -19,17 +19,6 @@ static void reply(struct http_request *req, int status, const char *type, struct
     buf_fini(b);
 }
 
-static void put_time(struct buf *b, int64_t wall_us)
-{
-    char text[TIMEFMT_MAX];
-    if (wall_us <= 0) {
-        buf_put_cstr(b, "null");
-        return;
-    }
-    timefmt_rfc3339(text, wall_us, 6);
-    buf_printf(b, "\"%s\"", text);
-}
-
 /* A breaker that is open ends only with the next call: once that call may come, the provider counts again, or
  * nobody in front of us would ever send it. */
 static bool is_available(const struct provider *p, int64_t now_us)
@@ -175,7 +164,7 @@ static void put_health(struct buf *b, struct provider_cell *c)
         sum += c->latency_us[i];
     buf_put_cstr(b, c->available ? "\"is_available\":true" : "\"is_available\":false");
     buf_put_cstr(b, ",\"last_check\":");
-    put_time(b, c->last_check_wall_us);
+    json_put_time(b, c->last_check_wall_us, 6);
     buf_printf(b, ",\"failure_count\":%lld,\"avg_latency_ms\":", (long long)c->failures);
     if (n > 0)
         buf_printf(b, "%.1f", (double)sum / n / 1000.0);
@@ -187,7 +176,7 @@ static void put_health(struct buf *b, struct provider_cell *c)
     else
         buf_put_cstr(b, "null");
     buf_put_cstr(b, ",\"next_retry\":");
-    put_time(b, c->breaker == BREAKER_CLOSED ? 0 : c->next_retry_wall_us);
+    json_put_time(b, c->breaker == BREAKER_CLOSED ? 0 : c->next_retry_wall_us, 6);
     buf_printf(b, ",\"breaker\":\"%s\",\"state\":\"%s\",\"in_flight\":%lld,\"waiting\":%lld",
                breaker_state_name(c->breaker),
                c->state == PROVIDER_UP        ? "up"
@@ -275,9 +264,9 @@ static void put_breaker(struct buf *b, struct provider_cell *c, bool first)
     pthread_mutex_lock(&c->lock);
     buf_printf(b, ",\"state\":\"%s\",\"failure_count\":%lld,\"last_failure\":",
                breaker_state_name(c->breaker), (long long)c->failures);
-    put_time(b, c->last_failure_wall_us);
+    json_put_time(b, c->last_failure_wall_us, 6);
     buf_put_cstr(b, ",\"next_retry\":");
-    put_time(b, c->breaker == BREAKER_CLOSED ? 0 : c->next_retry_wall_us);
+    json_put_time(b, c->breaker == BREAKER_CLOSED ? 0 : c->next_retry_wall_us, 6);
     pthread_mutex_unlock(&c->lock);
     buf_put_char(b, '}');
 }
@@ -398,7 +387,7 @@ void admin_stats(void *ctx, struct http_request *req)
         &b, "\"avg_latency_ms\":%.1f,\"error_count\":%lld,\"success_count\":%lld,\"uptime_start\":",
         st.success > 0 ? (double)st.latency_us_sum / (double)st.success / 1000.0 : 0.0,
         (long long)st.failure, (long long)st.success);
-    put_time(&b, st.started_wall_us);
+    json_put_time(&b, st.started_wall_us, 6);
     buf_put_char(&b, '}');
     reply(req, 200, "application/json", &b);
 }

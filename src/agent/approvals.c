@@ -330,13 +330,8 @@ bool agent_desk_decide(struct agent_desk *d, strv id, enum agent_decision decisi
 
 static void put_time(struct buf *b, const char *key, int64_t us)
 {
-    char text[TIMEFMT_MAX];
-    if (us == 0) {
-        buf_printf(b, ",\"%s\":null", key);
-        return;
-    }
-    timefmt_rfc3339(text, us, 0);
-    buf_printf(b, ",\"%s\":\"%s\"", key, text);
+    buf_printf(b, ",\"%s\":", key);
+    json_put_time(b, us, 0);
 }
 
 static void put_text(struct buf *b, const char *key, const char *text)

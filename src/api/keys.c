@@ -80,17 +80,6 @@ bool api_key_make(strv name, const struct policy_rules *rules, int64_t now_us,
     return api_key_rules(rules, key, err);
 }
 
-static void put_time(struct buf *out, int64_t us)
-{
-    char text[TIMEFMT_MAX];
-    if (us == 0) {
-        buf_put_cstr(out, "null");
-        return;
-    }
-    timefmt_rfc3339(text, us, 0);
-    json_put_str(out, strv_of(text));
-}
-
 /* A rule that is not understood is shown as it stands: another version's. */
 static void put_rules(const struct store_key *key, struct buf *out)
 {
@@ -111,9 +100,9 @@ void api_key_json(const struct store_key *key, struct buf *out)
     buf_put_cstr(out, ",\"name\":");
     json_put_str(out, strv_of(key->name));
     buf_put_cstr(out, ",\"created\":");
-    put_time(out, key->created_us);
+    json_put_time(out, key->created_us, 0);
     buf_put_cstr(out, ",\"revoked\":");
-    put_time(out, key->revoked_us);
+    json_put_time(out, key->revoked_us, 0);
     put_rules(key, out);
 }
 

@@ -79,17 +79,6 @@ bool command_now(int64_t *out, struct err *err)
     return true;
 }
 
-static void put_time(struct buf *out, int64_t us)
-{
-    char text[TIMEFMT_MAX];
-    if (us == 0) {
-        buf_put_cstr(out, "null");
-        return;
-    }
-    timefmt_rfc3339(text, us, 0);
-    json_put_str(out, strv_of(text));
-}
-
 static void put_key_json(struct buf *out, const struct store_key *key)
 {
     buf_put_char(out, '{');
@@ -331,7 +320,7 @@ static int key_revoke(struct cli *cli, struct store *store)
         buf_put_cstr(&out, "{\"id\":");
         json_put_str(&out, strv_of(cli->words[1]));
         buf_put_cstr(&out, ",\"revoked\":");
-        put_time(&out, now_us);
+        json_put_time(&out, now_us, 0);
         buf_put_cstr(&out, "}\n");
     } else {
         buf_printf(&out, "revoked %s\n", cli->words[1]);

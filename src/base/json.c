@@ -14,6 +14,8 @@
 #include <assert.h>
 #include <math.h>
 
+#include "base/timefmt.h"
+
 /* Where yyjson's memory comes from. It takes one block for a document: the array of values. */
 struct source {
     struct arena *arena;
@@ -158,6 +160,15 @@ int64_t json_get_int(yyjson_val *obj, const char *key, int64_t otherwise)
 bool json_put_str(struct buf *b, strv text)
 {
     return buf_put_char(b, '"') && json_put_esc(b, text) && buf_put_char(b, '"');
+}
+
+bool json_put_time(struct buf *b, int64_t unix_us, int digits)
+{
+    char text[TIMEFMT_MAX];
+    if (unix_us <= 0)
+        return buf_put_cstr(b, "null");
+    timefmt_rfc3339(text, unix_us, digits);
+    return json_put_str(b, strv_of(text));
 }
 
 bool json_put_esc(struct buf *b, strv text)

@@ -73,6 +73,8 @@ bool json_is_num(yyjson_val *v, double *out);
 int64_t json_get_int(yyjson_val *obj, const char *key, int64_t otherwise);
 
 bool json_put_str(struct buf *b, strv text); /* "..." with quotes */
+/* As timefmt_rfc3339() has it, with quotes; null for 0 or less, which stands for never. */
+bool json_put_time(struct buf *b, int64_t unix_us, int digits);
 bool json_put_esc(struct buf *b, strv text); /* the inside of a string, without quotes */
 /* A quote, a backslash or a byte below 0x20 as it stands in a string; returns the length, 2 or 6. */
 size_t json_escape(char c, char out[6]);

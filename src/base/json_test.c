@@ -552,6 +552,18 @@ static void escapes_are_what_json_needs(void **state)
     buf_fini(&b);
 }
 
+static void writes_times(void **state)
+{
+    struct buf b;
+    (void)state;
+    buf_init(&b, 1000);
+    assert_true(json_put_time(&b, 0, 3) && json_put_time(&b, -1, 0));
+    assert_true(json_put_time(&b, 1234567890123456, 0) && json_put_time(&b, 1234567890123456, 3));
+    assert_true(
+        strv_eq_cstr(buf_view(&b), "nullnull\"2009-02-13T23:31:30Z\"\"2009-02-13T23:31:30.123Z\""));
+    buf_fini(&b);
+}
+
 /* Every byte value at every place of a longer text, where eight bytes are looked at together. */
 static void a_written_string_reads_back_the_same(void **state)
 {
@@ -724,6 +736,7 @@ int main(void)
         TEST(members_are_found_or_not_there),
         TEST(integers_are_whole_numbers_in_range),
         TEST(escapes_are_what_json_needs),
+        TEST(writes_times),
         TEST(a_written_string_reads_back_the_same),
         TEST(one_letter_is_escaped_as_in_a_text),
         TEST(keys_get_their_commas),

@@ -828,13 +828,6 @@ static bool bodies_have(struct shelf *s, const struct row *r, struct search *q, 
     return hit;
 }
 
-static void put_time(struct buf *out, int64_t us)
-{
-    char text[TIMEFMT_MAX];
-    size_t len = timefmt_rfc3339(text, us, 3);
-    json_put_str(out, (strv){text, len});
-}
-
 void chat_head_json(const struct chat_head *h, struct buf *out)
 {
     buf_put_cstr(out, "\"session_id\":");
@@ -842,9 +835,9 @@ void chat_head_json(const struct chat_head *h, struct buf *out)
     buf_put_cstr(out, ",\"title\":");
     json_put_str(out, h->title);
     buf_printf(out, ",\"message_count\":%u,\"created_at\":", (unsigned)h->n_messages);
-    put_time(out, h->created_us);
+    json_put_time(out, h->created_us, 3);
     buf_put_cstr(out, ",\"last_activity\":");
-    put_time(out, h->last_us);
+    json_put_time(out, h->last_us, 3);
     buf_put_cstr(out, ",\"mode\":");
     json_put_str(out, h->mode);
     buf_put_cstr(out, ",\"model\":");

@@ -104,8 +104,6 @@ void http_conn_go(struct http_conn *c, enum conn_state to); /* the only writer o
 void http_conn_attend(struct http_conn *c);                 /* look at it at the end of the turn */
 /* Drops the connection without a further word; an unanswered request gets on_gone. */
 void http_conn_lost(struct http_conn *c);
-/* Sends what was given, then closes without whatever would have made the reply whole. */
-void http_conn_cut(struct http_conn *c);
 void http_conn_reply_ended(struct http_conn *c);
 /* Output was given: sees to the limits. */
 void http_conn_wrote(struct http_conn *c, size_t bytes);

@@ -201,10 +201,13 @@ void http_reply_abort(struct http_request *req)
     bool seen_cut =
         r->chunked || (r->announced >= 0 && !r->no_body && r->given < (uint64_t)r->announced);
 
-    if (r->begun && seen_cut)
-        http_conn_cut(r->conn);
-    else
+    if (r->begun &&
+        seen_cut) { /* at the end of the turn, as any reply: what it is counted as comes first */
+        r->conn->closing = true;
+        http_conn_reply_ended(r->conn);
+    } else {
         http_conn_lost(r->conn);
+    }
 }
 
 void http_reply_whole(struct http_request *req, int status, const char *content_type, strv body)

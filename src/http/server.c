@@ -469,13 +469,6 @@ void http_conn_lost(struct http_conn *c)
     conn_drop(c, half ? io_stream_abort : io_stream_close);
 }
 
-void http_conn_cut(struct http_conn *c)
-{
-    http_out_flush(c->server);
-    if (c->state != CONN_DEAD)
-        conn_drop(c, finish_stream);
-}
-
 static void conn_drop(struct http_conn *c, void (*end)(struct io_stream *))
 {
     struct http_server *s = c->server;

@@ -83,7 +83,7 @@ class Visit:
 
     def tab_to(self, name, back=False):
         """Every stop on the way shows that it has the focus."""
-        for _ in range(80):
+        for _ in range(300):     # two for each conversation that the list shows
             self.page.keyboard.press("Shift+Tab" if back else "Tab")
             seen = self.page.evaluate("""() => { const e = document.activeElement;
                 const shown = e => { const s = getComputedStyle(e); return s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 1 };

@@ -393,7 +393,7 @@ def test_without_a_mouse(visit):
     """From the list to the answer, its reasons, the settings and another conversation: Tab, Enter, arrows, Escape."""
     v = visit().chat()
     press = v.page.keyboard.press
-    v.page.keyboard.type("Hello, who are you?")      # the cursor is there from the beginning
+    v.page.keyboard.type("Keys only: who are you?")  # the cursor is there from the beginning
     press("Enter")
     v.ended(v.answers.first)
     v.tab_to("Settings of this conversation|System prompt and parameters", back=True)
@@ -404,6 +404,7 @@ def test_without_a_mouse(visit):
     wait_for(lambda: "System prompt" in v.focused(), "the focus is where it was")
     v.tab_to("^Model$", back=True)
     press("E")                                       # the model of that letter
+    wait_for(lambda: "endless" in v.page.get_by_label("Model", exact=True).input_value(), "it is chosen")
     v.tab_to("^Hybrid$", back=True)
     press("ArrowLeft")
     wait_for(lambda: v.page.get_by_role("radio", name="Local").is_checked(), "the mode is another")
@@ -420,7 +421,8 @@ def test_without_a_mouse(visit):
     v.tab_to("New conversation", back=True)
     press("Enter")
     wait_for(lambda: v.session != before, "it is another conversation")
-    v.tab_to("Hello, who are you", back=False)
+    v.page.get_by_role("link", name=re.compile("Keys only")).wait_for()
+    v.tab_to("Keys only", back=False)
     press("Enter")
     wait_for(lambda: v.session == before, "it is the old one again")
 

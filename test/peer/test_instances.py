@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several servers under one name: conversations stay, load spreads, one that dies is replaced, and it comes back."""
 import concurrent.futures
+import itertools
 import signal
 
 import pytest
@@ -87,9 +88,16 @@ def test_servers_are_added_and_taken_away_by_a_reload(router, standin):
     r.reconfigure(providers={"p": {"kind": "openai", "urls": [s.url for s in servers]}})
     r.signal(signal.SIGHUP)
     wait_for(lambda: len(r.get("/router/providers")[0]["instances"]) == 3, "the third one is there")
-    wait_for(lambda: [turn(r, n) for n in range(8)] and servers[2].requests(), "and gets its share")
+    # Conversations stay where they began, so it takes new ones until every worker has it, and it was probed.
+    fresh = itertools.count()
+    wait_for(lambda: turn(r, next(fresh)).status == 200 and servers[2].requests(), "and gets its share")
     r.reconfigure(providers={"p": {"kind": "openai", "url": servers[2].url}})
     r.signal(signal.SIGHUP)
     wait_for(lambda: "instances" not in r.get("/router/providers")[0], "one is left")
-    before = len(servers[2].requests())
-    assert turn(r, "alone").status == 200 and len(servers[2].requests()) == before + 1
+
+    def in_a_row():
+        """Of 16 new conversations none goes elsewhere: every worker has it."""
+        before = len(servers[2].requests())
+        assert all(turn(r, next(fresh)).status == 200 for _ in range(16))
+        return len(servers[2].requests()) == before + 16
+    wait_for(in_a_row, "it is asked alone")

@@ -26,6 +26,7 @@ export function Composer(props: ComposerProps): JSX.Element {
   const [files, setFiles] = useState<Attachment[]>([]);
   const [wrong, setWrong] = useState<string[]>([]);
   const [over, setOver] = useState(false);
+  const [waits, setWaits] = useState(false); // sent before the connection was there: goes as soon as it is
 
   useEffect(() => {
     if (props.draft !== "") setText((old) => (old === "" ? props.draft : old));
@@ -47,13 +48,19 @@ export function Composer(props: ComposerProps): JSX.Element {
       setWrong(result.wrong);
     });
   };
-  const ready = (text.trim() !== "" || files.length > 0) && props.connected && !props.full;
+  const written = (text.trim() !== "" || files.length > 0) && !props.full;
+  const ready = written && props.connected;
   const send = (): void => {
+    setWaits(written && !props.connected);
     if (!ready || !props.onSend(text.trim(), files)) return;
     setText("");
     setFiles([]);
     setWrong([]);
   };
+
+  useEffect(() => {
+    if (waits && props.connected) send();
+  }, [props.connected]);
 
   return (
     <form
@@ -80,6 +87,12 @@ export function Composer(props: ComposerProps): JSX.Element {
           <span>{why}</span>
         </p>
       ))}
+      {waits && (
+        <p class="notice" role="status">
+          <Icon name="info" />
+          <span>This goes as soon as the connection is there.</span>
+        </p>
+      )}
       {files.length > 0 && <Files files={files} onRemove={(i) => setFiles(files.filter((_, k) => k !== i))} />}
       <div class="write">
         <IconButton icon="clip" label="Attach files" onClick={() => picker.current?.click()} />
@@ -100,7 +113,10 @@ export function Composer(props: ComposerProps): JSX.Element {
           value={text}
           aria-label="Message"
           placeholder={props.full ? "One question waits already" : props.running ? "Ask the next one; it waits its turn" : "Ask something"}
-          onInput={(event) => setText(event.currentTarget.value)}
+          onInput={(event) => {
+            setText(event.currentTarget.value);
+            setWaits(false); // it is being changed
+          }}
           onPaste={(event) => {
             const pasted = [...(event.clipboardData?.files ?? [])];
             if (pasted.length === 0) return;

@@ -39,7 +39,7 @@ const question = { n: 1, parent: 0, role: "user", content: "hello", state: "comp
 
 let logins = 0;
 
-async function open(): Promise<{ root: HTMLElement; socket: Socket; end: () => void }> {
+async function open(greeted = true): Promise<{ root: HTMLElement; socket: Socket; end: () => void }> {
   Object.assign(globalThis, {
     WebSocket: Socket,
     location: { protocol: "http:", host: "127.0.0.1:8484" },
@@ -53,7 +53,7 @@ async function open(): Promise<{ root: HTMLElement; socket: Socket; end: () => v
   );
   await settled();
   const socket = Socket.last;
-  await socket.says(HELLO);
+  if (greeted) await socket.says(HELLO);
   return {
     root,
     socket,
@@ -191,4 +191,25 @@ test("a second question waits, a third is not sent", async () => {
   await write(root, "third");
   assert.equal(socket.heard.length, before);
   end();
+});
+
+test("what is sent before the connection is there goes as soon as it is, unless it was changed", async () => {
+  const { root, socket, end } = await open(false);
+  await write(root, "hello?");
+  assert.equal(socket.heard.length, 0);
+  assert.match(root.textContent, /goes as soon as/);
+  await socket.says(HELLO);
+  assert.deepEqual(socket.heard.map((m) => m.content), ["hello?"]);
+  assert.doesNotMatch(root.textContent, /goes as soon as/);
+  end();
+
+  const other = await open(false);
+  await write(other.root, "hello?");
+  const area = other.root.querySelector("textarea[aria-label=Message]") as HTMLTextAreaElement;
+  area.value = "hello? no";
+  area.dispatchEvent(new window.Event("input", { bubbles: true }));
+  await settled();
+  await other.socket.says(HELLO);
+  assert.equal(other.socket.heard.length, 0);
+  other.end();
 });

@@ -222,6 +222,8 @@ static void take_keys(void *arg)
     m->w->api.keys = m->keys;
     api_sockets_keys(&m->w->api);
     api_events_end(&m->w->api);
+    if (m->w->gateway != NULL)
+        gateway_listens_end(m->w->gateway);
     mem_free(m);
 }
 

@@ -60,7 +60,9 @@ struct gateway_env {
 
 struct gateway;                                             /* one per worker, on its thread */
 struct gateway *gateway_new(const struct gateway_env *env); /* copied; NULL: no memory */
-/* No stream of changes is kept any more: the process is about to end. */
+/* The open streams of changes end; whoever still may comes back. For after keys were swapped. */
+void gateway_listens_end(struct gateway *g);
+/* The same, and no stream is kept any more: the process is about to end. */
 void gateway_drain(struct gateway *g);
 void gateway_free(struct gateway *g); /* no call may be open; NULL is fine */
 

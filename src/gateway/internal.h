@@ -130,7 +130,6 @@ void gateway_prompts_get(struct gateway_call *c);
 void gateway_complete(struct gateway_call *c);
 void gateway_listen(struct gateway_call *c); /* listen.c */
 void gateway_listen_legacy(struct gateway_call *c);
-void gateway_listens_end(struct gateway *g);
 void gateway_subscribe(struct gateway_call *c); /* subscribe.c */
 void gateway_unsubscribe(struct gateway_call *c);
 /* Remembers that the call's session wants to hear of it: false: no memory, or too many. */

@@ -9,23 +9,16 @@
  * "rule"}]}, places in Unicode code points. With --json the text is read as a string inside a request, with --request
  * it is one, and places are those of its bytes there. Times go to stderr: how long it took to load, nanoseconds for a text by its size.
  *
- * --times reads pieces of all rows together instead, each of them once, and prints a line of JSON for each size.
+ * --times reads pieces of all rows together instead, as test/bench/reads.h tells, and prints a line of JSON for each size.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "../bench/reads.h"
 #include "privacy/privacy.h"
 
 enum { ROW_MAX = 1 << 20 };
-
-static double now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
 
 static size_t code_points(strv text, size_t end)
 {
@@ -73,12 +66,12 @@ static double scan_ns(const struct options *o, const struct privacy *p, struct p
                       strv what, struct privacy_verdict *v)
 {
     privacy_verdict_init(v);
-    double began = now_ns();
+    double began = reads_now_ns();
     if (o->json)
         privacy_scan_json(p, s, what, PRIVACY_NORMAL, v);
     else
         privacy_scan_text(p, s, what, PRIVACY_NORMAL, v);
-    return now_ns() - began;
+    return reads_now_ns() - began;
 }
 
 static void one(const struct options *o, const struct privacy *p, struct privacy_scratch *s,
@@ -115,12 +108,6 @@ static void one(const struct options *o, const struct privacy *p, struct privacy
 
 /* ---- times ---- */
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static void put_text(struct buf *all, strv line)
 {
     struct arena arena;
@@ -142,29 +129,38 @@ static size_t whole(strv text, size_t at)
     return at;
 }
 
-/* Pieces at moving places, so that no two of them are the same. */
+/* Pieces of one size at moving places, so that no two of them are the same. */
+struct pieces {
+    const struct options *o;
+    const struct privacy *p;
+    struct privacy_scratch *s;
+    strv all;
+    size_t size;
+    struct buf piece;
+};
+
+static double read_piece(void *context, size_t i)
+{
+    struct pieces *t = context;
+    struct privacy_verdict v;
+    size_t from = whole(t->all, reads_place(i, t->all.len - t->size));
+    size_t to = whole(t->all, from + t->size);
+    strv text = {t->all.ptr + from, to - from};
+    buf_clear(&t->piece);
+    if (t->o->json)
+        json_put_str(&t->piece, text);
+    else
+        buf_put_strv(&t->piece, text);
+    return scan_ns(t->o, t->p, t->s, buf_view(&t->piece), &v);
+}
+
 static void times(const struct options *o, const struct privacy *p, struct privacy_scratch *s,
                   strv all, size_t size)
 {
-    enum { ROUNDS = 4000 };
-    static double took[ROUNDS];
-    struct privacy_verdict v;
-    struct buf piece;
-    buf_init(&piece, ROW_MAX * 8);
-    for (size_t i = 0; i < ROUNDS; i++) {
-        size_t from = whole(all, i * 977 % (all.len - size)), to = whole(all, from + size);
-        strv text = {all.ptr + from, to - from};
-        buf_clear(&piece);
-        if (o->json)
-            json_put_str(&piece, text);
-        else
-            buf_put_strv(&piece, text);
-        took[i] = scan_ns(o, p, s, buf_view(&piece), &v) / 1000;
-    }
-    buf_fini(&piece);
-    qsort(took, ROUNDS, sizeof *took, by_value);
-    printf("{\"bytes\":%zu,\"p50_us\":%.2f,\"p99_us\":%.2f}\n", size, took[ROUNDS / 2],
-           took[ROUNDS * 99 / 100]);
+    struct pieces pieces = {.o = o, .p = p, .s = s, .all = all, .size = size};
+    buf_init(&pieces.piece, ROW_MAX * 8);
+    reads_measure(size, read_piece, &pieces);
+    buf_fini(&pieces.piece);
 }
 
 static void all_times(const struct options *o, const struct privacy *p, struct privacy_scratch *s,
@@ -219,14 +215,14 @@ int main(int argc, char **argv)
                 "[--house-off] [--times]\n");
         return 2;
     }
-    double began = now_ns();
+    double began = reads_now_ns();
     struct privacy *p = privacy_new(&o.conf, &err);
     struct privacy_scratch *s = privacy_scratch_new();
     if (p == NULL || s == NULL || !privacy_ready(p)) {
         fprintf(stderr, "measure: %s\n", err.text);
         return 1;
     }
-    fprintf(stderr, "loaded in %.1f ms\n", (now_ns() - began) / 1e6);
+    fprintf(stderr, "loaded in %.1f ms\n", (reads_now_ns() - began) / 1e6);
     if (o.times)
         all_times(&o, p, s, line);
     while (fgets(line, sizeof line, stdin) != NULL)

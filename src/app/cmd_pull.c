@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "app/command.h"
@@ -18,13 +17,11 @@
 #include "app/probe.h"
 #include "app/term.h"
 
-#define HEAD_BYTES_MAX  ((size_t)64 * 1024)
-#define OUT_BYTES_MAX   ((size_t)64 * 1024)
-#define REDRAW_US       100000
-#define PLAIN_LINE_US   5000000
-#define WIDTH_OTHERWISE 80
-#define WIDTH_MAX       200
-#define MISSING_MAX     64 /* of one server; a second run finds the rest */
+#define HEAD_BYTES_MAX ((size_t)64 * 1024)
+#define OUT_BYTES_MAX  ((size_t)64 * 1024)
+#define REDRAW_US      100000
+#define PLAIN_LINE_US  5000000
+#define MISSING_MAX    64 /* of one server; a second run finds the rest */
 
 struct pull {
     struct cli *cli;
@@ -79,14 +76,6 @@ static void clear_bar(struct pull *pull)
     pull->drawn = false;
 }
 
-static size_t terminal_width(void)
-{
-    struct winsize size;
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
-        return WIDTH_OTHERWISE;
-    return size.ws_col < WIDTH_MAX ? size.ws_col : WIDTH_MAX;
-}
-
 static void put_number(struct buf *out, bool *first, const char *key, int64_t n)
 {
     json_put_key(out, first, key);
@@ -131,8 +120,7 @@ static void show_bar(struct pull *pull)
     struct buf out;
     buf_init(&out, 4096);
     buf_put_char(&out, '\r');
-    /* The last column stays free: some terminals go on to the next line behind it. */
-    progress_put_bar(&out, &pull->fetch.progress, pull->model, terminal_width() - 1);
+    progress_put_bar(&out, &pull->fetch.progress, pull->model, term_bar());
     buf_put_cstr(&out, "\033[K");
     pull->drawn = true;
     put(pull, &out);
@@ -451,13 +439,6 @@ static int all_missing(struct pull *pull)
 
 /* ---- the command ---- */
 
-/* A bar needs a terminal that can go back to the beginning of its line. */
-static bool has_bar(void)
-{
-    const char *term = getenv("TERM");
-    return isatty(STDOUT_FILENO) == 1 && (term == NULL || strcmp(term, "dumb") != 0);
-}
-
 int command_pull(struct cli *cli)
 {
     struct pull pull = {.cli = cli};
@@ -470,7 +451,7 @@ int command_pull(struct cli *cli)
     pull.config = command_config(cli);
     if (pull.config == NULL)
         return EXIT_USAGE;
-    pull.show = cli->flags[FLAG_JSON] != NULL ? PULL_JSON : has_bar() ? PULL_BAR : PULL_PLAIN;
+    pull.show = cli->flags[FLAG_JSON] != NULL ? PULL_JSON : term_bar() > 0 ? PULL_BAR : PULL_PLAIN;
     arena_init(&pull.arena, 1024, 65536);
     if (pull.config->snapshot->policy.airgap) {
         term_error("airgap is on: no server is asked to download anything");

@@ -57,7 +57,9 @@ const struct flag_row flag_rows[FLAGS] = {
 #include "policy/key_rules.def"
 #undef POLICY_RULE
     [FLAG_PUBLIC_KEY] = {'k', "public-key", "FILE",
-                         "Public key to check with (PEM). Default: that of the configuration."},
+                         "Public key to check with (PEM). audit: default is that of the "
+                         "configuration. bundle: there is no default, and never take one that "
+                         "came with the bundle."},
     [FLAG_EXPECT] = {0, "expect", "SEQ:HASH",
                      "This record must be there: its number and digest as an earlier check, or the "
                      "log, told them."},
@@ -104,6 +106,11 @@ const struct flag_row flag_rows[FLAGS] = {
     [FLAG_FIRST] = {0, "first", "FILE",
                     "With add: only if there is no key that holds, and into a new file for its "
                     "owner alone."},
+    [FLAG_INSTALLED] = {0, "installed", NULL,
+                        "With verify: what is installed below PREFIX, not a bundle."},
+    [FLAG_REPLACE] = {0, "replace", NULL,
+                      "With install: a file that is there and another one is kept as FILE.old, and "
+                      "the new one takes its place."},
     [FLAG_READY] = {0, "ready", NULL, "Asks whether a request could be served, too."},
     [FLAG_HELP] = {'h', "help", NULL, "Prints this help."},
 };
@@ -237,6 +244,27 @@ const struct command commands[] = {
      SOURCE | F(JSON) | F(PUBLIC_KEY) | F(EXPECT) | F(SINCE) | F(UNTIL) | F(KEY_ID) |
          F(REQUEST_ID) | F(PROVIDER) | F(ZONE) | F(PRIVATE) | F(OUTCOME) | F(FOLLOW),
      1, 2, command_audit},
+    {"bundle",
+     "keygen KEY | create DIR KEY [PLACE=PATH...] | verify DIR | verify --installed PREFIX "
+     "[PATH...] | install DIR PREFIX",
+     "carry all that a machine without a network needs",
+     "A bundle is a folder with a MANIFEST of every file in it (size, SHA-256, path) and its "
+     "signature by Ed25519. `sha256sum -c MANIFEST` and openssl check it, too: docs/airgap.md has "
+     "the commands and what belongs into a bundle.\n\n"
+     "keygen makes the private key KEY and prints the public one. Carry that to the other side by "
+     "another way than the bundles.\n\n"
+     "create copies this program and its data file, and for each PLACE=PATH the file or folder "
+     "PATH, "
+     "which is to lie at PLACE below the prefix. Links become the files that they lead to.\n\n"
+     "verify reads every file and names each one that is missing, was changed, or is not in the "
+     "manifest. With --installed it reads what the last install has put below PREFIX: all, or only "
+     "the files and folders named, which must be in the manifest. An engine that is started behind "
+     "it loads no model that was changed.\n\n"
+     "install checks the bundle and copies it below PREFIX: all of it or nothing. A file that is "
+     "there and the same is kept; one that is there and another is named and nothing is done, "
+     "unless --replace is given. When it is ended the same command goes on.\n\n"
+     "Exit status 1 means that something is not as the manifest says.",
+     F(JSON) | F(PUBLIC_KEY) | F(INSTALLED) | F(REPLACE), 2, 200, command_bundle},
     {"mcp",
      "list | tools [SERVER] | call SERVER TOOL [JSON] | check | login SERVER | logout SERVER | "
      "import FILE | serve --stdio",

@@ -57,6 +57,8 @@ enum flag {
     FLAG_MISSING,
     FLAG_READY,
     FLAG_FIRST,
+    FLAG_INSTALLED,
+    FLAG_REPLACE,
 #define POLICY_RULE(id, name, kind, member, min, max, value, doc) FLAG_RULE_##id,
 #include "policy/key_rules.def"
 #undef POLICY_RULE
@@ -126,6 +128,7 @@ int command_chat_key(struct cli *cli);
 int command_approvals(struct cli *cli);
 int command_usage(struct cli *cli);
 int command_audit(struct cli *cli);
+int command_bundle(struct cli *cli);
 int command_mcp(struct cli *cli);
 int command_advise(struct cli *cli);
 int command_version(struct cli *cli);

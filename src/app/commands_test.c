@@ -133,6 +133,13 @@ static const struct {
     {{"llm-router", "keys", "-c", "FILE", "edit", "k_nothere"}, EXIT_USAGE}, /* nothing to do */
     {{"llm-router", "keys", "-c", "FILE", "edit", "k_nothere", "--rpm", "60"}, EXIT_FAILED},
     {{"llm-router", "keys", "-c", "FILE", "revoke", "k_nothere"}, EXIT_FAILED},
+    {{"llm-router", "bundle", "keygen", "FILE"}, EXIT_FAILED}, /* it is there */
+    {{"llm-router", "bundle", "create", "/proc/no", "FILE"}, EXIT_FAILED},
+    {{"llm-router", "bundle", "create", "/proc/no", "FILE", "a"}, EXIT_FAILED},
+    {{"llm-router", "bundle", "verify", "/nonexistent"}, EXIT_USAGE}, /* by which key? */
+    {{"llm-router", "bundle", "verify", "/nonexistent", "-k", "FILE", "--json"}, EXIT_FAILED},
+    {{"llm-router", "bundle", "install", "/nonexistent", "-k", "FILE"}, EXIT_USAGE}, /* whereto? */
+    {{"llm-router", "bundle", "carry", "FILE"}, EXIT_USAGE},
 };
 
 /* The detector is made by the first command and kept by config/, as it is over reloads. */

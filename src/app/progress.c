@@ -98,6 +98,17 @@ bool progress_take(struct progress *p, strv line, struct arena *scratch, int64_t
     return true;
 }
 
+void progress_moved(struct progress *p, int64_t completed, int64_t total, int64_t now_us)
+{
+    p->total = in_range(total, BYTES_MAX);
+    completed = in_range(completed, p->total);
+    if (completed > p->completed)
+        p->moved += completed - p->completed;
+    p->completed = completed;
+    p->in_layer = true;
+    measure(p, now_us);
+}
+
 int64_t progress_seconds_left(const struct progress *p)
 {
     if (p->rate < 1)

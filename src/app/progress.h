@@ -42,6 +42,8 @@ struct progress {
 void progress_begin(struct progress *p, int64_t now_us);
 /* Reads one line. False: it is none of an Ollama's. */
 bool progress_take(struct progress *p, strv line, struct arena *scratch, int64_t now_us);
+/* The same for bytes that are counted here: so many of so many are done. */
+void progress_moved(struct progress *p, int64_t completed, int64_t total, int64_t now_us);
 /* Seconds until the layers known so far are complete; -1 = not known. */
 int64_t progress_seconds_left(const struct progress *p);
 

@@ -107,6 +107,21 @@ static void speed_is_smoothed(void **state)
     assert_string_equal(text_of(line_of, &p, 0), "llama3.2: verifying");
 }
 
+static void bytes_that_are_counted_here_are_told_alike(void **state)
+{
+    (void)state;
+    struct progress p = {0};
+    progress_begin(&p, 5 * SECOND);
+    progress_moved(&p, 1000000, 10000000, 6 * SECOND);
+    assert_string_equal(
+        text_of(progress_put_bar, &p, 80),
+        "llama3.2  10 % [==>                      ] 1.0 MB of 10.0 MB, 1.0 MB/s, 9 s left");
+    progress_moved(&p, 11000000, 10000000, 7 * SECOND); /* a file that was read twice */
+    assert_int_equal(p.completed, 10000000);
+    progress_moved(&p, 0, 0, 8 * SECOND);
+    assert_int_equal(p.completed, 0);
+}
+
 static void bars_fit_their_width(void **state)
 {
     (void)state;
@@ -210,6 +225,7 @@ int main(void)
         cmocka_unit_test(lines_are_summed_over_layers),
         cmocka_unit_test(a_new_attempt_counts_what_was_there_only_once),
         cmocka_unit_test(speed_is_smoothed),
+        cmocka_unit_test(bytes_that_are_counted_here_are_told_alike),
         cmocka_unit_test(bars_fit_their_width),
         cmocka_unit_test(what_is_no_line_is_refused),
         cmocka_unit_test(a_server_cannot_break_the_sums_or_the_terminal),

@@ -5,11 +5,16 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #define TABLE_BYTES_MAX ((size_t)64 * 1024 * 1024)
 #define COLUMNS_MAX     16
 #define GAP             2 /* blanks between columns */
+#define WIDTH_OTHERWISE 80
+#define WIDTH_MAX       200
 
 /* U+202A to U+202E and U+2066 to U+2069: what stands behind them would be read in another order. */
 static bool turns(unsigned char second, unsigned char third)
@@ -84,6 +89,19 @@ size_t term_columns(strv character)
         if (v >= rows[i].first && v <= rows[i].last)
             return rows[i].columns;
     return 1;
+}
+
+size_t term_bar(void)
+{
+    struct winsize size;
+    const char *term = getenv("TERM");
+    /* It goes back to the beginning of its line. */
+    if (isatty(STDOUT_FILENO) != 1 || (term != NULL && strcmp(term, "dumb") == 0))
+        return 0;
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
+        size.ws_col = WIDTH_OTHERWISE;
+    /* The last column stays free: some terminals go on to the next line behind it. */
+    return (size.ws_col < WIDTH_MAX ? size.ws_col : WIDTH_MAX) - 1u;
 }
 
 void term_put(struct buf *out, bool color, enum term_style style, const char *text)

@@ -22,6 +22,8 @@ bool term_clean(struct buf *out, strv text, bool lines);
 size_t term_width(strv text);
 /* Columns that one character takes on a screen: 0, 1 or 2. */
 size_t term_columns(strv character);
+/* Columns for a bar that is drawn again and again on standard output; 0 = it is no terminal that could. */
+size_t term_bar(void);
 /* The text, cleaned, in this style if `color`. */
 void term_put(struct buf *out, bool color, enum term_style style, const char *text);
 

@@ -57,7 +57,7 @@ bool admin_ready(const struct exchange_env *env, const char **reason)
 {
     const struct snapshot *s = env->snapshot;
     const char *why = NULL;
-    if (env->draining)
+    if (env->draining || env->leaving)
         why = "shutting down";
     else if (s->n_providers == 0)
         why = "no provider is configured";

@@ -122,10 +122,10 @@ void api_events(struct api *api, struct http_request *req, const struct api_rout
 {
     static const char again[] = "retry: 1000\n\n"; /* how soon the listener comes back */
     struct api_listener *l = ARENA_NEW(&req->arena, struct api_listener);
-    if (l == NULL || api->env->draining || api->events.n >= LISTENERS_MAX) {
-        int code = l == NULL            ? LLM_ERR_INTERNAL
-                   : api->env->draining ? LLM_ERR_DRAINING
-                                        : LLM_ERR_OVERLOADED;
+    if (l == NULL || api->env->leaving || api->events.n >= LISTENERS_MAX) {
+        int code = l == NULL           ? LLM_ERR_INTERNAL
+                   : api->env->leaving ? LLM_ERR_DRAINING
+                                       : LLM_ERR_OVERLOADED;
         api_error(req, route->door, code, 0, STRV_NONE, STRV_NONE, 1);
         return;
     }

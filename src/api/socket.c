@@ -302,7 +302,7 @@ void socket_open(struct api *api, struct http_request *req, const struct socket_
         api_error(req, LLM_NATIVE, LLM_ERR_INVALID_REQUEST, status, strv_of(why), STRV_NONE, 0);
         return;
     }
-    if (api->room == NULL || api->env->draining || api->sockets.n >= api->sockets.max) {
+    if (api->room == NULL || api->env->leaving || api->sockets.n >= api->sockets.max) {
         api_turn_down(api, req, LLM_NATIVE, LLM_ERR_OVERLOADED, NULL);
         return;
     }

@@ -5,7 +5,8 @@
 
 int command_serve(struct cli *cli)
 {
-    return app_serve(&cli->source);
+    const struct serve_opts opts = {cli->flags[FLAG_TAKE_OVER] != NULL, -1};
+    return app_serve(&cli->source, &opts);
 }
 
 int command_version(struct cli *cli)

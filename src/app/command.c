@@ -111,6 +111,9 @@ const struct flag_row flag_rows[FLAGS] = {
     [FLAG_REPLACE] = {0, "replace", NULL,
                       "With install: a file that is there and another one is kept as FILE.old, and "
                       "the new one takes its place."},
+    [FLAG_TAKE_OVER] = {0, "take-over", NULL,
+                        "From a router that serves with the same state_dir, without ending a "
+                        "stream. With reload: also if the program is the same."},
     [FLAG_READY] = {0, "ready", NULL, "Asks whether a request could be served, too."},
     [FLAG_HELP] = {'h', "help", NULL, "Prints this help."},
 };
@@ -126,7 +129,18 @@ const struct command commands[] = {
      "wrong file changes "
      "nothing. SIGTERM and SIGINT let streams end for as long as `drain` says; a second one ends "
      "at once.",
-     SOURCE, 0, 0, command_serve},
+     SOURCE | F(TAKE_OVER), 0, 0, command_serve},
+    {"reload", "", "have the running router take over what is new",
+     "Has the router that serves with this state_dir read its configuration again, as SIGHUP does. "
+     "Where the program's file is another one than that router was started from, after an upgrade, "
+     "a "
+     "new process is started beside it, in the background: it gets the listening sockets, and when "
+     "it "
+     "serves, the old one ends its streams for as long as `drain` says, and goes. No connection is "
+     "refused and no stream is cut. If the new one cannot start, the old one goes on.\n\n"
+     "Exit status 0 with a new process means that it serves; 3 that no router was found. A wrong "
+     "configuration is told here, with exit status 2, and changes nothing.",
+     SOURCE | F(TAKE_OVER), 0, 0, command_reload},
     {"check", "", "validate the configuration and print the effective one",
      "Prints every option with its value and where it came from. Secrets are masked. Warnings go "
      "to standard "

@@ -59,6 +59,7 @@ enum flag {
     FLAG_FIRST,
     FLAG_INSTALLED,
     FLAG_REPLACE,
+    FLAG_TAKE_OVER,
 #define POLICY_RULE(id, name, kind, member, min, max, value, doc) FLAG_RULE_##id,
 #include "policy/key_rules.def"
 #undef POLICY_RULE
@@ -115,6 +116,7 @@ int command_main(int argc, char **argv);
 bool command_manual(const char *name, struct buf *out);
 
 int command_serve(struct cli *cli);
+int command_reload(struct cli *cli);
 int command_check(struct cli *cli);
 int command_doctor(struct cli *cli);
 int command_health(struct cli *cli);

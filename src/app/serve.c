@@ -5,6 +5,7 @@
  *
  *   SIGHUP            new snapshot, built whole, then swapped; a bad file changes nothing
  *   SIGTERM, SIGINT   drain: no new connections, streams end by themselves, at most `drain` long; again: now
+ *   handover          another process has the sockets: the same, and what comes on open connections is answered
  */
 #include <errno.h>
 #include <signal.h>
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #include "app/command.h"
+#include "app/handover.h"
 #include "app/term.h"
 #include "app/tools.h"
 #include "store/store.h"
@@ -24,6 +26,7 @@
 #define TICK_MS         1000
 #define STALE_AGAIN_MS  10000
 #define ENGINE_GRACE_MS 2500
+#define GRACE_MS        2000 /* for a request that is on its way on an idle connection */
 #define WORKERS_MAX     64
 
 struct engine { /* a running local engine and the snapshot that describes it */
@@ -38,7 +41,9 @@ struct engine { /* a running local engine and the snapshot that describes it */
 };
 
 struct serve {
-    const struct config_source *source;
+    struct config_source source;
+    struct serve_opts opts;
+    struct handover *handover;
     struct config *config;
     struct io_loop *loop;
     struct http_client *client;
@@ -63,9 +68,9 @@ struct serve {
     struct ended *ended;    /* whose logins are over */
     struct chat_keep *keep; /* NULL = no conversation is kept */
     int64_t store_version;
-    struct io_timer tick, deadline;
+    struct io_timer tick, deadline, delay;
     int64_t stale_again_us; /* not before this time, if a file stays changed */
-    bool draining, stopping;
+    bool leaving, draining, stopping;
     bool forced; /* the drain was cut short */
 };
 
@@ -429,7 +434,7 @@ static void on_reload(void *arg, int signum)
     (void)signum;
     if (s->stopping) /* engines that it brings would never be stopped */
         return;
-    struct config *now = config_load(s->source, &err);
+    struct config *now = config_load(&s->source, &err);
     if (now == NULL) {
         metric_add(metrics_process(), METRIC_RELOADS_FAILED, 0, 1);
         LOG(&s->log, LOG_ERROR, "reload_refused", LOG_I(LINE, err.line), LOG_C(REASON, err.text));
@@ -503,19 +508,113 @@ static void on_drained(void *arg, struct worker *w) /* the worker's thread */
     (void)io_post(s->loop, one_drained, s); /* refused: the drain's deadline ends it */
 }
 
+static void drain(struct serve *s, uint64_t grace_ms)
+{
+    s->draining = true;
+    handover_close(s->handover);
+    io_timer_stop(s->loop, &s->delay);
+    for (unsigned i = 0; i < s->n_workers; i++)
+        worker_drain(&s->workers[i], grace_ms);
+    io_timer_start(s->loop, &s->deadline, s->config->drain_ms, stop_now, s);
+}
+
+static void on_delay_over(void *arg)
+{
+    drain(arg, GRACE_MS);
+}
+
 static void on_stop(void *arg, int signum)
 {
     struct serve *s = arg;
     LOG(&s->log, LOG_INFO, "stopping", LOG_I(SIGNAL, signum));
     log_flush(&s->log);
+    io_notify("STOPPING=1");
     if (s->draining) {
         stop_now(s);
-        return;
+    } else if (s->leaving || s->config->drain_delay_ms == 0) {
+        drain(s, 0);
+    } else {
+        s->leaving = true;
+        for (unsigned i = 0; i < s->n_workers; i++)
+            worker_leave(&s->workers[i]);
+        io_timer_start(s->loop, &s->delay, s->config->drain_delay_ms, on_delay_over, s);
     }
-    s->draining = true;
-    for (unsigned i = 0; i < s->n_workers; i++)
-        worker_drain(&s->workers[i]);
-    io_timer_start(s->loop, &s->deadline, s->config->drain_ms, stop_now, s);
+}
+
+/* ---- another process ---- */
+
+static void on_given(void *arg, pid_t to)
+{
+    struct serve *s = arg;
+    char text[32];
+    LOG(&s->log, LOG_INFO, "handed_over", LOG_I(PID, to));
+    log_flush(&s->log);
+    snprintf(text, sizeof text, "MAINPID=%ld", (long)to);
+    io_notify(text);
+    if (!s->draining)
+        drain(s, GRACE_MS);
+}
+
+static void on_asked_to_reload(void *arg)
+{
+    on_reload(arg, 0);
+}
+
+/* From here on others may take over from us. Where that cannot be, nothing else is lost. */
+static void offer(struct serve *s)
+{
+    struct err err = ERR_INIT;
+    const struct handover_env env = {.loop = s->loop,
+                                     .log = &s->log,
+                                     .audit = s->audit,
+                                     .given = on_given,
+                                     .reload = on_asked_to_reload,
+                                     .arg = s};
+    if (!handover_serve(s->handover, s->config->state_dir, &env, &err))
+        LOG(&s->log, LOG_WARN, "handover_impossible", LOG_C(REASON, err.text));
+}
+
+static bool begin_handover(struct serve *s, struct err *err)
+{
+    s->handover = handover_new(err);
+    if (s->handover == NULL)
+        return false;
+    handover_activated(s->handover, s->config->listen);
+    if (!s->opts.take_over || !handover_take(s->handover, s->config->state_dir, err))
+        return !s->opts.take_over;
+    s->source.other_side = handover_side(s->handover);
+    if (!s->source.other_side)
+        return true;
+    struct config *c = config_load(&s->source, err); /* with other names for the engines' sockets */
+    if (c == NULL)
+        return false;
+    config_free(s->config);
+    s->config = c;
+    return true;
+}
+
+static bool open_audit(struct serve *s, struct err *err)
+{
+    int records = -1;
+    bool on = handover_is_on(s->handover);
+    if (on && !handover_audit(s->handover, &records, err))
+        return false;
+    s->audit = audit_open(&s->config->audit, &s->log, err);
+    if (s->audit != NULL)
+        return !on || audit_take(s->audit, records, err);
+    if (on)
+        close(records);
+    return false;
+}
+
+static void tell_ready(struct serve *s)
+{
+    io_notify("READY=1");
+    if (s->opts.ready_fd < 0)
+        return;
+    (void)!write(s->opts.ready_fd, "\n", 1);
+    close(s->opts.ready_fd);
+    s->opts.ready_fd = -1;
 }
 
 /* ---- the beginning ---- */
@@ -530,6 +629,31 @@ static void tell_pages(const char *bound)
     buf_printf(&out, "chat: http://%s/chat   operators: http://%s/operator   Ctrl-C ends it\n",
                bound, bound);
     (void)term_write(&out);
+}
+
+/* Each worker has a socket of its own. Of those that another process has handed over every one is served, since callers
+ * wait in each; if there are fewer than workers, some share one. A UNIX socket is one file: one worker serves it. */
+static bool listen_on(struct serve *s, const char *address, struct err *err)
+{
+    const char *bound = address; /* port 0 becomes the first worker's real one */
+    size_t given = handover_count(s->handover, address), n = s->n_workers;
+    size_t sharers = strncmp(address, "unix:", 5) == 0 ? 1 : n;
+    for (size_t i = 0; i < sharers || i < given; i++) {
+        struct worker *w = &s->workers[i % n];
+        bool ok;
+        if (given > 0)
+            ok = worker_listen_on(w, strv_of(address),
+                                  handover_socket(s->handover, address, i % given), &bound, err);
+        else
+            ok = worker_listen(w, strv_of(bound), n > 1, &bound, err);
+        if (!ok)
+            return false;
+        if (given == 0 || i < given)
+            handover_keep(s->handover, address, worker_last_fd(w));
+    }
+    LOG(&s->log, LOG_INFO, "listening", LOG_C(ADDRESS, bound));
+    tell_pages(bound);
+    return true;
 }
 
 static bool start_workers(struct serve *s, struct err *err)
@@ -566,16 +690,9 @@ static bool start_workers(struct serve *s, struct err *err)
         w->on_drained = on_drained;
         w->arg = s;
     }
-    for (const char *const *a = s->config->listen; *a != NULL; a++) {
-        const char *bound = *a; /* port 0 becomes the first worker's real one */
-        /* A UNIX socket is one file: one worker serves it. */
-        unsigned sharers = strncmp(*a, "unix:", 5) == 0 ? 1 : n;
-        for (unsigned i = 0; i < sharers; i++)
-            if (!worker_listen(&s->workers[i], strv_of(bound), n > 1, &bound, err))
-                return false;
-        LOG(&s->log, LOG_INFO, "listening", LOG_C(ADDRESS, bound));
-        tell_pages(bound);
-    }
+    for (const char *const *a = s->config->listen; *a != NULL; a++)
+        if (!listen_on(s, *a, err))
+            return false;
     for (unsigned i = 0; i < n; i++)
         if (!worker_start(&s->workers[i], err))
             return false;
@@ -610,9 +727,6 @@ static bool start(struct serve *s, struct err *err)
     s->sticky = policy_sticky_new();
     if (s->sticky == NULL)
         return err_oom(err);
-    s->audit = audit_open(&s->config->audit, &s->log, err);
-    if (s->audit == NULL)
-        return false;
     if (!tools_open(&s->tools, s->loop, s->client, &s->log, s->config->state_dir, err))
         return false;
     if (!open_desk(s, err))
@@ -626,7 +740,8 @@ static bool start(struct serve *s, struct err *err)
     s->ended = ended_new();
     if (s->prober == NULL || s->limits == NULL || s->crowd == NULL || s->ended == NULL)
         return err_oom(err);
-    return start_workers(s, err);
+    /* Last what two processes cannot have both: by now the rest has gone well. */
+    return open_audit(s, err) && start_workers(s, err) && handover_done(s->handover, err);
 }
 
 /* A start that failed half-way has no room for some workers, and nobody has sat down yet. */
@@ -671,7 +786,9 @@ static void finish(struct serve *s)
         provider_prober_free(s->prober);
     if (s->client != NULL)
         http_client_free(s->client);
+    handover_free(s->handover);
     if (s->loop != NULL) {
+        io_timer_stop(s->loop, &s->delay);
         io_timer_stop(s->loop, &s->tick);
         io_timer_stop(s->loop, &s->deadline);
         io_loop_free(s->loop);
@@ -689,12 +806,12 @@ static void finish(struct serve *s)
     log_fini(&s->log);
 }
 
-int app_serve(const struct config_source *source)
+int app_serve(const struct config_source *source, const struct serve_opts *opts)
 {
-    struct serve s = {.source = source};
+    struct serve s = {.source = *source, .opts = *opts};
     struct err err = ERR_INIT;
     harden();
-    s.config = config_load(source, &err);
+    s.config = config_load(&s.source, &err);
     if (s.config == NULL) {
         complain(&err);
         return 2;
@@ -703,10 +820,12 @@ int app_serve(const struct config_source *source)
     LOG(&s.log, LOG_INFO, "starting", LOG_C(VERSION, LLM_ROUTER_VERSION), LOG_I(PID, getpid()),
         LOG_C(PATH, s.config->path));
     log_warnings(&s);
-    bool ok = start(&s, &err);
+    bool ok = begin_handover(&s, &err) && start(&s, &err);
     if (ok) {
+        offer(&s);
         use_snapshot(&s);
         on_tick(&s);
+        tell_ready(&s);
         io_loop_run(s.loop);
         LOG(&s.log, LOG_INFO, "stopped", LOG_C(STATE, s.forced ? "forced" : "drained"));
     } else {

@@ -150,6 +150,16 @@ bool worker_listen(struct worker *w, strv address, bool shared, const char **bou
     return http_server_listen(w->server, address, shared, bound, err);
 }
 
+bool worker_listen_on(struct worker *w, strv address, int fd, const char **bound, struct err *err)
+{
+    return http_server_listen_on(w->server, address, fd, bound, err);
+}
+
+int worker_last_fd(const struct worker *w)
+{
+    return http_server_last_fd(w->server);
+}
+
 static void *run(void *arg)
 {
     struct worker *w = arg;
@@ -273,20 +283,35 @@ static void on_drained(void *arg)
 static void drain(void *arg)
 {
     struct worker *w = arg;
-    w->env.draining = true;
+    w->env.leaving = true;
+    w->env.draining = w->grace_ms == 0;
     w->draining = (w->server != NULL) + (w->room != NULL);
     if (w->gateway != NULL)
         gateway_drain(w->gateway);
     api_events_end(&w->api);
     api_sockets_drain(&w->api);
     if (w->server != NULL)
-        http_server_drain(w->server, on_drained, w);
+        http_server_drain(w->server, w->grace_ms, on_drained, w);
     if (w->room != NULL)
         chat_room_drain(w->room, on_drained, w);
 }
 
-void worker_drain(struct worker *w)
+static void depart(void *arg)
 {
+    struct worker *w = arg;
+    w->env.leaving = true;
+    if (w->server != NULL)
+        http_server_leave(w->server);
+}
+
+void worker_leave(struct worker *w)
+{
+    (void)io_post(w->loop, depart, w); /* without memory it is told at the drain */
+}
+
+void worker_drain(struct worker *w, uint64_t grace_ms)
+{
+    w->grace_ms = grace_ms;
     if (!io_post(w->loop, drain, w))
         worker_stop(w);
 }

@@ -33,6 +33,7 @@ struct worker {
     pthread_t thread;
     bool running;
     bool exposed; /* an address that is not loopback is listened on: nobody gets in without a key */
+    uint64_t grace_ms; /* of the drain */
     unsigned draining; /* how many of HTTP and the chat are not empty yet */
     void (*on_drained)(void *arg, struct worker *w); /* on the worker's thread */
     void *arg;
@@ -48,12 +49,19 @@ bool worker_open_room(struct worker *w, struct chat_keep *keep, struct chat_room
                       size_t n_rooms, struct err *err);
 bool worker_listen(struct worker *w, strv address, bool shared, const char **bound,
                    struct err *err);
+/* The same on a socket that another process has handed over; `fd` is the worker's from here on. */
+bool worker_listen_on(struct worker *w, strv address, int fd, const char **bound, struct err *err);
+/* A second descriptor, the caller's, of the socket that was listened on last. */
+int worker_last_fd(const struct worker *w);
 bool worker_start(struct worker *w, struct err *err);
 /* Messages; any thread. Configuration and keys are referenced until taken over. */
 bool worker_take_config(struct worker *w, const struct config *c);
 bool worker_take_keys(struct worker *w, struct policy_keys *keys);
 bool worker_take_tools(struct worker *w, struct agent_index *index);
-void worker_drain(struct worker *w);
+/* Not ready any more, though what comes is answered. */
+void worker_leave(struct worker *w);
+/* grace_ms: what idle connections have for one more request; 0: they are closed, and what still comes is refused. */
+void worker_drain(struct worker *w, uint64_t grace_ms);
 void worker_stop(struct worker *w); /* now; then join */
 void worker_join(struct worker *w);
 void worker_fini(struct worker *w);

@@ -29,6 +29,7 @@ struct config_source { /* what to read; all may be NULL / 0 */
     const char *const *environment; /* environ */
     const char *const *set; /* "option=value" from the command line (--set), NULL-terminated */
     int64_t wall_us;
+    bool other_side; /* engines' sockets have other names: the process before still uses its own */
 };
 
 struct config_warning {
@@ -67,7 +68,8 @@ struct config {
     struct chat_keep_conf chat_kept; /* without path and keys */
     struct chat_conf chat;
     struct api_sockets_conf sockets;
-    uint64_t drain_ms; /* longest wait for streams at SIGTERM */
+    uint64_t drain_ms;       /* longest wait for streams at SIGTERM */
+    uint64_t drain_delay_ms; /* before it */
     const struct config_warning *warnings;
 };
 

@@ -302,8 +302,8 @@ static bool build_engine(struct load *l, const struct instance *i, struct provid
     mem_wipe(key, sizeof key);
     if (!ok)
         return false;
-    p->spawn.socket =
-        arena_printf(l->arena, "%s/engine-%s.sock", l->whole->config.runtime_dir, i->name);
+    p->spawn.socket = arena_printf(l->arena, "%s/engine-%s%s.sock", l->whole->config.runtime_dir,
+                                   i->name, l->source->other_side ? ".b" : "");
     if (p->spawn.socket == NULL)
         return load_oom(l);
     snprintf(path, sizeof path, "providers.%s", i->name);

@@ -79,7 +79,8 @@ struct exchange_env {
     struct policy_limits *limits; /* of all workers; NULL = only keys have limits */
     struct ledger *ledger;        /* NULL = no file is kept, and no budget */
     struct audit *audit;          /* of all workers; NULL = nothing may leave */
-    bool draining;
+    bool leaving;  /* another one is to be asked from now on; what still comes is answered */
+    bool draining; /* nothing new is begun */
     size_t active;
     struct list live;            /* every exchange in progress */
     struct exchange_wait *waits; /* per provider cell: exchanges waiting for a slot */

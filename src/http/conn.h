@@ -92,7 +92,9 @@ struct http_server {
     struct io_task task;     /* output and todo, at the end of the turn */
     void (*drained)(void *arg);
     void *drained_arg;
-    unsigned depth; /* how many of our functions are on the stack under the loop */
+    unsigned depth;    /* how many of our functions are on the stack under the loop */
+    uint64_t grace_ms; /* of the drain */
+    bool leaving;      /* each reply is its connection's last */
     bool draining, freed;
     int64_t date_s; /* which second `date` is */
     char date[40];  /* "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n" */

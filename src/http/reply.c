@@ -88,7 +88,7 @@ void http_reply_begin(struct http_request *req, int status, const char *content_
     r->announced = length;
     r->no_body = empty || req->method == HTTP_HEAD;
     r->chunked = length == HTTP_LENGTH_STREAM && http_parser_minor(&r->parser) > 0 && !r->no_body;
-    if (c->server->draining || (length == HTTP_LENGTH_STREAM && !r->chunked && !r->no_body))
+    if (c->server->leaving || (length == HTTP_LENGTH_STREAM && !r->chunked && !r->no_body))
         c->closing = true;
 
     own(c);

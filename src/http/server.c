@@ -9,6 +9,7 @@
  * leaves is noticed only when something is written to it.)
  */
 #include <assert.h>
+#include <unistd.h>
 
 #include "http/conn.h"
 
@@ -98,17 +99,26 @@ struct http_server *http_server_new(struct io_loop *loop, const struct http_serv
     return s;
 }
 
-bool http_server_listen(struct http_server *s, strv address, bool shared, const char **bound,
-                        struct err *err)
+static struct http_listener *listener_new(struct http_server *s, struct err *err)
 {
     struct http_listener *l = mem_zalloc(sizeof *l);
 
-    if (l == NULL)
-        return err_oom(err);
+    if (l == NULL) {
+        err_oom(err);
+        return NULL;
+    }
     l->server = s;
     l->next = s->listeners;
     s->listeners = l;
-    l->io = io_listen(s->loop, address, shared, on_accept, l, err);
+    return l;
+}
+
+static bool listener_open(struct http_listener *l, struct io_listener *io, const char **bound,
+                          struct err *err)
+{
+    struct http_server *s = l->server;
+
+    l->io = io;
     if (l->io != NULL)
         l->address = mem_strdup(io_listener_address(l->io));
     if (l->address == NULL) {
@@ -125,35 +135,70 @@ bool http_server_listen(struct http_server *s, strv address, bool shared, const 
     return true;
 }
 
+bool http_server_listen(struct http_server *s, strv address, bool shared, const char **bound,
+                        struct err *err)
+{
+    struct http_listener *l = listener_new(s, err);
+
+    return l != NULL &&
+           listener_open(l, io_listen(s->loop, address, shared, on_accept, l, err), bound, err);
+}
+
+bool http_server_listen_on(struct http_server *s, strv address, int fd, const char **bound,
+                           struct err *err)
+{
+    struct http_listener *l = listener_new(s, err);
+
+    if (l == NULL) {
+        close(fd);
+        return false;
+    }
+    return listener_open(l, io_listen_on(s->loop, address, fd, on_accept, l, err), bound, err);
+}
+
+int http_server_last_fd(const struct http_server *s)
+{
+    return s->listeners != NULL && s->listeners->io != NULL ? io_listener_fd(s->listeners->io) : -1;
+}
+
 void http_server_set_opts(struct http_server *s, const struct http_server_opts *opts)
 {
     s->opts = *opts;
 }
 
-static void stop_listening(struct http_server *s)
+static void stop_listening(struct http_server *s, void (*end)(struct io_listener *l))
 {
     for (struct http_listener *l = s->listeners; l != NULL; l = l->next) {
         if (l->io != NULL)
-            io_listener_close(l->io);
+            end(l->io);
         l->io = NULL;
     }
 }
 
-void http_server_drain(struct http_server *s, void (*done)(void *arg), void *arg)
+void http_server_leave(struct http_server *s)
+{
+    s->leaving = true;
+}
+
+void http_server_drain(struct http_server *s, uint64_t grace_ms, void (*done)(void *arg), void *arg)
 {
     struct list *pos, *tmp;
 
     enter(s);
+    s->leaving = true;
+    s->grace_ms = grace_ms;
+    stop_listening(s, io_listener_finish);
     s->draining = true;
     s->drained = done;
     s->drained_arg = arg;
-    stop_listening(s);
     list_for_each(pos, tmp, &s->conns)
     {
         struct http_conn *c = list_entry(pos, struct http_conn, node);
 
-        if (c->state == CONN_IDLE)
+        if (c->state == CONN_IDLE && grace_ms == 0)
             conn_drop(c, io_stream_close);
+        else if (c->state == CONN_IDLE)
+            start_timer(c, grace_ms);
     }
     io_defer(s->loop, &s->task);
     leave(s);
@@ -168,7 +213,7 @@ void http_server_free(struct http_server *s)
     enter(s);
     s->freed = true;
     s->drained = NULL;
-    stop_listening(s);
+    stop_listening(s, io_listener_close);
     list_for_each(pos, tmp, &s->conns)
     {
         struct http_conn *c = list_entry(pos, struct http_conn, node);
@@ -528,12 +573,13 @@ static void conn_settle(struct http_conn *c)
         http_intake_free(c);
         if (io_stream_pending(c->stream) > 0)
             return; /* on_drain() or the write limit comes back to it */
-        if (c->closing || c->peer_eof || s->draining) {
+        /* Whose reply was begun before we knew has not been told to stay away: one more may be on its way. */
+        if (c->closing || c->peer_eof || (s->draining && s->grace_ms == 0)) {
             conn_drop(c, finish_stream);
             return;
         }
         http_conn_go(c, CONN_IDLE);
-        start_timer(c, s->opts.idle_ms);
+        start_timer(c, s->draining ? s->grace_ms : s->opts.idle_ms);
         conn_resume(c);
     }
 }

@@ -113,10 +113,18 @@ struct http_server *http_server_new(struct io_loop *loop, const struct http_serv
  * really bound; valid as long as the server. */
 bool http_server_listen(struct http_server *s, strv address, bool shared, const char **bound,
                         struct err *err);
+/* The same on a socket that listens already (io_listen_on()); `fd` is the server's from here on. */
+bool http_server_listen_on(struct http_server *s, strv address, int fd, const char **bound,
+                           struct err *err);
+/* A second descriptor, the caller's, of the socket that was listened on last; -1 = there is none. */
+int http_server_last_fd(const struct http_server *s);
 void http_server_set_opts(struct http_server *s, const struct http_server_opts *opts);
-/* Stops accepting, closes idle connections, lets requests finish ("Connection: close" on their replies);
- * done(arg) is called when the last connection is gone. */
-void http_server_drain(struct http_server *s, void (*done)(void *arg), void *arg);
+/* From now on every reply is the last of its connection and says so ("Connection: close"). */
+void http_server_leave(struct http_server *s);
+/* The same, and nothing more is accepted. Idle connections have `grace_ms` for one more request, since one may be on its
+ * way (0: they are closed now); done(arg) is called when the last connection is gone. */
+void http_server_drain(struct http_server *s, uint64_t grace_ms, void (*done)(void *arg),
+                       void *arg);
 /* Closes everything now; open requests get on_gone. */
 void http_server_free(struct http_server *s);
 

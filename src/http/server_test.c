@@ -1134,7 +1134,7 @@ static void test_drain(void **state)
     w.later = true;
     busy = join(&w);
     send_run(&w, "GET / HTTP/1.1\r\n" H "\r\n");
-    http_server_drain(w.server, drained, &w);
+    http_server_drain(w.server, 0, drained, &w);
     assert_null(fake_client_connect(w.loop, ADDRESS, NULL));
     fake_run(w.loop);
     assert_int_equal(fake_peer_state(idle), FAKE_CLOSED);
@@ -1148,13 +1148,47 @@ static void test_drain(void **state)
     close_world(&w);
 }
 
+/* With grace nobody is closed who may just be asking: the next reply tells him, and its end is the connection's. */
+static void test_drain_with_grace(void **state)
+{
+    struct world w;
+    struct fake_peer *idle, *silent, *busy;
+    (void)state;
+
+    open_world(&w, NULL);
+    idle = join(&w);
+    silent = join(&w);
+    busy = join(&w);
+    w.later = true;
+    send_run(&w, "GET / HTTP/1.1\r\n" H "\r\n");
+    http_reply_begin(w.req, 200, NULL, 2); /* before it is known that he is to go elsewhere */
+    http_server_drain(w.server, 700, drained, &w);
+    http_reply_body(w.req, "ok", 2);
+    http_reply_end(w.req);
+    fake_run(w.loop);
+    assert_int_equal(fake_peer_state(busy), FAKE_OPEN);
+    w.later = false;
+    w.peer = idle;
+    send_run(&w, "GET / HTTP/1.1\r\n" H "\r\n");
+    assert_received(idle, ANSWER("200 OK", PLAIN, "11", "Connection: close\r\n", "GET /? 1 []"));
+    assert_true(fake_peer_state(idle) != FAKE_OPEN);
+    w.peer = busy;
+    send_run(&w, "GET / HTTP/1.1\r\n" H "\r\n");
+    assert_true(fake_peer_state(busy) != FAKE_OPEN);
+    assert_int_equal(w.drained, 0);
+    fake_advance(w.loop, 700);
+    assert_int_equal(fake_peer_state(silent), FAKE_CLOSED);
+    assert_int_equal(w.drained, 1);
+    close_world(&w);
+}
+
 static void test_drain_of_an_empty_server(void **state)
 {
     struct world w;
     (void)state;
 
     open_world(&w, NULL);
-    http_server_drain(w.server, drained, &w);
+    http_server_drain(w.server, 0, drained, &w);
     assert_int_equal(w.drained, 0); /* not from inside */
     fake_run(w.loop);
     assert_int_equal(w.drained, 1);
@@ -1177,7 +1211,7 @@ static void test_freeing_in_done(void **state)
     open_world(&w, NULL);
     join(&w);
     fake_run(w.loop);
-    http_server_drain(w.server, free_it, &w);
+    http_server_drain(w.server, 0, free_it, &w);
     fake_run(w.loop);
     assert_int_equal(w.drained, 1);
     assert_int_equal(fake_end(w.loop), 0);
@@ -1334,6 +1368,7 @@ int main(void)
         cmocka_unit_test(test_pipelined_bytes_are_bounded),
         cmocka_unit_test(test_too_many_connections),
         cmocka_unit_test(test_drain),
+        cmocka_unit_test(test_drain_with_grace),
         cmocka_unit_test(test_drain_of_an_empty_server),
         cmocka_unit_test(test_freeing_in_done),
         cmocka_unit_test(test_free_tells_the_open_ones),

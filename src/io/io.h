@@ -9,6 +9,7 @@
  *   timer.h   one-shot timers inside the caller's own struct
  *   stream.h  connected byte streams: TCP, UNIX socket, TLS; connecting; listening
  *   child.h   child processes that die with us
+ *   pass.h    to another process of this program: messages and descriptors; waits, and is for threads that may
  *
  * Nobody dies inside a callback: io_stream_close() and its like only mark; memory goes at the end of
  * the turn, and no callback comes after the mark.
@@ -21,6 +22,7 @@
 
 #include "io/child.h"
 #include "io/loop.h"
+#include "io/pass.h"
 #include "io/stream.h"
 #include "io/timer.h"
 

@@ -47,9 +47,12 @@ struct unix_path {
 
 static pthread_mutex_t unix_paths_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct list unix_paths = {&unix_paths, &unix_paths};
+static bool unix_given; /* the files are another process's */
 
 static int listen_tcp(const struct io_addr *addr, bool shared, struct err *err);
 static int listen_unix(const struct io_addr *addr, bool shared, struct unix_path **path,
+                       struct err *err);
+static bool adopt_unix(const struct io_addr *addr, int fd, struct unix_path **path,
                        struct err *err);
 static void unix_path_unref(struct unix_path *p);
 static void describe(struct io_listener *l, const struct io_addr *addr);
@@ -59,41 +62,101 @@ static bool accept_one(struct io_listener *l);
 static void on_backoff_over(void *arg);
 static void on_closed(uv_handle_t *handle);
 
-struct io_listener *io_listen(struct io_loop *loop, strv address, bool shared, io_accept_fn fn,
-                              void *arg, struct err *err)
+static struct io_listener *begin(struct io_loop *loop, const struct io_addr *addr, int fd,
+                                 struct unix_path *path, struct err *err)
 {
-    struct io_listener *l;
-    struct io_addr addr;
-    int rc;
+    struct io_listener *l = mem_zalloc(sizeof *l);
+    int rc = l != NULL ? uv_poll_init(&loop->uv, &l->poll, fd) : UV_ENOMEM;
 
-    if (!io_addr_parse(&addr, address, err))
-        return NULL;
-    l = mem_zalloc(sizeof *l);
-    if (l == NULL) {
-        err_oom(err);
+    if (rc != 0) {
+        if (l == NULL)
+            err_oom(err);
+        else
+            err_set(err, 0, "cannot watch a socket: %s", uv_strerror(rc));
+        close(fd);
+        if (path != NULL)
+            unix_path_unref(path);
+        mem_free(l);
         return NULL;
     }
     l->loop = loop;
+    l->fd = fd;
+    l->path = path;
+    describe(l, addr);
+    return l;
+}
+
+static struct io_listener *serve(struct io_listener *l, io_accept_fn fn, void *arg)
+{
+    if (l == NULL)
+        return NULL;
     l->fn = fn;
     l->arg = arg;
-    l->fd = addr.u.sa.sa_family == AF_UNIX ? listen_unix(&addr, shared, &l->path, err)
-                                           : listen_tcp(&addr, shared, err);
-    if (l->fd < 0) {
-        mem_free(l);
-        return NULL;
-    }
-    rc = uv_poll_init(&loop->uv, &l->poll, l->fd);
-    if (rc != 0) {
-        err_set(err, 0, "cannot watch " STRV_FMT ": %s", STRV_ARG(address), uv_strerror(rc));
-        close(l->fd);
-        if (l->path != NULL)
-            unix_path_unref(l->path);
-        mem_free(l);
-        return NULL;
-    }
-    describe(l, &addr);
     watch(l);
     return l;
+}
+
+struct io_listener *io_listen(struct io_loop *loop, strv address, bool shared, io_accept_fn fn,
+                              void *arg, struct err *err)
+{
+    struct unix_path *path = NULL;
+    struct io_addr addr;
+    int fd;
+
+    if (!io_addr_parse(&addr, address, err))
+        return NULL;
+    fd = addr.u.sa.sa_family == AF_UNIX ? listen_unix(&addr, shared, &path, err)
+                                        : listen_tcp(&addr, shared, err);
+    return fd >= 0 ? serve(begin(loop, &addr, fd, path, err), fn, arg) : NULL;
+}
+
+struct io_listener *io_listen_on(struct io_loop *loop, strv address, int fd, io_accept_fn fn,
+                                 void *arg, struct err *err)
+{
+    struct unix_path *path = NULL;
+    struct io_addr addr;
+    bool ok = io_addr_parse(&addr, address, err) && fcntl(fd, F_SETFL, O_NONBLOCK) == 0;
+
+    if (ok && addr.u.sa.sa_family == AF_UNIX)
+        ok = adopt_unix(&addr, fd, &path, err);
+    if (!ok) {
+        if (err != NULL && !err->set)
+            err_set(err, 0, "cannot listen on " STRV_FMT ": %s", STRV_ARG(address),
+                    strerror(errno));
+        close(fd);
+        return NULL;
+    }
+    return serve(begin(loop, &addr, fd, path, err), fn, arg);
+}
+
+bool io_listens_on(int fd, strv address)
+{
+    struct io_addr want, have = {.len = sizeof have.u};
+    int listens = 0;
+    socklen_t len = sizeof listens;
+    char a[IO_ADDR_TEXT_MAX], b[IO_ADDR_TEXT_MAX];
+
+    if (!io_addr_parse(&want, address, NULL) ||
+        getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) != 0 || listens == 0 ||
+        getsockname(fd, &have.u.sa, &have.len) != 0 || want.u.sa.sa_family != have.u.sa.sa_family)
+        return false;
+    if (want.u.sa.sa_family == AF_UNIX)
+        return strcmp(want.u.un.sun_path, have.u.un.sun_path) == 0;
+    io_addr_text(&want.u.sa, a);
+    io_addr_text(&have.u.sa, b);
+    return strcmp(a, b) == 0;
+}
+
+int io_listener_fd(const struct io_listener *l)
+{
+    return l->fd >= 0 ? fcntl(l->fd, F_DUPFD_CLOEXEC, 3) : -1;
+}
+
+void io_listeners_given(void)
+{
+    pthread_mutex_lock(&unix_paths_lock);
+    unix_given = true;
+    pthread_mutex_unlock(&unix_paths_lock);
 }
 
 const char *io_listener_address(const struct io_listener *l)
@@ -119,6 +182,17 @@ void io_listener_close(struct io_listener *l)
     if (l->path != NULL)
         unix_path_unref(l->path);
     l->path = NULL;
+}
+
+void io_listener_finish(struct io_listener *l)
+{
+    if (l == NULL || l->closing)
+        return;
+    for (int i = 0; i < BACKLOG && !l->closing; i++) {
+        if (!accept_one(l))
+            break;
+    }
+    io_listener_close(l);
 }
 
 static int listen_tcp(const struct io_addr *addr, bool shared, struct err *err)
@@ -239,6 +313,32 @@ static int listen_unix(const struct io_addr *addr, bool shared, struct unix_path
     return fd;
 }
 
+/* A socket that came from another process: its file is ours to remove in the end. */
+static bool adopt_unix(const struct io_addr *addr, int fd, struct unix_path **path, struct err *err)
+{
+    struct unix_path *p = mem_zalloc(sizeof *p);
+    struct stat st;
+
+    if (p == NULL)
+        return err_oom(err);
+    memcpy(p->path, addr->u.un.sun_path, sizeof p->path);
+    p->refs = 1;
+    p->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    if (p->fd < 0) {
+        mem_free(p);
+        return false;
+    }
+    if (lstat(p->path, &st) == 0) {
+        p->device = st.st_dev;
+        p->inode = st.st_ino;
+    }
+    pthread_mutex_lock(&unix_paths_lock);
+    list_add_tail(&unix_paths, &p->node);
+    pthread_mutex_unlock(&unix_paths_lock);
+    *path = p;
+    return true;
+}
+
 static void unix_path_unref(struct unix_path *p)
 {
     struct stat st;
@@ -246,7 +346,8 @@ static void unix_path_unref(struct unix_path *p)
     pthread_mutex_lock(&unix_paths_lock);
     if (--p->refs == 0) {
         list_del(&p->node);
-        if (lstat(p->path, &st) == 0 && st.st_dev == p->device && st.st_ino == p->inode)
+        if (!unix_given && lstat(p->path, &st) == 0 && st.st_dev == p->device &&
+            st.st_ino == p->inode)
             unlink(p->path);
         close(p->fd);
         mem_free(p);

@@ -115,10 +115,22 @@ typedef void (*io_accept_fn)(void *arg, struct io_stream *s); /* the stream is t
  * mode 0600, a stale one removed). shared: SO_REUSEPORT, so that every worker has its own listener. */
 struct io_listener *io_listen(struct io_loop *loop, strv address, bool shared, io_accept_fn fn,
                               void *arg, struct err *err);
+/* The same on a socket that listens already and that another process has handed over; `fd` is the listener's from here
+ * on, also when it fails. `address` is what it was made for. */
+struct io_listener *io_listen_on(struct io_loop *loop, strv address, int fd, io_accept_fn fn,
+                                 void *arg, struct err *err);
+/* Is it a socket that listens on this address? */
+bool io_listens_on(int fd, strv address);
+/* A second descriptor of the socket, or -1. */
+int io_listener_fd(const struct io_listener *l);
+/* Another process serves the UNIX sockets' files from now on: they stay when the listeners go. */
+void io_listeners_given(void);
 /* The bound address as text; tells the port chosen for port 0. */
 const char *io_listener_address(const struct io_listener *l);
 void io_listener_pause(struct io_listener *l, bool paused); /* leave connections in the backlog */
 void io_listener_close(struct io_listener *l);
+/* Accepts who is waiting already, then closes: a backlog goes with a reset otherwise. */
+void io_listener_finish(struct io_listener *l);
 /* True for loopback addresses and UNIX sockets; false with err when it does not parse. */
 bool io_address_is_loopback(strv address, bool *loopback, struct err *err);
 /* True if addr lies in the network "10.0.0.0/24" or "fd00::/8". */

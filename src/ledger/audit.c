@@ -22,6 +22,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "ledger/ledger.h"
 
@@ -36,9 +37,15 @@ struct audit_ticket { /* an intent on its way */
     struct io_loop *loop; /* of somebody who waits; NULL = nobody (any more) */
     void (*done)(void *arg, bool ok);
     void *arg;
+    struct waiter *waiter; /* a batch of another process; then there is no loop */
     bool forgotten, ok;
     size_t len;
     char body[];
+};
+
+struct waiter { /* for a batch to be durable */
+    size_t left;
+    bool ok;
 };
 
 struct tickets {
@@ -64,8 +71,14 @@ struct audit {
     atomic_bool ready;
     _Atomic(struct audit_key *) key;
 
+    int relay; /* to the process that has taken over; -1 = we write ourselves. The writer's */
+    int takes; /* from the process that goes; -1 = there was none */
+    pthread_t taker;
+    atomic_bool taking;
+
     pthread_mutex_t lock; /* of all below */
-    pthread_cond_t work;
+    pthread_cond_t work, told;
+    int yields;                           /* what the relay is to be; -1 = nothing */
     struct tickets queue, batch, posting; /* posting: done, but the loop had no memory to be told */
     struct notes notes, batch_notes;      /* batch_notes.text is the writer's while it writes */
     bool stop, opts_changed;
@@ -108,6 +121,13 @@ static void tickets_move(struct tickets *to, struct tickets *from)
     struct audit_ticket *t;
     while ((t = tickets_take(from)) != NULL)
         tickets_put(to, t);
+}
+
+static void drop_all(struct tickets *l)
+{
+    struct audit_ticket *t;
+    while ((t = tickets_take(l)) != NULL)
+        mem_free(t);
 }
 
 static void notes_clear(struct notes *l)
@@ -174,6 +194,11 @@ static void hand_back(struct audit *a)
     struct audit_ticket *t;
     tickets_init(&rest);
     while ((t = tickets_take(&a->posting)) != NULL) {
+        if (t->waiter != NULL) {
+            t->waiter->ok = t->waiter->ok && t->ok;
+            t->waiter->left--;
+            pthread_cond_broadcast(&a->told);
+        }
         if (t->loop == NULL)
             mem_free(t);
         else if (!io_post(t->loop, deliver, t))
@@ -251,12 +276,70 @@ static bool put_batch(struct audit *a)
     return true;
 }
 
+/* ---- another process writes ---- */
+
+static enum audit_relayed relay(struct audit *a, uint64_t lost)
+{
+    strv rest = buf_view(&a->batch_notes.text), note;
+    bool ok = true;
+    if (a->batch.n == 0 && a->batch_notes.n == 0 && lost == 0)
+        return io_pass_gone(a->relay) ? AUDIT_RELAY_GONE : AUDIT_RELAY_YES;
+    for (const struct audit_ticket *t = a->batch.first; t != NULL && ok; t = t->next)
+        ok = audit_relay_record(a->relay, (strv){t->body, t->len});
+    while (ok && rest.len > 0 && strv_cut(&rest, '\n', &note))
+        ok = audit_relay_record(a->relay, note);
+    if (ok && lost > 0)
+        ok = audit_relay_lost(a->relay, lost);
+    return ok ? audit_relay_end(a->relay) : AUDIT_RELAY_GONE;
+}
+
+/* False: it is for us to write, now or again. */
+static bool relayed(struct audit *a, uint64_t lost, bool *ok, struct err *err)
+{
+    if (a->relay < 0)
+        return false;
+    switch (relay(a, lost)) {
+    case AUDIT_RELAY_YES:
+        *ok = true;
+        return true;
+    case AUDIT_RELAY_NO:
+        *ok = err_set(err, 0, "the process that took over cannot write");
+        return true;
+    default: /* what it had not confirmed may be in the chain: it is written twice rather than not at all */
+        close(a->relay);
+        a->relay = -1;
+        LOG(&a->log, LOG_WARN, "audit_taken_back",
+            LOG_C(REASON, "the process that took over is gone"));
+        return false;
+    }
+}
+
+/* Under the lock, between two batches. */
+static void yield(struct audit *a)
+{
+    struct err err = ERR_INIT;
+    int fd = a->yields;
+    pthread_mutex_unlock(&a->lock);
+    if (a->relay < 0 && a->trail.open && !audit_trail_tend(&a->trail, true, &err))
+        LOG(&a->log, LOG_WARN, "audit_checkpoint", LOG_C(REASON, err.text));
+    audit_trail_yield(&a->trail);
+    if (a->relay >= 0)
+        close(a->relay);
+    a->relay = fd;
+    pthread_mutex_lock(&a->lock);
+    a->yields = -1;
+    pthread_cond_broadcast(&a->told);
+}
+
 /* Not under the lock: this is where the disk is waited for. */
 static bool write_batch(struct audit *a, uint64_t lost, bool last, struct err *err)
 {
     struct audit_trail *t = &a->trail;
     bool was_ready = atomic_load(&a->ready), opened = t->open;
     size_t n = a->batch.n + a->batch_notes.n;
+    bool done;
+    if (relayed(a, lost, &done, err))
+        return done;
     if (!audit_trail_open(t, err))
         return false;
     atomic_store(&a->key, t->key);
@@ -282,7 +365,7 @@ static bool write_batch(struct audit *a, uint64_t lost, bool last, struct err *e
 /* When there is something to do; now if it is already. */
 static int64_t next_work(const struct audit *a, int64_t tick_us)
 {
-    if (a->stop)
+    if (a->stop || a->yields >= 0)
         return 0;
     if (atomic_load(&a->ready)) {
         if (a->queue.n > 0)
@@ -315,6 +398,8 @@ static void one_turn(struct audit *a)
     }
     set_ready(a, ok, err.text);
     end_batch(a, ok);
+    if (a->yields >= 0)
+        yield(a);
 }
 
 static void *run(void *arg)
@@ -344,14 +429,14 @@ static void *run(void *arg)
 
 /* ---- opening and closing ---- */
 
-static bool start_thread(struct audit *a, struct err *err)
+static bool start_thread(pthread_t *thread, void *(*fn)(void *arg), struct audit *a,
+                         struct err *err)
 {
     sigset_t all, old;
     sigfillset(&all); /* signals belong to the main thread */
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    int e = pthread_create(&a->thread, NULL, run, a);
+    int e = pthread_create(thread, NULL, fn, a);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    a->running = e == 0;
     return e == 0 || err_set(err, 0, "cannot start a thread: %s", strerror(e));
 }
 
@@ -365,6 +450,8 @@ static struct audit *audit_new(void)
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&a->work, &attr);
+    pthread_cond_init(&a->told, &attr);
+    a->relay = a->takes = a->yields = -1;
     pthread_condattr_destroy(&attr);
     tickets_init(&a->queue);
     tickets_init(&a->batch);
@@ -379,6 +466,9 @@ static void audit_free(struct audit *a)
     buf_fini(&a->notes.text);
     buf_fini(&a->batch_notes.text);
     pthread_cond_destroy(&a->work);
+    pthread_cond_destroy(&a->told);
+    if (a->relay >= 0)
+        close(a->relay);
     pthread_mutex_destroy(&a->lock);
     mem_free(a);
 }
@@ -404,7 +494,8 @@ struct audit *audit_open_disk(const struct audit_opts *opts, const struct audit_
         set_ready(a, ok, why.text);
     if (!taken && !ok)
         LOG(&a->log, LOG_ERROR, "audit_stopped", LOG_C(REASON, why.text));
-    if (!taken && start_thread(a, err))
+    a->running = !taken && start_thread(&a->thread, run, a, err);
+    if (a->running)
         return a;
     audit_trail_fini(&a->trail);
     log_fini(&a->log);
@@ -427,6 +518,102 @@ struct audit *audit_open_sink(enum audit_sunk (*sink)(void *arg, strv record), v
     return a;
 }
 
+/* ---- a handover ---- */
+
+bool audit_yield(struct audit *a, int fd)
+{
+    pthread_mutex_lock(&a->lock);
+    bool ok = a->running && !a->stop && a->yields < 0;
+    if (ok) {
+        a->yields = fd;
+        pthread_cond_signal(&a->work);
+        while (a->yields >= 0)
+            pthread_cond_wait(&a->told, &a->lock);
+    }
+    pthread_mutex_unlock(&a->lock);
+    return ok;
+}
+
+/* All of a batch goes into the queue in one moment, so that it is written whole or not. */
+static bool write_for(struct audit *a, struct tickets *batch, uint64_t lost)
+{
+    struct waiter w = {.left = batch->n, .ok = true};
+    pthread_mutex_lock(&a->lock);
+    bool ok = atomic_load(&a->ready) && !a->stop;
+    if (ok) {
+        for (struct audit_ticket *t = batch->first; t != NULL; t = t->next)
+            t->waiter = &w;
+        tickets_move(&a->queue, batch);
+        a->lost += lost;
+        pthread_cond_signal(&a->work);
+        while (w.left > 0)
+            pthread_cond_wait(&a->told, &a->lock);
+    }
+    pthread_mutex_unlock(&a->lock);
+    return ok && w.ok;
+}
+
+static bool take_record(struct tickets *batch, strv body)
+{
+    struct audit_ticket *t = batch->n <= QUEUE_RECORDS_MAX && batch->bytes <= 2 * QUEUE_BYTES_MAX
+                                 ? mem_alloc(sizeof *t + body.len)
+                                 : NULL;
+    if (t == NULL)
+        return false;
+    *t = (struct audit_ticket){.len = body.len};
+    memcpy(t->body, body.ptr, body.len);
+    tickets_put(batch, t);
+    return true;
+}
+
+static void *take(void *arg)
+{
+    struct audit *a = arg;
+    struct audit_relay_in in;
+    struct tickets batch;
+    uint64_t lost = 0;
+    bool whole = true;
+    tickets_init(&batch);
+    for (;;) {
+        audit_relay_next(a->takes, &in);
+        if (in.what == AUDIT_IN_GONE)
+            break;
+        if (in.what == AUDIT_IN_RECORD)
+            whole = whole && take_record(&batch, in.body);
+        else if (in.what == AUDIT_IN_LOST)
+            lost = in.n;
+        if (in.what != AUDIT_IN_END)
+            continue;
+        bool ok = whole && write_for(a, &batch, lost);
+        drop_all(&batch);
+        lost = 0;
+        whole = true;
+        if (!audit_relay_answer(a->takes, ok))
+            break;
+    }
+    drop_all(&batch);
+    io_pass_end(a->takes); /* it has to know, if it is we who do not go on */
+    atomic_store(&a->taking, false);
+    return NULL;
+}
+
+bool audit_take(struct audit *a, int fd, struct err *err)
+{
+    a->takes = fd;
+    atomic_store(&a->taking, true);
+    if (start_thread(&a->taker, take, a, err))
+        return true;
+    atomic_store(&a->taking, false);
+    close(fd);
+    a->takes = -1;
+    return false;
+}
+
+bool audit_taking(struct audit *a)
+{
+    return atomic_load(&a->taking);
+}
+
 void audit_set_opts(struct audit *a, const struct audit_opts *opts)
 {
     pthread_mutex_lock(&a->lock);
@@ -436,17 +623,15 @@ void audit_set_opts(struct audit *a, const struct audit_opts *opts)
     pthread_mutex_unlock(&a->lock);
 }
 
-static void drop_all(struct tickets *l)
-{
-    struct audit_ticket *t;
-    while ((t = tickets_take(l)) != NULL)
-        mem_free(t);
-}
-
 void audit_close(struct audit *a)
 {
     if (a == NULL)
         return;
+    if (a->takes >= 0) { /* what comes later is the other process's to write */
+        io_pass_end(a->takes);
+        pthread_join(a->taker, NULL);
+        close(a->takes);
+    }
     if (a->running) {
         pthread_mutex_lock(&a->lock);
         a->stop = true;

@@ -13,8 +13,11 @@
  * No record holds content: names of the configuration, kinds and counts, sizes, digests, a keyed digest of the
  * session. docs/audit.md tells the format, what a check finds and what it cannot.
  *
+ * A handover: for the time in which two processes serve, the old one's batches go to the new one's queue, and what the
+ * old one's callers wait for is durable when the new one says so. There is never more than one that writes the files.
+ *
  * audit_trail.c the files, audit_record.c what stands in them, audit_verify.c the check, audit_crypto.c digests
- * and signatures, audit.c the queue and the thread.
+ * and signatures, audit.c the queue and the thread, audit_relay.c what is said between two processes.
  */
 #ifndef LEDGER_AUDIT_H
 #define LEDGER_AUDIT_H
@@ -47,6 +50,15 @@ void audit_sink_tell(struct audit *a, bool ok);
 void audit_set_opts(struct audit *a, const struct audit_opts *opts);
 /* Writes what is queued, a last checkpoint, and ends. Nobody may have an intent open. */
 void audit_close(struct audit *a);
+
+/* Two processes and one chain: the one that goes yields its files and has its records written by the one that has come,
+ * over `fd` (io/pass.h), which is the audit's from here on. When the other side is gone it takes the files back. Waits
+ * until the files are free; false: they are not, and nothing has changed. */
+bool audit_yield(struct audit *a, int fd);
+/* The one that has come: writes what arrives at `fd`, which is the audit's from here on, until nothing more can. */
+bool audit_take(struct audit *a, int fd, struct err *err);
+/* Is there still one that goes? */
+bool audit_taking(struct audit *a);
 
 /* Can records be made durable? If not and `why` is given it gets the reason. NULL audit: never. */
 bool audit_ready(struct audit *a, char *why, size_t size);

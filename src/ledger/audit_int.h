@@ -189,6 +189,8 @@ void audit_trail_fini(struct audit_trail *t);
 void audit_trail_set(struct audit_trail *t, const struct audit_opts *opts);
 /* Takes the folder for this process. False with `taken` set: another one has it. */
 bool audit_trail_lock(struct audit_trail *t, bool *taken, struct err *err);
+/* Lets the folder go, for another process to go on with the chain; audit_trail_open() takes it again. */
+void audit_trail_yield(struct audit_trail *t);
 /* Key, files, tail: afterwards records can be added. Can be tried again. */
 bool audit_trail_open(struct audit_trail *t, struct err *err);
 /* Drops what was added and not committed, and makes sure that there is a file to add to. */
@@ -200,6 +202,22 @@ bool audit_trail_add_signed(struct audit_trail *t, strv body);
 bool audit_trail_commit(struct audit_trail *t, struct err *err);
 /* Checkpoint, end of a file, retention: whatever is due. `last`: nothing will follow. */
 bool audit_trail_tend(struct audit_trail *t, bool last, struct err *err);
+
+/* ---- audit_relay.c: records on their way to the process that has taken over ---- */
+
+/* One message each: a record, a count of lost ones, the end of a batch; then the answer. */
+bool audit_relay_record(int fd, strv body);
+bool audit_relay_lost(int fd, uint64_t n);
+enum audit_relayed { AUDIT_RELAY_GONE, AUDIT_RELAY_NO, AUDIT_RELAY_YES };
+enum audit_relayed audit_relay_end(int fd);
+struct audit_relay_in { /* a message; body is a view into text */
+    enum { AUDIT_IN_GONE, AUDIT_IN_RECORD, AUDIT_IN_LOST, AUDIT_IN_END } what;
+    strv body;
+    uint64_t n;
+    char text[AUDIT_LINE_MAX + 1];
+};
+void audit_relay_next(int fd, struct audit_relay_in *in);
+bool audit_relay_answer(int fd, bool ok);
 
 /* ---- audit.c ---- */
 

@@ -426,6 +426,128 @@ static void no_memory_refuses_that_intent(void **state)
     assert_true(holds(p, "\"type\":\"lost\",\"records\":1"));
 }
 
+/* ---- two processes ---- */
+
+static struct audit *next_one(struct place *p)
+{
+    struct err err = ERR_INIT;
+    struct audit *a = audit_open_disk(&p->opts, &p->disk, NULL, &err);
+    if (a == NULL)
+        fail_msg("%s", err.text);
+    return a;
+}
+
+/* p->audit yields; the one that comes, which writes for both. */
+static struct audit *take_over(struct place *p)
+{
+    struct err err = ERR_INIT;
+    int pair[2];
+    assert_true(io_pass_pair(pair));
+    assert_true(audit_yield(p->audit, pair[0]));
+    struct audit *new = next_one(p);
+    assert_true(audit_take(new, pair[1], &err));
+    assert_true(audit_taking(new));
+    return new;
+}
+
+static void intend(struct place *p, struct audit *a, const char *id, struct wait *w)
+{
+    struct audit_intent in = an_intent(strv_of(id));
+    assert_non_null(audit_intend(a, p->loop, &in, on_done, w));
+}
+
+static void who_goes_has_its_records_written_by_who_comes(void **state)
+{
+    struct place *p = *state;
+    struct wait before = {.p = p, .due = 1, .present = "\"request\":\"before\""};
+    struct wait w = {.p = p, .due = 200};
+    open_audit(p);
+    intend(p, p->audit, "before", &before);
+    run(p, &before);
+    note(p, STRV("n-before")); /* still in the queue: it goes the new way or the old */
+    struct audit *old = p->audit, *new = take_over(p);
+    for (size_t i = 0; i < w.due; i++) {
+        intend(p, i % 2 == 0 ? old : new, i % 2 == 0 ? "of the old" : "of the new", &w);
+        if (i % 20 == 0)
+            note(p, STRV("n-old"));
+    }
+    run(p, &w);
+    assert_int_equal(w.good, w.due);
+    struct wait last = {.p = p, .due = 1, .present = "\"request\":\"last\""};
+    intend(p, old, "last", &last);
+    run(p, &last);
+    assert_int_equal(last.good, 1);
+    note(p, STRV("n-last"));
+    audit_close(old); /* all of it is over there now */
+    while (audit_taking(new))
+        usleep(1000);
+    p->audit = new;
+    close_and_check(p);
+    assert_true(holds(p, "n-before"));
+    assert_true(holds(p, "n-old"));
+    assert_true(holds(p, "n-last"));
+    assert_true(holds(p, "of the new"));
+}
+
+static void when_the_other_cannot_write_neither_can_we(void **state)
+{
+    struct place *p = *state;
+    open_audit(p);
+    struct audit *old = p->audit, *new = take_over(p);
+    struct wait w = {.p = p, .due = 1};
+    atomic_store(&p->write_errno, ENOSPC);
+    intend(p, old, "refused", &w);
+    run(p, &w);
+    assert_int_equal(w.good, 0);
+    note(p, STRV("kept"));
+    atomic_store(&p->write_errno, 0);
+    until_ready(p);
+    audit_close(old);
+    p->audit = new;
+    close_and_check(p);
+    assert_false(holds(p, "refused"));
+    assert_true(holds(p, "kept"));
+}
+
+static void when_the_other_is_gone_the_files_are_taken_back(void **state)
+{
+    struct place *p = *state;
+    struct wait w = {.p = p, .due = 1, .present = "\"request\":\"again\""};
+    open_audit(p);
+    struct audit *old = p->audit, *new = take_over(p);
+    audit_close(new);
+    note(p, STRV("meanwhile"));
+    while (w.good == 0) { /* whoever asks while nobody writes is refused */
+        struct audit_intent in = an_intent(STRV("again"));
+        w.told = 0;
+        if (audit_intend(old, p->loop, &in, on_done, &w) != NULL)
+            run(p, &w);
+    }
+    p->audit = old;
+    close_and_check(p);
+    assert_true(holds(p, "meanwhile"));
+}
+
+static void one_after_the_other_makes_one_chain(void **state)
+{
+    struct place *p = *state;
+    open_audit(p);
+    for (int i = 0; i < 20; i++) {
+        struct wait w = {.p = p, .due = 10};
+        struct audit *old = p->audit, *new = take_over(p);
+        for (size_t k = 0; k < w.due; k++)
+            intend(p, k % 2 == 0 ? old : new, "r", &w);
+        note(p, STRV("n"));
+        run(p, &w);
+        assert_int_equal(w.good, w.due);
+        audit_close(old);
+        while (audit_taking(new))
+            usleep(1000);
+        p->audit = new;
+    }
+    close_and_check(p);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -444,6 +566,10 @@ int main(void)
         T(another_process_is_refused),
         T(a_sink_gets_every_record),
         T(no_memory_refuses_that_intent),
+        T(who_goes_has_its_records_written_by_who_comes),
+        T(when_the_other_cannot_write_neither_can_we),
+        T(when_the_other_is_gone_the_files_are_taken_back),
+        T(one_after_the_other_makes_one_chain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -204,6 +204,14 @@ bool audit_trail_lock(struct audit_trail *t, bool *taken, struct err *err)
     return true;
 }
 
+void audit_trail_yield(struct audit_trail *t)
+{
+    t->open = false;
+    shut(&t->fd);
+    shut(&t->head_fd);
+    shut(&t->lock_fd);
+}
+
 /* ---- records ---- */
 
 static bool refused(struct audit_trail *t, size_t before)

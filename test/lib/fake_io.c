@@ -863,6 +863,31 @@ struct io_listener *io_listen(struct io_loop *loop, strv address, bool shared, i
     return l;
 }
 
+/* No other process is made up. */
+struct io_listener *io_listen_on(struct io_loop *loop, strv address, int fd, io_accept_fn fn,
+                                 void *arg, struct err *err)
+{
+    (void)fd;
+    return io_listen(loop, address, true, fn, arg, err);
+}
+
+bool io_listens_on(int fd, strv address)
+{
+    (void)fd;
+    (void)address;
+    return false;
+}
+
+int io_listener_fd(const struct io_listener *l)
+{
+    (void)l;
+    return -1;
+}
+
+void io_listeners_given(void)
+{
+}
+
 const char *io_listener_address(const struct io_listener *l)
 {
     return l->address;
@@ -890,6 +915,11 @@ void io_listener_close(struct io_listener *l)
             p->news = true;
         }
     }
+}
+
+void io_listener_finish(struct io_listener *l)
+{
+    io_listener_close(l);
 }
 
 static bool peer_accept(struct fake_peer *p)

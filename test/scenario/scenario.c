@@ -1796,7 +1796,7 @@ static void do_line(char *line)
     } else if (strcmp(verb, "revoke") == 0) {
         do_revoke(need(&rest, "a key"));
     } else if (strcmp(verb, "drain") == 0) {
-        worker_drain(&t.worker);
+        worker_drain(&t.worker, 0);
         settle();
     } else if (strcmp(verb, "stop") == 0) {
         chat_room_stop(t.room);

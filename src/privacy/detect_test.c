@@ -139,6 +139,8 @@ static const struct {
     {"born 14MAR1988", PRIVACY_DATE, "14MAR1988"},
     {"naci\xC3\xB3 el 9 de enero de 1971", PRIVACY_DATE, "9 de enero de 1971"},
     {"admitted March 3rd, 2024", PRIVACY_DATE, "March 3rd, 2024"},
+    {"he was born on 3 Septeber 1966", PRIVACY_DATE, "3 Septeber 1966"},
+    {"he was born Otcober 3, 1966", PRIVACY_DATE, "Otcober 3, 1966"},
     {"a 97-year-old in clinic", PRIVACY_AGE_OVER_89, "97-year-old"},
     {"abuelita de 99 a\xC3\xB1os", PRIVACY_AGE_OVER_89, "99 a\xC3\xB1os"},
     {"turns one hundred and one soon", PRIVACY_AGE_OVER_89, "one hundred and one"},

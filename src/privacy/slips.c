@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * slips - labels with a slip of the hand in them: "pasport no C1234567", "recrod 481516".
+ * slips - labels and months with a slip of the hand in them: "pasport no C1234567", "recrod 481516", "Otcober 3, 1966".
  *
  * Only where a number stands that nothing explains are the words near it looked at; only those that no table knows are
  * compared with the words of the labels. If one of them is a label after all, phrases and labels are read once more,
@@ -31,13 +31,13 @@ static uint32_t letters_of(strv word)
     return letters;
 }
 
-/* Longer words of the phrases that are labels, each once. */
+/* Longer words of the phrases that are labels, and months, each once. */
 size_t slips_words(struct label_word *out, size_t max)
 {
     size_t n = 0, kept = 0;
     for (unsigned row = 0; row < PHRASES; row++) {
         strv rest = strv_of(rules_rows[row].phrases), phrase, word;
-        if (rules_rows[row].act != ACT_LABEL)
+        if (rules_rows[row].act != ACT_LABEL && row != PHRASE_MONTH)
             continue;
         while (strv_cut(&rest, ';', &phrase))
             while (strv_cut(&phrase, ' ', &word))
@@ -49,20 +49,6 @@ size_t slips_words(struct label_word *out, size_t max)
         if (kept == 0 || !strv_eq(out[kept - 1].word, out[i].word))
             out[kept++] = out[i];
     return kept;
-}
-
-/* One letter too many, too few, another one, or two changed over. */
-static bool one_slip(strv a, strv b)
-{
-    size_t i = 0, end_a = a.len, end_b = b.len;
-    while (i < end_a && i < end_b && a.ptr[i] == b.ptr[i])
-        i++;
-    while (end_a > i && end_b > i && a.ptr[end_a - 1] == b.ptr[end_b - 1])
-        end_a--, end_b--;
-    size_t left_a = end_a - i, left_b = end_b - i;
-    if (left_a <= 1 && left_b <= 1)
-        return true;
-    return left_a == 2 && left_b == 2 && a.ptr[i] == b.ptr[i + 1] && a.ptr[i + 1] == b.ptr[i];
 }
 
 /* At most two kinds of letters of one word are not in the other. */
@@ -80,7 +66,7 @@ static bool find_label_word(const struct rules *r, strv typed, strv *word)
     uint32_t letters = letters_of(typed);
     for (size_t i = 0; i < n; i++)
         if (alike(letters, words[i].letters) && words[i].word.len + 1 >= typed.len &&
-            words[i].word.len <= typed.len + 1 && one_slip(typed, words[i].word)) {
+            words[i].word.len <= typed.len + 1 && is_one_slip(typed, words[i].word)) {
             *word = words[i].word;
             return true;
         }

@@ -380,6 +380,21 @@ bool valid_mac(strv t)
 
 /* ---- dates ---- */
 
+bool is_one_slip(strv a, strv b)
+{
+    size_t i = 0, end_a = a.len, end_b = b.len;
+    while (i < end_a && i < end_b && a.ptr[i] == b.ptr[i])
+        i++;
+    while (end_a > i && end_b > i && a.ptr[end_a - 1] == b.ptr[end_b - 1])
+        end_a--, end_b--;
+    size_t left_a = end_a - i, left_b = end_b - i;
+    if (left_a <= 1 && left_b <= 1)
+        return true;
+    return left_a == 2 && left_b == 2 && a.ptr[i] == b.ptr[i + 1] && a.ptr[i + 1] == b.ptr[i];
+}
+
+enum { SLIP_MIN = 6 }; /* letters: shorter names are too near to other words */
+
 int valid_month(strv w)
 {
     static const char *const names[12][5] = {
@@ -395,11 +410,16 @@ int valid_month(strv w)
         {"october", "oct", "octubre", NULL, NULL},
         {"november", "nov", "noviembre", NULL, NULL},
         {"december", "dec", "diciembre", "dic", NULL}};
+    int near = 0;
     for (int m = 0; m < 12; m++)
-        for (int k = 0; k < 5 && names[m][k] != NULL; k++)
-            if (w.len > 0 && names[m][k][0] == w.ptr[0] && strv_eq_cstr(w, names[m][k]))
+        for (int k = 0; k < 5 && names[m][k] != NULL; k++) {
+            strv name = strv_of(names[m][k]);
+            if (strv_eq(w, name))
                 return m + 1;
-    return 0;
+            if (w.len + 1 >= name.len && name.len >= SLIP_MIN && is_one_slip(w, name))
+                near = m + 1;
+        }
+    return near;
 }
 
 bool valid_date(int year, int month, int day)

@@ -41,7 +41,10 @@ bool valid_ip4_public(strv text);
 bool valid_ip6_public(strv text);
 bool valid_mac(strv text); /* six pairs with ':' or '-', neither all zeros nor all ones */
 
-/* A month's number by its name or short name in English or Spanish, lower case; 0 = none. */
+/* Are they the same, but for one letter too many, too few, another one, or two changed over? */
+bool is_one_slip(strv a, strv b);
+/* A month's number by its name or short name in English or Spanish, lower case; 0 = none. A longer name may have a slip of
+ * the hand in it. */
 int valid_month(strv word);
 /* A day of some calendar between 1900 and 2099; year 0 = not said, two digits are of this or the last century. */
 bool valid_date(int year, int month, int day);

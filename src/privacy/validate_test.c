@@ -105,15 +105,29 @@ static void test_dates(void **state)
     (void)state;
     assert_int_equal(valid_month(STRV("jan")), 1);
     assert_int_equal(valid_month(STRV("diciembre")), 12);
+    assert_int_equal(valid_month(STRV("septeber")), 9);
+    assert_int_equal(valid_month(STRV("dicimebre")), 12);
     assert_int_equal(valid_month(STRV("ma")), 0);
+    assert_int_equal(valid_month(STRV("match")), 0);
+    assert_int_equal(valid_month(STRV("remember")), 0);
     assert_true(valid_date(1988, 2, 29) && valid_date(0, 12, 31) && valid_date(77, 7, 7));
     assert_false(valid_date(1988, 2, 30) || valid_date(1988, 13, 1) || valid_date(1888, 1, 1) ||
                  valid_date(2025, 0, 1) || valid_date(2025, 1, 0));
 }
 
+static void test_slips(void **state)
+{
+    (void)state;
+    assert_true(is_one_slip(STRV("abc"), STRV("abc")) && is_one_slip(STRV("abc"), STRV("ac")) &&
+                is_one_slip(STRV("abc"), STRV("abbc")) && is_one_slip(STRV("abc"), STRV("axc")) &&
+                is_one_slip(STRV("abc"), STRV("bac")));
+    assert_false(is_one_slip(STRV("abc"), STRV("cba")) || is_one_slip(STRV("abc"), STRV("a")) ||
+                 is_one_slip(STRV("abcd"), STRV("xbcy")));
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_numbers),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_numbers), cmocka_unit_test(test_slips),
                                        cmocka_unit_test(test_dates)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -80,10 +80,10 @@ def title(text):
 
 
 def typing(least, how):
-    """One slip inside a longer word of letters of one case."""
-    def change(text):
+    """One slip inside a longer word of letters of one case; another one for each draw."""
+    def change(text, draw):
         found = list(re.finditer("[a-z]{%d,}" % least, text))
-        rng = random.Random(text)
+        rng = random.Random(text + draw * "+")
         if not found:
             return text
         word = rng.choice(found)
@@ -115,15 +115,18 @@ def look_alike(text):
     return "".join(w[0] + w[1:2].translate(LOOKALIKE) + w[2:] if len(w) > 3 and w.isascii() else w for w in words)
 
 
-CHANGES = {
-    "lower case": str.lower,
-    "upper case": str.upper,
-    "title case": title,
+DRAWS = 10      # in a report: which slip one makes is chance
+SLIPS = {
     "letters changed over": typing(6, lambda a, b, rng: b + a),
     "the same, also in short words": typing(4, lambda a, b, rng: b + a),
     "a letter left out": typing(5, lambda a, b, rng: a),
     "a letter twice": typing(5, lambda a, b, rng: a + a + b),
     "the key beside it": typing(6, lambda a, b, rng: beside(a, rng) + b),
+}
+CHANGES = {
+    "lower case": str.lower,
+    "upper case": str.upper,
+    "title case": title,
     "no blank after a colon": lambda t: re.sub(r"([:,]) ", r"\1", t),
     "O and l for digits": lambda t: re.sub(r"(?<=\d)[01](?=\d)", lambda m: "Ol"[int(m.group())], t),
     "no marks": lambda t: "".join(c for c in unicodedata.normalize("NFKD", t) if not unicodedata.combining(c)),
@@ -153,15 +156,19 @@ def unchanged(detector, args, rows, base):
     """Of each change: the share of prompts with the same verdict."""
     out = {}
     rows = [r for r in rows if r["source"].startswith("hand:") and not r["source"].startswith("hand:gray")]
-    for name, change in CHANGES.items():
-        said = detector.say([(r["id"], change(r["text"])) for r in rows])
+    for name, change, draw in [(name, change, None) for name, change in CHANGES.items()] + \
+            [(name, change, k) for name, change in SLIPS.items() for k in range(DRAWS if args.report else 1)]:
+        texts = {r["id"]: change(r["text"]) if draw is None else change(r["text"], draw) for r in rows}
+        said = detector.say(texts.items())
         same = [r for r in rows if said[r["id"]]["contains_phi"] == base[r["id"]]["contains_phi"]]
-        out[name] = len(same) / len(rows)
+        out.setdefault(name, []).append(len(same) / len(rows))
+        for r in rows:
+            if args.report and args.verbose and r not in same:
+                print("#    ", name, r["id"], base[r["id"]]["contains_phi"], repr(texts[r["id"]][:100]))
+    out = {name: sum(shares) / len(shares) for name, shares in out.items()}
+    for name, share in out.items():
         if args.report:
-            print(f"# unchanged, {name}: {out[name]:.3f}")
-            for r in rows:
-                if r not in same and args.verbose:
-                    print("#    ", r["id"], base[r["id"]]["contains_phi"], repr(change(r["text"])[:100]))
+            print(f"# unchanged, {name}: {share:.3f}")
     return out
 
 

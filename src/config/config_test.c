@@ -461,9 +461,9 @@ static void an_arena_may_end_anywhere(void **state)
     assert_false(err.set);
     int64_t live = mem_live();
     struct config *c = NULL;
-    size_t max = 64;
+    size_t max = 64, step = getenv("UNDER_VALGRIND") != NULL ? 496 : 16;
 
-    for (; c == NULL; max += 16) {
+    for (; c == NULL; max += step) {
         err = ERR_INIT;
         c = load_within(&source, &text, max, &err);
         if (c == NULL && err.code != ERR_CODE_OOM)

@@ -77,6 +77,12 @@ def wait_for(condition, what, deadline=DEADLINE):
         time.sleep(0.02)
 
 
+def everywhere(condition, what):
+    """Workers hear of a reload or a key each for itself, and a connection falls to any of them: when sixteen in a row are
+    answered as wanted, nobody is behind."""
+    wait_for(lambda: all(condition() for _ in range(16)), what)
+
+
 def free_port():
     """A port that nobody listens on at the moment, for tests of refused connections."""
     with socket.socket() as s:

@@ -110,11 +110,13 @@ def suggests(params):
 def test_an_adviser_that_is_no_use_changes_nothing(answers, alone, tmp_path):
     stub = Stub(*answers)
     try:
-        done = advise(tmp_path, "--url", stub.url, "--set", "advisor.timeout=50ms")
+        # Nobody waits long for one that says nothing; the others are heard, however slow the machine is.
+        done = advise(tmp_path, "--url", stub.url, "--set", "advisor.timeout=" + ("50ms" if answers == [None] else "30s"))
+        assert done.returncode == 0, done.stderr
+        state = state_of(tmp_path)
+        wait_for(lambda: len(stub.asked) == len(state["advice"]), "the last of its threads has read")
     finally:
         stub.close()
-    assert done.returncode == 0, done.stderr
-    state = state_of(tmp_path)
     assert way(state) == way(alone)
     assert len(stub.asked) >= 3 and {path for path, _ in stub.asked} == {"/advisor/suggest"}
     assert [a["accepted"] for a in state["advice"]] == [False] * len(stub.asked)

@@ -14,7 +14,7 @@ import pytest
 
 from browser import AXE, EVIL, PHONE, Visit
 from conftest import engine_provider
-from harness import DEADLINE, TOP, Router, Standin, free_port, wait_for
+from harness import DEADLINE, TOP, Router, Standin, everywhere, free_port, wait_for
 from test_mcp_leak import Peer, Tools
 from test_mcp_loop import KEY, Scheduler
 
@@ -118,7 +118,7 @@ class World:
         made = self.router.command("keys", "add", "--admin", "yes", EVIL[0])
         assert made.returncode == 0, made.stderr
         self.key = made.stdout.strip()
-        wait_for(lambda: self.router.ask("GET", "/chat/me").status == 401, "the key is demanded")
+        everywhere(lambda: self.router.ask("GET", "/chat/me").status == 401, "the key is demanded")
 
     def restart(self):
         """Where it was: who has the page open comes back to the same address."""
@@ -177,8 +177,8 @@ def test_modes_are_switched_and_what_is_private_stays(visit, world):
     answer = v.ask(PRIVATE)
     assert v.zone(answer) == "local"
     assert "private" in answer.get_by_test_id("badge").inner_text()
-    assert "stays on the premises" in v.page.get_by_test_id("mode-words").inner_text()
-    assert v.page.get_by_role("radio", name="Local").is_checked()
+    wait_for(lambda: "stays on the premises" in v.page.get_by_test_id("mode-words").inner_text(), "it is told")
+    wait_for(lambda: v.page.get_by_role("radio", name="Local").is_checked(), "the mode is local")
     assert v.page.get_by_role("radio", name="Cloud").is_disabled()
     v.shot("chat-private")
     v.ended(v.ask("And what now?"))
@@ -311,7 +311,7 @@ def test_a_cloud_model_that_was_chosen_is_none_for_what_is_private(visit, world)
     assert "may only be served locally" in answer.get_by_role("alert").inner_text()
     v.shot("chat-refused")
     v.judge_access("refused")
-    assert v.page.locator("option", has_text="gpt-demo").is_disabled()
+    wait_for(lambda: v.page.locator("option", has_text="gpt-demo").is_disabled(), "it cannot be chosen again")
     v.page.get_by_role("button", name="Choose automatically").click()
     v.page.get_by_role("button", name="Try again").click()
     v.page.get_by_text("2/2").wait_for()
@@ -329,20 +329,19 @@ def test_one_question_waits_and_a_second_tab_sees_the_same(visit):
     v.page.get_by_role("textbox", name="Message").fill("and then?")
     v.page.keyboard.press("Enter")
     other.get_by_text("waits for the answer before it").wait_for()
-    assert v.page.get_by_role("button", name="Send").is_disabled()
+    wait_for(lambda: v.page.get_by_role("button", name="Send").is_disabled(), "no third one can be sent")
     other.get_by_role("button", name="Stop the answer").click()
     v.answers.first.get_by_text("Stopped").wait_for()
-    assert v.page.get_by_text("waits for the answer before it").count() == 0
+    wait_for(lambda: v.page.get_by_text("waits for the answer before it").count() == 0, "its turn has come")
 
 
 def test_the_router_ends_and_comes_back_under_an_open_page(visit, world):
     v = visit().chat()
     v.ended(v.ask("before"))
-    v.allowed.append("WebSocket|ERR_CONNECTION")
+    v.allowed.append("WebSocket|ERR_CONNECTION|401")
     world.restart()
     # Logins are of a process: whoever had one is asked for his key, and finds his conversation where it was.
     v.page.get_by_label("API key").wait_for()
-    v.allowed.append("401")
     v.login(world.key)
     v.page.locator("article.question", has_text="before").wait_for()
     v.ended(v.ask("after"))
@@ -381,7 +380,7 @@ def test_a_wrong_key_is_told_and_who_leaves_is_out(visit, world):
     v.login("sk-router-wrong", wait=False)
     v.page.get_by_role("alert").wait_for()
     v.shot("login-wrong")
-    assert v.page.get_by_label("API key").evaluate("e => e === document.activeElement")
+    wait_for(lambda: v.page.get_by_label("API key").evaluate("e => e === document.activeElement"), "it can be typed again")
     v.login(world.key)
     v.page.get_by_role("button", name="Log out").click()
     v.page.get_by_label("API key").wait_for()
@@ -393,7 +392,8 @@ def test_without_a_mouse(visit):
     """From the list to the answer, its reasons, the settings and another conversation: Tab, Enter, arrows, Escape."""
     v = visit().chat()
     press = v.page.keyboard.press
-    v.page.keyboard.type("Keys only: who are you?")  # the cursor is there from the beginning
+    wait_for(lambda: v.focused() == "Message", "the cursor is there")
+    v.page.keyboard.type("Keys only: who are you?")
     press("Enter")
     v.ended(v.answers.first)
     v.tab_to("Settings of this conversation|System prompt and parameters", back=True)

@@ -17,7 +17,7 @@ import pytest
 
 import clients
 from conftest import engine_provider
-from harness import SENTENCE, ask, body_of, understand, wait_for
+from harness import SENTENCE, ask, body_of, everywhere, understand, wait_for
 
 ALL = clients.PYTHON + clients.NODE
 KINDS = ["openai", "anthropic", "ollama"]
@@ -401,7 +401,7 @@ def test_a_wrong_key_is_an_authentication_error(router, standin, client):
     def job(key, stream):
         return clients.run(client, {"url": r.url, "model": "p/demo", "stream": stream, "key": key})
 
-    wait_for(lambda: job(key, False)["error"] is None, "the new key works")
+    everywhere(lambda: job(key, False)["error"] is None, "the new key works")
     assert job(key, True)["text"] == SENTENCE
     for wrong in ("wrong", key[:-1], key + "x", "llmr_" + "0" * 43):
         for stream in (False, True):
@@ -416,7 +416,7 @@ def test_the_npm_clients_show_their_keys_and_may_leave(router, standin, node):
     r = router({"providers": {"p": {"kind": "openai", "url": s.url, "models": ["demo", model]}},
                 "keys": {"require": True}, "limits": {"wrong_keys": 0}}, ready="/healthz")
     key = r.command("keys", "add", "someone").stdout.strip()
-    wait_for(lambda: r.ask("GET", "/v1/models", headers={"x-api-key": key}).status == 200, "the key works")
+    everywhere(lambda: r.ask("GET", "/v1/models", headers={"x-api-key": key}).status == 200, "the key works")
     jobs = [{"client": c, "url": r.url, "model": "p/" + m, "stream": stream, "key": k, "leave": leave}
             for c in clients.NODE for m, stream, k, leave in (
                 ("demo", False, key, 0), ("demo", True, key, 0), ("demo", False, "wrong", 0), ("demo", True, "wrong", 0),

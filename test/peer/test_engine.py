@@ -69,9 +69,10 @@ def test_an_engine_killed_in_mid_stream_is_told_and_comes_back(served, door):
 def test_an_engine_that_keeps_falling_is_started_again_ever_more_slowly(served):
     r = served("text")
     for fall in range(3):
-        os.kill(engine_pid(r), signal.SIGKILL)
-        wait_for(lambda: state_of(r)["state"] != "up", "its end is noticed")
-        wait_for(lambda: state_of(r)["state"] == "up", "it is back")
+        pid = engine_pid(r)
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: pid not in children(r.process.pid), "its end is noticed")
+        wait_for(lambda: children(r.process.pid) and state_of(r)["state"] == "up", "it is back")
     waits = [line["ms"] for line in r.log_lines() if line.get("state") == "ended"]
     assert len(waits) == 3 and waits == sorted(waits) and waits[0] < waits[2], waits
     assert understand("openai", False, r.chat("openai", "tiny-text", False)).text == TEXT

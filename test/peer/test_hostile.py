@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from harness import (DOORS, SENTENCE, ask, body_of, connect, path_of, read_reply, request_bytes, send_raw, understand,
-                     wait_for)
+from harness import (DOORS, SENTENCE, ask, body_of, connect, everywhere, path_of, read_reply, request_bytes, send_raw,
+                     understand, wait_for)
 
 ONE = {"kind": "openai", "concurrency": 1, "queue": "60s"}
 
@@ -83,7 +83,7 @@ def test_engines_that_are_not_running_go_with_one_reload(router, standin, tmp_pa
         r.reconfigure(providers=providers)
         r.signal(signal.SIGHUP)
         wait_for(lambda: r.log_text().count('"reloaded"') == 2 * k + 1, "reloaded")
-        assert [p["provider"] for p in r.get("/router/providers")] == ["one"]
+        everywhere(lambda: [p["provider"] for p in r.get("/router/providers")] == ["one"], "the others are gone")
         r.reconfigure(providers={**providers, **broken})
         r.signal(signal.SIGHUP)
         wait_for(lambda: r.log_text().count('"reloaded"') == 2 * k + 2, "reloaded")
@@ -104,8 +104,7 @@ def test_beyond_loopback_the_last_key_revoked_leaves_nobody_in(router, standin):
     keys = listed["keys"] if isinstance(listed, dict) else listed
     assert r.command("keys", "revoke", keys[0]["id"]).returncode == 0
     wait_for(lambda: '"keys_read"' in r.log_text(), "the revocation is seen")
-    time.sleep(0.1)
-    for _ in range(8):
+    for _ in range(16):
         assert r.ask("GET", "/v1/models").status == 401
     assert r.ask("GET", "/healthz").status == 200
 

@@ -43,7 +43,7 @@ def test_a_conversation_stays_with_one_server_and_conversations_spread(router, s
 def test_a_busy_server_shares_its_conversation(router, standin):
     servers = [standin() for _ in range(2)]
     for s in servers:
-        s.control(rules=[{"n": -1, "first_ms": 300}])
+        s.control(rules=[{"n": -1, "first_ms": 1000}])      # long enough for all to be there at once
     r = many(router, servers, concurrency=2)
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         replies = list(pool.map(lambda _: turn(r, "same"), range(8)))
@@ -68,7 +68,7 @@ def test_a_server_that_dies_is_replaced_and_nobody_notices(router, standin):
     metrics = r.ask("GET", "/metrics").text
     assert 'provider="p#1"' in metrics and 'provider="p#2"' in metrics
     servers[1].close()
-    assert turn(r, "last").status == 502
+    assert turn(r, "last").status in (502, 503)      # 503 if the probe was there first
 
 
 def test_each_server_has_its_own_breaker(router, standin):

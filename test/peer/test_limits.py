@@ -2,13 +2,14 @@
 """Limits as the official clients meet them: they raise their RateLimitError, see when to come again, and where they may
 try again by themselves they wait as told and get their answer. And over all workers a limit is one limit."""
 import threading
+import time
 
 import anthropic
 import openai
 import pytest
 
 import clients
-from harness import SENTENCE, wait_for
+from harness import SENTENCE, everywhere, wait_for
 
 
 def limited(router, standin, *rules):
@@ -16,7 +17,7 @@ def limited(router, standin, *rules):
     r = router({"providers": {"p": {"kind": "openai", "url": s.url}}, "keys": {"require": True}, "workers": 2},
                ready="/healthz")
     key = r.command("keys", "add", "someone", *rules).stdout.strip()
-    wait_for(lambda: r.ask("GET", "/v1/models", headers={"x-api-key": key}).status == 200, "the key works")
+    everywhere(lambda: r.ask("GET", "/v1/models", headers={"x-api-key": key}).status == 200, "the key works")
     return r, key
 
 
@@ -72,7 +73,7 @@ def test_anthropic_waits_as_told_and_gets_its_answer(router, standin):
 
 def test_all_workers_share_one_limit(router, standin):
     r, key = limited(router, standin, "--rpm", "100")
-    statuses, lock = [], threading.Lock()
+    statuses, lock, began = [], threading.Lock(), time.monotonic()
 
     def caller():
         for _ in range(20):
@@ -86,4 +87,5 @@ def test_all_workers_share_one_limit(router, standin):
     for t in threads:
         t.join()
     good = statuses.count(200)
-    assert good + statuses.count(429) == 200 and 100 <= good < 140, statuses
+    may = 100 + (time.monotonic() - began) * 100 / 60 + 1       # it fills again while they ask
+    assert good + statuses.count(429) == 200 and 100 <= good <= may, (statuses, may)

@@ -12,8 +12,8 @@ import uuid
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from harness import (DEADLINE, DOORS, SENTENCE, TOP, ask, body_of, connect, path_of, read_reply, request_bytes,
-                     router_binary, send_raw, understand, wait_for)
+from harness import (DEADLINE, DOORS, SENTENCE, TOP, ask, body_of, connect, everywhere, path_of, read_reply,
+                     request_bytes, router_binary, send_raw, understand, wait_for)
 
 CALLERS = ["openai", "anthropic", "ollama", "native"]
 
@@ -97,8 +97,7 @@ def test_a_bad_file_changes_nothing(plain, text, says):
         check = plain.command("check")
         assert check.returncode == 2 and (says or "") in check.stderr
         plain.write(good)
-    plain.wait_up("p")
-    assert plain.chat("openai", "p/demo", False).status == 200
+    everywhere(lambda: plain.chat("openai", "p/demo", False).status == 200, "all is as it was")
 
 
 def test_check_names_line_column_and_what_was_expected(plain):
@@ -148,8 +147,7 @@ def test_keys_are_kept_as_digests_and_revoking_takes_effect(router, standin):
     def status(key, door="openai", header="Authorization"):
         return r.chat(door, "p/demo", False, {header: "Bearer " + key if header == "Authorization" else key}).status
 
-    wait_for(lambda: status(first) == 200, "the first key works")
-    wait_for(lambda: status(second) == 200, "the second one too")
+    everywhere(lambda: status(first) == status(second) == 200, "both keys work")
     for door in CALLERS:
         assert status(first, door) == status(first, door, "x-api-key") == 200
         for wrong in ("", "x", first + "x", first[:-1], first.lower(), "llmr_" + "0" * 43):
@@ -616,7 +614,7 @@ def test_logs_metrics_and_errors_hold_no_content(router, standin, tmp_path):
         "q": {"kind": "ollama", "url": s.url, "key_env": "PEER_KEY"}},
         "log": {"level": "debug"}, "keys": {"require": True}}, env={"PEER_KEY": "upstream-" + word}, ready="/healthz")
     key = r.command("keys", "add", "someone", "--admin", "yes").stdout.strip()
-    wait_for(lambda: r.ask("GET", "/v1/models", headers={"x-api-key": key}).status == 200, "the key works")
+    everywhere(lambda: r.ask("GET", "/v1/models", headers={"x-api-key": key}).status == 200, "the key works")
     bodies = []
     for door in CALLERS:
         for stream in (True, False):

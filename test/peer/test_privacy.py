@@ -69,7 +69,7 @@ def test_a_damaged_data_file_closes_the_cloud(house, tmp_path, damage):
     (tmp_path / "new").write_bytes(good)
     os.rename(tmp_path / "new", path)
     wait_for(lambda: "cloud_refused" not in r.get("/readyz"), "the mended file is read")
-    assert goes_to(r, CLEAN) == ("cloud", "no")
+    wait_for(lambda: goes_to(r, CLEAN) == ("cloud", "no"), "by every worker")
 
 
 def test_the_roster_is_followed(house, tmp_path):

@@ -9,7 +9,7 @@ import json
 
 import pytest
 
-from harness import sse_frames, wait_for
+from harness import everywhere, sse_frames, wait_for
 
 HARD = "Weigh three call models on cost, safety and learning, pick one and phase it in over two years."
 MAIL, MRN = "jw@uhs.example.net", "00481516"
@@ -146,7 +146,7 @@ def test_a_key_wishes_for_it(router, standin):
     path, body = openai(False, False)
     for rule, provider in ((["--pseudonyms", "yes"], "cloud"), ([], "near")):
         key = r.command("keys", "add", "k" + provider, *rule).stdout.strip()
-        wait_for(lambda: r.ask("GET", "/v1/models", headers={"x-api-key": key}).status == 200, "the key works")
+        everywhere(lambda: r.ask("GET", "/v1/models", headers={"x-api-key": key}).status == 200, "the key works")
         reply = r.ask("POST", path, body, {"Authorization": "Bearer " + key})
         assert (reply.status, reply.header("X-LLM-Provider")) == (200, provider), repr(reply)
     (received,) = cloud.requests()

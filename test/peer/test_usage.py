@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from harness import SENTENCE, wait_for
+from harness import SENTENCE, everywhere, wait_for
 
 HOUR = 3600
 # Two cents a request at the prices below: 11 prompt tokens, 1000 for the answer.
@@ -163,15 +163,20 @@ def test_a_key_reads_its_own_figures(router, standin):
         made = r.command("keys", "add", "--json", name, *(["--admin", "yes"] if name == "admin" else []))
         keys[name] = json.loads(made.stdout)
     bearer = {name: {"Authorization": "Bearer " + keys[name]["key"]} for name in names}
-    wait_for(lambda: r.ask("GET", "/v1/models", headers=bearer["second"]).status == 200, "the keys are known")
+    everywhere(lambda: r.ask("GET", "/v1/models", headers=bearer["second"]).status == 200, "the keys are known")
     for name, n in (("first", 1), ("second", 2)):
         for _ in range(n):
             assert r.chat("openai", "outside", False, bearer[name]).status == 200
     assert r.ask("GET", "/router/usage").status == 401
-    one = r.ask("GET", "/router/usage?by=key", headers=bearer["first"]).json
+
+    def by_key(name):
+        return r.ask("GET", "/router/usage?by=key", headers=bearer[name]).json
+
+    wait_for(lambda: by_key("admin")["total"]["requests"] == 3, "all are counted")
+    one = by_key("first")
     assert [row["key"] for row in one["rows"]] == [keys["first"]["id"]] and one["total"]["requests"] == 1
     assert "budget" not in one
-    everything = r.ask("GET", "/router/usage?by=key", headers=bearer["admin"]).json
+    everything = by_key("admin")
     assert {row["key"]: row["requests"] for row in everything["rows"]} == {keys["first"]["id"]: 1, keys["second"]["id"]: 2}
     assert everything["budget"]["day"]["spent_usd"] == 0.06
 
@@ -292,9 +297,8 @@ def test_exchanges_go_on_while_the_file_cannot_be_written(router, standin):
             assert r.chat("openai", "general", False).status == 200
         wait_for(lambda: r.ask("GET", "/readyz").status == 503, "it is required")
         assert "ledger" in r.ask("GET", "/readyz").text
-        metrics = r.ask("GET", "/metrics").text
-        assert "llm_router_ledger_failing 1" in metrics and "llm_router_ledger_lost_total 14" in metrics
-        assert "llm_router_ledger_rows_waiting 16" in metrics
+        wanted = ("llm_router_ledger_failing 1", "llm_router_ledger_lost_total 14", "llm_router_ledger_rows_waiting 16")
+        wait_for(lambda: all(one in r.ask("GET", "/metrics").text for one in wanted), "all thirty are counted")
         wait_for(lambda: any(line.get("event") == "ledger_rows_lost" for line in r.log_lines()), "it is logged")
         db.execute("ROLLBACK")
     wait_for(lambda: r.ask("GET", "/readyz").status == 200, "it is well again")

@@ -372,7 +372,7 @@ def test_the_npm_client_manages_models(served, server, node):
 def test_the_engines_model_is_shown_and_running(router, engine):
     r = router({"providers": {"eng": engine_provider(engine, "text")}}).wait_up("eng")
     c = ollama.Client(host=r.url, timeout=DEADLINE)
-    [running] = c.ps().models
+    [running] = wait_for(lambda: c.ps().models, "the model in memory is told")
     assert running.name == "tiny-text" and running.size > 0 and running.context_length == 1024, running
     assert running.expires_at.year > 2300
     shown = c.show("tiny-text")

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from harness import TOP, Router, model_file, understand
 from test_mcp_loop import KEY, Scheduler, config, wait_tools
 
-QUESTIONS = 10
+QUESTIONS = 20
 TOOLS = [{"type": "mcp", "server_label": "scheduler", "require_approval": "never"}]
 PARTS = ("dev", "other", "look", "final")
 

@@ -263,11 +263,23 @@ static size_t count_texts(const char *const *list)
     return n;
 }
 
+/* The day on which the roster was last changed: people come and go, and nobody is told that their list is left behind. */
+static void put_roster_day(struct doctor *d, char out[TIMEFMT_MAX])
+{
+    struct stat st;
+    size_t n = 0;
+    if (d->config->privacy.roster != NULL && stat(d->config->privacy.roster, &st) == 0)
+        n = timefmt_rfc3339(out, (int64_t)st.st_mtime * 1000000, 0);
+    out[n < 10 ? 0 : 10] = '\0'; /* without the time */
+}
+
 static void check_roster(struct doctor *d)
 {
     const struct snapshot *s = d->config->snapshot;
+    char day[TIMEFMT_MAX];
     size_t people = privacy_roster_size(s->privacy);
     bool old = s->roster_until_us > 0 && io_wall_us(d->set->loop) > s->roster_until_us;
+    put_roster_day(d, day);
     if (people == 0)
         note(d, s->roster_required ? BAD : DOUBTFUL, "roster",
              "%s: names are found less surely without one%s",
@@ -278,8 +290,8 @@ static void check_roster(struct doctor *d)
              !old                 ? FINE
              : s->roster_required ? BAD
                                   : DOUBTFUL,
-             "roster", "%zu %s%s", people, people == 1 ? "person" : "people",
-             old ? ", not changed for longer than allowed" : "");
+             "roster", "%zu %s, changed on %s%s", people, people == 1 ? "person" : "people", day,
+             old ? ": not changed for longer than allowed" : "");
 }
 
 /* A detector that is not ready lets nothing into the cloud; the local providers serve all the same. */

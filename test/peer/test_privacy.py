@@ -83,7 +83,8 @@ def test_the_roster_is_followed(house, tmp_path):
     wait_for(lambda: goes_to(r, NAMED)[1] == "yes", "the roster is read again")
     assert r.cloud.requests() == [] or all("Ottoline" not in q["body"] for q in r.cloud.requests())
     doctor = r.command("doctor").stdout
-    assert "2 people" in doctor and "1 patterns" in doctor
+    changed = time.strftime("%Y-%m-%d", time.gmtime(roster.stat().st_mtime))
+    assert "2 people, changed on " + changed in doctor and "1 patterns" in doctor
 
 
 def test_a_roster_that_cannot_be_read_closes_the_cloud_without_being_quoted(house, tmp_path):

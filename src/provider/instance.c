@@ -11,10 +11,12 @@
  *                                        as asking all, and workers that decide at the same time with the
  *                                        same figures do not all run to the same one
  *
- * Too busy: it has no free place and another one has; or it has more calls than a quarter above the least
- * busy one's, and four more. A server that batches is hardly slowed by four further conversations, while a
- * long prompt computed anew costs as much as hundreds of tokens; the quarter keeps the bound in proportion
- * where there are many (bounded loads: Mirrokni, Thorup, Zadimoghaddam 2018, with their c = 1.25).
+ * Too busy: it has no free place and another one has; or it has more calls than a quarter above what the
+ * others have on average, and four more. A server that batches is hardly slowed by four further
+ * conversations, while a long prompt computed anew costs as much as hundreds of tokens; the quarter keeps the
+ * bound in proportion where there are many (bounded loads: Mirrokni, Thorup, Zadimoghaddam 2018, with their
+ * c = 1.25). The average and not the least: of sixteen servers one is always far below by chance alone, and a
+ * bound that follows it sends every third conversation away.
  */
 #include "provider/internal.h"
 
@@ -95,16 +97,21 @@ static bool is_better(const struct choice *a, const struct choice *b)
 /* The conversation's own, or NULL if that one is too busy. */
 static const struct choice *own(const struct choices *c)
 {
-    const struct choice *own = &c->items[0], *idle = &c->items[0];
-    for (size_t i = 1; i < c->n; i++) {
+    const struct choice *own = &c->items[0];
+    bool place_elsewhere = false;
+    int64_t calls = 0, others = (int64_t)c->n - 1;
+    for (size_t i = 0; i < c->n; i++) {
         if (c->items[i].weight > own->weight)
             own = &c->items[i];
-        if (is_better(&c->items[i], idle))
-            idle = &c->items[i];
+        place_elsewhere |= !c->items[i].full;
+        calls += c->items[i].calls;
     }
-    if (own->full && !idle->full)
+    if (others == 0)
+        return own;
+    if (own->full && place_elsewhere)
         return NULL;
-    return own->calls <= idle->calls + idle->calls / 4 + CALLS_MORE ? own : NULL;
+    calls = (calls - own->calls) / others;
+    return own->calls <= calls + calls / 4 + CALLS_MORE ? own : NULL;
 }
 
 static const struct choice *better_of_two(const struct choices *c, struct rng *rng)

@@ -117,6 +117,21 @@ static void affinity_has_a_bound(void **state)
     assert_int_not_equal(pick(w, 77, 0), own);
 }
 
+/* By chance alone one of many has far less to do than the rest. */
+static void the_bound_follows_the_others_and_not_the_least_of_them(void **state)
+{
+    struct world *w = *state;
+    int own = pick(w, 77, 0), least = (own + 1) % SERVERS;
+    for (int i = 0; i < SERVERS; i++)
+        w->one[i].cell->in_flight = 14;
+    w->one[least].cell->in_flight = 5;
+    assert_int_equal(pick(w, 77, 0), own);
+    w->one[own].cell->in_flight = 17; /* the others: 11, and a quarter, and four */
+    assert_int_equal(pick(w, 77, 0), own);
+    w->one[own].cell->in_flight = 18;
+    assert_int_not_equal(pick(w, 77, 0), own);
+}
+
 /* A server that is idle beats a cache behind a queue; with no idle one the cache is worth the wait. */
 static void no_waiting_while_another_has_a_place(void **state)
 {
@@ -277,6 +292,7 @@ int main(void)
         TEST(a_conversation_stays_and_conversations_spread),
         TEST(only_the_share_of_a_lost_server_moves),
         TEST(affinity_has_a_bound),
+        TEST(the_bound_follows_the_others_and_not_the_least_of_them),
         TEST(no_waiting_while_another_has_a_place),
         TEST(chance_prefers_those_with_less_to_do),
         TEST(load_stays_even),

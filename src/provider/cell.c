@@ -166,7 +166,7 @@ void provider_look(const struct provider *p, int64_t now_us, struct provider_gla
         .open = is_open(c, now_us),
         .ill = c->probed && !c->available,
         .full = !slot_free(p),
-        .calls = (c->busy > c->in_flight ? c->busy : c->in_flight) + c->waiting + c->queued,
+        .calls = c->in_flight + c->others + c->waiting,
     };
     pthread_mutex_unlock(&c->lock);
 }

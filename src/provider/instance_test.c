@@ -110,9 +110,8 @@ static void affinity_has_a_bound(void **state)
     assert_int_equal(pick(w, 77, 0), own);
     w->one[own].cell->in_flight = 130;
     assert_int_not_equal(pick(w, 77, 0), own);
-    w->one[own].cell->in_flight = 100; /* what it says itself and who waits count, too */
-    w->one[own].cell->busy = 110;
-    w->one[own].cell->queued = 10;
+    w->one[own].cell->in_flight = 100; /* those of others and who waits count, too */
+    w->one[own].cell->others = 20;
     w->one[own].cell->waiting = 10;
     assert_int_not_equal(pick(w, 77, 0), own);
 }

@@ -215,12 +215,16 @@ bool provider_learn_props(struct provider_cell *cell, strv body)
     return true;
 }
 
+/* Between two probes our own calls come and go. Were the word of the last one taken as it stands, a router
+ * that is one of several would send all it has to whoever was idle then, and all of it elsewhere after the
+ * next. */
 static void set_load(struct provider_cell *cell, int64_t busy, int64_t queued,
                      int64_t cache_percent)
 {
     pthread_mutex_lock(&cell->lock);
     cell->busy = busy;
     cell->queued = queued;
+    cell->others = busy + queued > cell->in_flight ? busy + queued - cell->in_flight : 0;
     cell->cache_percent = cache_percent;
     pthread_mutex_unlock(&cell->lock);
 }

@@ -241,6 +241,25 @@ static void what_vllm_tells(void **state)
     assert_int_equal(w->p.cell->busy, 7);
 }
 
+/* Of the 9 calls that it tells of 4 are ours; when ours end the others are still there. */
+static void calls_of_others_are_told_from_ours(void **state)
+{
+    struct world *w = *state;
+    struct provider_glance glance;
+    w->p.cell->in_flight = 4;
+    assert_true(provider_learn_metrics(w->p.cell, strv_of(metrics)));
+    provider_look(&w->p, 1, &glance);
+    assert_int_equal(glance.calls, 9);
+    w->p.cell->in_flight = 1;
+    provider_look(&w->p, 1, &glance);
+    assert_int_equal(glance.calls, 6);
+    w->p.cell->in_flight = 30; /* more than it has seen by then */
+    assert_true(provider_learn_metrics(w->p.cell, strv_of(metrics)));
+    provider_look(&w->p, 1, &glance);
+    assert_int_equal(glance.calls, 30);
+    w->p.cell->in_flight = 0;
+}
+
 static void every_beginning_of_a_body_is_harmless(void **state)
 {
     struct world *w = *state;
@@ -327,6 +346,7 @@ int main(void)
         TEST(what_a_llama_server_tells),
         TEST(what_a_real_llama_server_told),
         TEST(what_vllm_tells),
+        TEST(calls_of_others_are_told_from_ours),
         TEST(every_beginning_of_a_body_is_harmless),
         TEST(refused_memory_teaches_nothing),
         TEST(a_call_changes_what_is_in_memory),

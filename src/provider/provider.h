@@ -207,7 +207,8 @@ struct provider_cell {
     int64_t last_success_us; /* io_now_us scale, 0 = never */
     struct provider_models *models;
     int64_t busy,
-        queued; /* calls in progress and waiting, as it says itself (vLLM, llama-server) */
+        queued;     /* calls in progress and waiting, as it says itself (vLLM, llama-server) */
+    int64_t others; /* of these, what was not ours when it was told: ours we know at any time */
     int64_t cache_percent; /* vLLM: how full its cache is */
     int64_t slots_seen;    /* llama-server: total_slots from /props, 0 = unknown */
     int64_t restarts;      /* llama-server: how often it ended by itself, for metrics */

@@ -3,7 +3,7 @@
  * cmd_doctor - what would stop the router from serving, and whom it may ever talk to.
  *
  *   providers    each asked for its models, all at once
- *   checks       this machine: engine, folders, memory, open files, clock, addresses to listen on
+ *   checks       this machine: engine, folders, memory, open files, clock, addresses to listen on, sandbox
  *   addresses    every address the program may ever contact, complete by construction: a connection is only
  *                made to a configured provider, tool server or application (each_contact)
  *
@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "app/probe.h"
+#include "app/sandbox.h"
 #include "app/term.h"
 
 #define OUT_BYTES_MAX ((size_t)16 * 1024 * 1024)
@@ -309,6 +310,20 @@ static void check_privacy(struct doctor *d)
     check_roster(d);
 }
 
+/* What serve, started here and as who asks, would take from itself. */
+static void check_sandbox(struct doctor *d)
+{
+    struct sandbox s;
+    char text[256];
+    sandbox_prepare(&s, d->config, false);
+    sandbox_describe(&s, text, sizeof text);
+    note(d, s.scope == SANDBOX_OFF || (s.ruleset >= 0 && s.calls) ? FINE : DOUBTFUL, "sandbox",
+         "%s", text);
+    sandbox_fini(&s);
+    if (geteuid() == 0 && d->config->user == NULL)
+        note(d, DOUBTFUL, "user", "root; serve would stay so: set user, or start it as another");
+}
+
 static void check_all(struct doctor *d)
 {
     for (size_t i = 0; i < d->set->n; i++)
@@ -323,6 +338,7 @@ static void check_all(struct doctor *d)
     check_memory(d);
     check_files(d);
     check_clock(d);
+    check_sandbox(d);
     for (const struct config_warning *w = d->config->warnings; w != NULL; w = w->next)
         note(d, DOUBTFUL, "configuration", "%s", w->text);
 }

@@ -19,6 +19,7 @@
 
 #include "app/command.h"
 #include "app/handover.h"
+#include "app/sandbox.h"
 #include "app/term.h"
 #include "app/tools.h"
 #include "store/store.h"
@@ -48,6 +49,7 @@ struct serve {
     struct io_loop *loop;
     struct http_client *client;
     struct log log;
+    struct sandbox sandbox;
     struct provider_prober *prober;
     struct tools tools;
     struct agent_desk *desk; /* calls of tools that wait for a person */
@@ -88,6 +90,24 @@ static void harden(void)
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
     }
+}
+
+/* Before there is another thread, and before anything that a stranger says is read. What cannot be had is told; what
+ * the kernel promises and then refuses ends the start. */
+static bool enter_sandbox(struct serve *s, struct err *err)
+{
+    char text[256];
+    sandbox_prepare(&s->sandbox, s->config, true);
+    sandbox_describe(&s->sandbox, text, sizeof text);
+    LOG(&s->log, LOG_INFO, "sandbox", LOG_C(STATE, text));
+    if (s->sandbox.scope == SANDBOX_OFF)
+        return true;
+    /* Large sorts of the ledger go to a file, which may lie with the ledger alone. */
+    if (setenv("SQLITE_TMPDIR", s->config->state_dir, 0) != 0)
+        return err_oom(err);
+    return s->sandbox.scope == SANDBOX_WORKERS || sandbox_enter(&s->sandbox) ||
+           err_set(err, LLM_ERR_INTERNAL, "the kernel refuses the sandbox (%s); set sandbox: off",
+                   strerror(errno));
 }
 
 static void complain(const struct err *err)
@@ -440,6 +460,14 @@ static void on_reload(void *arg, int signum)
         LOG(&s->log, LOG_ERROR, "reload_refused", LOG_I(LINE, err.line), LOG_C(REASON, err.text));
         return;
     }
+    if (s->sandbox.scope == SANDBOX_ON && sandbox_starts_programs(now)) {
+        metric_add(metrics_process(), METRIC_RELOADS_FAILED, 0, 1);
+        LOG(&s->log, LOG_ERROR, "reload_refused",
+            LOG_C(REASON, "it brings the first program to start, and the sandbox forbids that; "
+                          "restart the router, or set sandbox: workers"));
+        config_free(now);
+        return;
+    }
     const char *changed = changed_engine(s, now->snapshot);
     if (changed != NULL) {
         metric_add(metrics_process(), METRIC_RELOADS_FAILED, 0, 1);
@@ -687,6 +715,7 @@ static bool start_workers(struct serve *s, struct err *err)
         }
         w->api.cookie_secret = s->cookie_secret;
         s->rooms[s->n_workers] = w->room;
+        w->sandbox = s->sandbox.scope == SANDBOX_WORKERS ? &s->sandbox : NULL;
         w->on_drained = on_drained;
         w->arg = s;
     }
@@ -799,6 +828,7 @@ static void finish(struct serve *s)
     audit_close(s->audit);
     if (s->store != NULL)
         store_close(s->store);
+    sandbox_fini(&s->sandbox);
     config_free(s->config);
     config_forget();
     provider_cells_free();
@@ -808,7 +838,7 @@ static void finish(struct serve *s)
 
 int app_serve(const struct config_source *source, const struct serve_opts *opts)
 {
-    struct serve s = {.source = *source, .opts = *opts};
+    struct serve s = {.source = *source, .opts = *opts, .sandbox.ruleset = -1};
     struct err err = ERR_INIT;
     harden();
     s.config = config_load(&s.source, &err);
@@ -816,11 +846,13 @@ int app_serve(const struct config_source *source, const struct serve_opts *opts)
         complain(&err);
         return 2;
     }
+    bool ok = sandbox_become(s.config->user, &err);
+    prctl(PR_SET_DUMPABLE, 0); /* another user: the kernel has forgotten it */
     log_init(&s.log, STDERR_FILENO, s.config->log_level);
     LOG(&s.log, LOG_INFO, "starting", LOG_C(VERSION, LLM_ROUTER_VERSION), LOG_I(PID, getpid()),
         LOG_C(PATH, s.config->path));
     log_warnings(&s);
-    bool ok = begin_handover(&s, &err) && start(&s, &err);
+    ok = ok && begin_handover(&s, &err) && enter_sandbox(&s, &err) && start(&s, &err);
     if (ok) {
         offer(&s);
         use_snapshot(&s);

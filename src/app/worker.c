@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "app/worker.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -163,6 +164,10 @@ int worker_last_fd(const struct worker *w)
 static void *run(void *arg)
 {
     struct worker *w = arg;
+    w->refused = w->sandbox != NULL && !sandbox_enter(w->sandbox) ? errno : 0;
+    sem_post(&w->entered);
+    if (w->refused != 0)
+        return NULL;
     io_timer_start(w->loop, &w->tick, TICK_MS, on_tick, w);
     io_loop_run(w->loop);
     return NULL;
@@ -171,14 +176,22 @@ static void *run(void *arg)
 bool worker_start(struct worker *w, struct err *err)
 {
     sigset_t all, old;
+    sem_init(&w->entered, 0, 0);
     sigfillset(&all); /* signals belong to the main thread */
     pthread_sigmask(SIG_SETMASK, &all, &old);
     int e = pthread_create(&w->thread, NULL, run, w);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (e != 0)
         return err_set(err, LLM_ERR_INTERNAL, "cannot start a thread: %s", strerror(e));
-    w->running = true;
-    return true;
+    while (sem_wait(&w->entered) != 0)
+        continue; /* a signal */
+    sem_destroy(&w->entered);
+    w->running = w->refused == 0;
+    if (w->running)
+        return true;
+    pthread_join(w->thread, NULL);
+    return err_set(err, LLM_ERR_INTERNAL, "the kernel refuses the sandbox (%s); set sandbox: off",
+                   strerror(w->refused));
 }
 
 /* ---- messages ---- */

@@ -9,10 +9,12 @@
 #define APP_WORKER_H
 
 #include <pthread.h>
+#include <semaphore.h>
 
 #include "admin/admin.h"
 #include "agent/agent.h"
 #include "app/app.h"
+#include "app/sandbox.h"
 #include "chat/chat.h"
 
 struct worker {
@@ -33,8 +35,11 @@ struct worker {
     pthread_t thread;
     bool running;
     bool exposed; /* an address that is not loopback is listened on: nobody gets in without a key */
-    uint64_t grace_ms; /* of the drain */
-    unsigned draining; /* how many of HTTP and the chat are not empty yet */
+    uint64_t grace_ms;             /* of the drain */
+    sem_t entered;                 /* the thread is where it belongs, or refused */
+    int refused;                   /* errno */
+    const struct sandbox *sandbox; /* the thread enters it; NULL = all are in it, or none */
+    unsigned draining;             /* how many of HTTP and the chat are not empty yet */
     void (*on_drained)(void *arg, struct worker *w); /* on the worker's thread */
     void *arg;
 };

@@ -157,6 +157,19 @@ static bool take_file(struct load *l)
     return ok;
 }
 
+void config_each_file(const struct config *c, void (*each)(void *arg, const char *path), void *arg)
+{
+    if (c->path != NULL)
+        each(arg, c->path);
+    each(arg, c->privacy.data);
+    for (const struct setting *s = whole_of(c->snapshot)->settings; s != NULL; s = s->next)
+        if ((s->option->flags & READS) != 0)
+            each(arg, s->value.text);
+    for (size_t i = 0; i < c->mcp.n_servers; i++)
+        if (c->mcp.servers[i].overlay != NULL)
+            each(arg, c->mcp.servers[i].overlay);
+}
+
 /* ---- defaults ---- */
 
 /* The first of: $directory, $xdg/llm-router, below home. systemd sets the first (StateDirectory=); it may

@@ -32,6 +32,9 @@ struct config_source { /* what to read; all may be NULL / 0 */
     bool other_side; /* engines' sockets have other names: the process before still uses its own */
 };
 
+/* Which threads take rights from themselves: app/sandbox.h. ON: all, or the workers if there are programs to start. */
+enum config_sandbox { SANDBOX_OFF, SANDBOX_WORKERS, SANDBOX_ON };
+
 struct config_warning {
     struct config_warning *next;
     const char *text;
@@ -54,6 +57,8 @@ struct config {
     bool require_keys;              /* API keys demanded even on loopback */
     bool allow_pull;                /* callers may have models downloaded (/api/pull) */
     bool page;                      /* the web pages are served */
+    const char *user;               /* to become when started as root; NULL = stay */
+    enum config_sandbox sandbox;
     enum log_level log_level;
     uint64_t probe_interval_ms;
     struct { /* the ledger's file; prices and budget are in the snapshot */
@@ -89,6 +94,8 @@ bool config_sample(struct buf *out);
 bool config_manual(struct buf *out);
 /* The same for the ENVIRONMENT section. */
 bool config_manual_environment(struct buf *out);
+/* Every file and folder that a router which serves reads because this configuration names it. */
+void config_each_file(const struct config *c, void (*each)(void *arg, const char *path), void *arg);
 /* The first listening address that is not loopback; NULL = there is none. Such an address needs API keys. */
 const char *config_open_address(const struct config *c);
 /* What cannot change without a restart and differs between two configurations; NULL-terminated names in the

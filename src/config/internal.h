@@ -27,7 +27,7 @@
 
 enum option_type { OPT_BOOL, OPT_INT, OPT_MS, OPT_BYTES, OPT_TEXT, OPT_WORD, OPT_LIST };
 
-enum { RELOAD = 0, RESTART = 1 << 0, HUSH = 1 << 1, TIGHTEN = 1 << 2 };
+enum { RELOAD = 0, RESTART = 1 << 0, HUSH = 1 << 1, TIGHTEN = 1 << 2, READS = 1 << 3 };
 
 struct option_word {
     const char *text; /* NULL ends */

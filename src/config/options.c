@@ -60,6 +60,9 @@ static const struct option_form FORM_THRESHOLD = {"a number from 0 to 1, auto or
                                                   is_threshold, NULL};
 static const struct option_word audit_words[] = {{"cloud", false}, {"all", true}, {NULL, 0}};
 
+static const struct option_word sandbox_words[] = {
+    {"on", SANDBOX_ON}, {"workers", SANDBOX_WORKERS}, {"off", SANDBOX_OFF}, {NULL, 0}};
+
 static const struct option_form FORM_NONE = {NULL, NULL, NULL};
 static const struct option_form FORM_MODE = {NULL, NULL, mode_words};
 static const struct option_form FORM_KIND = {NULL, NULL, kind_words};
@@ -68,6 +71,7 @@ static const struct option_form FORM_TRANSPORT = {NULL, NULL, transport_words};
 static const struct option_form FORM_ERA = {NULL, NULL, era_words};
 static const struct option_form FORM_LEVEL = {NULL, NULL, level_words};
 static const struct option_form FORM_AUDIT = {NULL, NULL, audit_words};
+static const struct option_form FORM_SANDBOX = {NULL, NULL, sandbox_words};
 static const struct option_form FORM_PATH = {"a path", NULL, NULL};
 static const struct option_form FORM_ADDRESS = {
     "an address such as 127.0.0.1:8484, [::1]:8484 or unix:/run/llm-router.sock", is_address, NULL};

@@ -44,7 +44,7 @@ capabilities: {drop: [ALL]}
 {{- end -}}
 
 {{- define "router.validate" -}}
-{{- $shared := dig "store" "postgres_file" (dig "store" "postgres" "" .Values.config) .Values.config -}}
+{{- $shared := dig "store" "postgres" "" .Values.config -}}
 {{- $several := or (gt (int .Values.replicas) 1) .Values.autoscaling.enabled -}}
 {{- if and $several (not $shared) -}}
 {{- fail "more than one replica wants a store that they share (config.store.postgres); else each has keys, limits and budgets of its own" -}}

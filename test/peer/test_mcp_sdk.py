@@ -151,12 +151,21 @@ def expected(client, server, feature):
     return SEEN[feature]
 
 
+def agrees(feature, found, wanted):
+    """Progress is what is heard in time: the router hands on so many in a second, and a library forgets who wanted it with the
+    result that comes in the same piece."""
+    if feature == "progress":
+        return found[0] == wanted[0] and len(found) > 1 and found[1:] == [n for n in wanted[1:] if n in found]
+    return found == wanted
+
+
 @pytest.mark.parametrize("client, door, server", [(c, d, s) for c in CLIENTS for d in DOORS for s in servers_of(d)])
 def test_what_a_client_sees_of_a_server(client, door, server, seen, matrix):
     found = seen(client, door)[server]
     tried = [f for f in SEEN if f not in LACKS[SERVERS[server][0]]]
     assert sorted(found) == sorted(tried)
-    wrong = {f: (found[f], expected(client, server, f)) for f in tried if found[f] != expected(client, server, f)}
+    wrong = {f: (found[f], expected(client, server, f)) for f in tried
+             if not agrees(f, found[f], expected(client, server, f))}
     matrix.setdefault("MCP libraries: features that work, of those the server has", {})[
         client + " " + door, server] = "%d of %d" % (len(tried) - len(wrong), len(tried))
     assert not wrong

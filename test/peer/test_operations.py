@@ -307,7 +307,7 @@ def test_bodies_heads_and_connections_have_limits(router, standin):
 
 def test_slow_senders_are_timed_out_and_hold_nobody_up(router, standin):
     r = router({"providers": {"p": {"kind": "openai", "url": standin().url}}, "server": {
-        "head_timeout": "300ms", "body_timeout": "300ms", "keepalive_timeout": "300ms"}}).wait_up()
+        "head_timeout": "1s", "body_timeout": "1s", "keepalive_timeout": "1s"}}).wait_up()
     for sent in (b"GET /hea", b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"):
         with connect(r.port) as c:
             c.sendall(sent)

@@ -131,7 +131,7 @@ def test_callers_who_leave_at_random_leave_nothing_behind(router, standin, reque
     r = router({"providers": {k: {"kind": k, "url": s.url, "models": models, "concurrency": 0, "pool_idle": "500ms",
                                   "breaker_failures": 1000, **({"zone": "local"} if k == "anthropic" else {})}
                               for k in KINDS},
-                "probe_interval": "60s", "server": {"keepalive_timeout": "1s"}}, env=env).wait_up()
+                "probe_interval": "60s", "server": {"keepalive_timeout": "30s"}}, env=env).wait_up()
     # The first half warms up: allocators and pools take what they need and keep it.
     big = streams > PYTHON_STREAMS_MAX
     if big and BigLoad.program() is None:

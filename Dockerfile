@@ -17,14 +17,16 @@ RUN apt-get update -q && apt-get install -qy --no-install-recommends \
     libwslay-dev libyaml-dev libyyjson-dev meson ninja-build pkgconf python3
 WORKDIR /src
 COPY . .
+ARG SOURCE_DATE_EPOCH
 RUN meson setup /build --prefix=/usr --buildtype=release -Dtests=false \
     && meson install -C /build --destdir=/out --strip \
     && rm -r /out/usr/share/man \
+    && tools/sbom /build/src/llm-router >/tmp/sbom \
+    && install -D -m 644 /tmp/sbom /out/usr/share/llm-router/sbom.spdx.json \
     && install -D -m 644 LICENSE /out/usr/share/doc/llm-router/copyright \
     && mkdir -p /out/etc/llm-router \
     && install -d -m 700 -o 10001 -g 10001 /out/var/lib/llm-router
 # Nothing is younger than the source that it was made of: the same source gives the same image.
-ARG SOURCE_DATE_EPOCH
 RUN [ -z "$SOURCE_DATE_EPOCH" ] || find /out -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 
 FROM ${BASE} AS router

@@ -189,7 +189,7 @@ static int keygen(struct cli *cli)
 /* ---- create ---- */
 
 struct parts {
-    struct bundle_part list[PARTS_MAX + 2];
+    struct bundle_part list[PARTS_MAX + 3];
     size_t n;
     struct arena arena;
 };
@@ -203,7 +203,8 @@ static bool add(struct parts *parts, const char *place, const char *source)
     return place != NULL && source != NULL;
 }
 
-/* The program that runs, and the data file that it reads: beside it in a build folder, else as it is installed. */
+/* The program that runs, and the data file that it reads: beside it in a build folder, else as it is installed. The list of
+ * its parts only where it is installed. */
 static bool add_ourselves(struct parts *parts, struct err *err)
 {
     char program[4096];
@@ -217,11 +218,14 @@ static bool add_ourselves(struct parts *parts, struct err *err)
     if (data != NULL && access(data, R_OK) != 0)
         data = arena_printf(&parts->arena, "%.*s/../share/llm-router/llm-router.data", folder,
                             program);
+    const char *sbom =
+        arena_printf(&parts->arena, "%.*s/../share/llm-router/sbom.spdx.json", folder, program);
     const char *self = arena_cstr(&parts->arena, strv_of(program));
     if (parts->arena.failed)
         return err_oom(err);
     return add(parts, "bin/llm-router", self) &&
-           add(parts, "share/llm-router/llm-router.data", data);
+           add(parts, "share/llm-router/llm-router.data", data) &&
+           (access(sbom, R_OK) != 0 || add(parts, "share/llm-router/sbom.spdx.json", sbom));
 }
 
 static bool read_parts(struct cli *cli, struct parts *parts, struct err *err)

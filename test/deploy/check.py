@@ -23,11 +23,12 @@ import urllib.request
 
 from docker import BASE, IMAGE, TOP, Engine, NoDocker, base_image, docker, run
 
-OVERLAYS = ["gpu", "vllm", "llamacpp", "model-runner", "localai", "airgap", "observability", "scheduler"]
+OVERLAYS = ["gpu", "vllm", "llamacpp", "model-runner", "localai", "airgap", "bundle", "observability", "scheduler"]
 STANDIN = "standin-for-ollama:test"
 SENTENCE = "Hello from the stand-in."
 SETTINGS = {"VLLM_MODEL_DIR": "/m", "LLAMACPP_MODEL_DIR": "/m", "LLAMACPP_MODEL": "m.gguf", "LOCALAI_MODEL_DIR": "/m",
             "GRAFANA_PASSWORD": "not-a-secret", "SCHEDULER_NETWORK": "scheduler", "OLLAMA_MODEL_DIR": "/tmp/models",
+            "BUNDLE_DIR": "/tmp/bundle/opt", "BUNDLE_KEY": "/tmp/bundle/pub.pem",
             "OLLAMA_IMAGE": STANDIN, "ROUTER_PORT": "18484"}
 world = None        # an Outside
 HARD = ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
@@ -129,6 +130,15 @@ def image_serves_read_only_without_rights():
     assert state["ExitCode"] == 0 and not state["OOMKilled"], state
     docker("rm", "-v", "router-alone")
     docker("volume", "rm", "one")
+
+
+def image_carries_the_list_of_its_parts():
+    parts = json.loads(docker("run", "--rm", "--entrypoint", "cat", IMAGE, "/usr/share/llm-router/sbom.spdx.json"))["packages"]
+    listed = {p["name"]: p["versionInfo"] for p in parts if p.get("supplier") == "Organization: Debian"}
+    there = dict(line.split("=") for line in docker(
+        "run", "--rm", "--entrypoint", "dpkg-query", IMAGE, "-W", "-f", "${Package}=${Version}\n", *listed).splitlines())
+    assert listed and there == listed, (there, listed)
+    assert {"llm-router", "preact"} <= {p["name"] for p in parts}
 
 
 # ---- compose --------------------------------------------------------------------------------------
@@ -241,6 +251,30 @@ def in_airgap_nothing_leaves():
     compose("down", "-v", overlays=["airgap"], timeout=120)
 
 
+def a_changed_model_is_not_loaded():
+    """A bundle made by the image, installed, mounted: the engine starts, and after one byte it does not."""
+    shutil.rmtree("/tmp/bundle", ignore_errors=True)
+    os.makedirs("/tmp/bundle/ollama/blobs")
+    blob = "/tmp/bundle/opt/ollama/blobs/sha256-ab"
+    with open("/tmp/bundle/ollama/blobs/sha256-ab", "w") as f:
+        f.write("weights")
+    as_root = ["run", "--rm", "-u", "0:0", "-v", "/tmp/bundle:/b", IMAGE, "bundle"]
+    with open("/tmp/bundle/pub.pem", "w") as f:
+        f.write(docker(*as_root, "keygen", "/b/key.pem") + "\n")
+    docker(*as_root, "create", "/b/made", "/b/key.pem", "ollama=/b/ollama")
+    docker(*as_root, "install", "/b/made", "/b/opt", "-k", "/b/pub.pem")
+    both = ["airgap", "bundle"]
+    compose("up", "-d", "--no-build", overlays=both, timeout=120)
+    until(lambda: docker("inspect", "-f", "{{.State.Running}}", "llm-router-ollama-1") == "true", "the engine runs")
+    compose("down", "-v", overlays=both, timeout=120)
+    with open(blob, "w") as f:
+        f.write("weighty")
+    compose("up", "-d", "--no-build", overlays=both, timeout=120, check=False)
+    assert "ollama/blobs/sha256-ab: changed" in compose("logs", "models-checked", overlays=both)
+    assert "ollama" not in docker("ps", "--format", "{{.Names}}")
+    compose("down", "-v", overlays=both, timeout=120)
+
+
 # ---- observability --------------------------------------------------------------------------------
 
 
@@ -274,6 +308,8 @@ def the_package_installs_and_goes():
     assert run("llm-router", "version").stdout.startswith("llm-router ")
     assert run("getent", "passwd", "llm-router").stdout
     run("llm-router", "check", "-c", "/etc/llm-router/llm-router.yaml")
+    parts = json.load(open("/usr/share/llm-router/sbom.spdx.json"))["packages"]
+    assert {"libuv1t64", "preact"} <= {p["name"] for p in parts}, parts
     assert "privacy" in run("llm-router", "doctor", "--offline", "-c", "/etc/llm-router/llm-router.yaml", check=False).stdout
     key = run("runuser", "-u", "llm-router", "--", "llm-router", "keys", "add", "me", "-c", "/etc/llm-router/llm-router.yaml")
     assert os.path.exists("/var/lib/llm-router/llm-router.db"), key.stdout
@@ -294,9 +330,10 @@ def the_unit_is_sound_and_fenced():
 ALONE = [the_package_is_lintian_clean, the_package_installs_and_goes, the_unit_is_sound_and_fenced,
          dashboard_and_alerts_use_metrics_that_exist, the_examples_name_what_is_read]
 WITH_DOCKER = [image_is_small_and_labelled, image_refuses_to_listen_without_a_key, image_serves_read_only_without_rights,
+               image_carries_the_list_of_its_parts,
                every_combination_of_overlays_is_valid, every_service_is_hardened, a_first_start_serves,
                only_missing_models_are_fetched, the_engine_has_no_way_out_and_the_router_has, a_killed_router_comes_back,
-               a_second_start_makes_no_second_key, in_airgap_nothing_leaves]
+               a_second_start_makes_no_second_key, in_airgap_nothing_leaves, a_changed_model_is_not_loaded]
 
 
 def clear():

@@ -201,5 +201,26 @@ def test_other_programs_check_a_bundle_as_well(side):
                     "-sigfile", "MANIFEST.sig"], cwd=side.made, check=True, timeout=120, stdout=subprocess.DEVNULL)
 
 
+def test_the_list_of_parts_is_whole_and_the_same_again():
+    """tools/sbom: what SPDX 2.3 asks of every package, all relationships lead somewhere, twice the same bytes."""
+    words = [os.path.join(TOP, "tools/sbom"), router_binary(), os.path.join(TOP, "tools/demo-model/llm-router-demo.gguf")]
+    first, second = (subprocess.run(words, capture_output=True, check=True, timeout=120,
+                                    env={**os.environ, "SOURCE_DATE_EPOCH": "1795000000"}).stdout for _ in range(2))
+    assert first == second
+    document = json.loads(first)
+    assert document["spdxVersion"] == "SPDX-2.3" and document["dataLicense"] == "CC0-1.0"
+    assert document["documentNamespace"].startswith("https://") and document["creationInfo"]["created"].endswith("Z")
+    parts = {p["SPDXID"]: p for p in document["packages"]}
+    assert len(parts) == len(document["packages"])
+    for p in parts.values():
+        assert p["versionInfo"] and p["downloadLocation"] and p["licenseDeclared"] and "filesAnalyzed" in p, p
+        assert set(p["SPDXID"]) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-"), p
+    for r in document["relationships"]:
+        assert r["relatedSpdxElement"] in parts and r["spdxElementId"] in {*parts, "SPDXRef-DOCUMENT"}, r
+    assert {r["relatedSpdxElement"] for r in document["relationships"]} == set(parts)
+    listed = {p["name"] for p in parts.values()}
+    assert {"llm-router", "preact", "libc6", "llm-router-demo.gguf"} <= listed, listed
+
+
 if __name__ == "__main__":
     live_inside(*sys.argv[1:])

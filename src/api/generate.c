@@ -110,6 +110,18 @@ static void put_recalled(struct http_request *req, const struct exchange *x)
         http_reply_header(req, "Age", arena_decimal(&req->arena, age_us / 1000000));
 }
 
+/* A number as RFC 9651 has it, with a parameter where it is less than it should be. */
+static void put_confidence(struct http_request *req, const struct exchange *x)
+{
+    double least;
+    bool unsure;
+    const char *text = NULL;
+    if (exchange_sure(x, &least, &unsure))
+        text = arena_printf(&req->arena, "%.3f%s", least, unsure ? ";unsure" : "");
+    if (text != NULL)
+        http_reply_header(req, "X-LLM-Confidence", strv_of(text));
+}
+
 static void put_route_headers(struct http_request *req, const struct exchange *x)
 {
     if (exchange_provider(x) != NULL) {
@@ -124,6 +136,7 @@ static void put_route_headers(struct http_request *req, const struct exchange *x
     http_reply_header(req, "X-LLM-Private", exchange_private(x) ? STRV("yes") : STRV("no"));
     http_reply_header(req, "X-LLM-Attempts",
                       arena_decimal(&req->arena, (int64_t)exchange_attempts(x)));
+    put_confidence(req, x);
     strv losses = losses_text(&req->arena, exchange_losses(x));
     if (losses.ptr != NULL)
         http_reply_header(req, "X-LLM-Dropped", losses);

@@ -214,6 +214,19 @@ static void put_rules(const struct explanation *x, struct buf *out, bool color)
     term_table_put(&t, out, 2, color);
 }
 
+static void put_sure(const struct explanation *x, struct buf *out, bool color)
+{
+    const struct policy_sure *sure = &x->outlook.plan.sure;
+    char line[128];
+    if (sure->mark <= 0 && sure->escalate <= 0)
+        return;
+    put_head(out, color, "sure");
+    snprintf(line, sizeof line, "marked below %.3g, the next is asked below %.3g%s", sure->mark,
+             sure->escalate, x->outlook.plan.is_private ? ", but not for a private request" : "");
+    term_put(out, color, TERM_PLAIN, line);
+    buf_put_char(out, '\n');
+}
+
 static void put_targets(const struct explanation *x, struct buf *out, bool color)
 {
     const struct policy_plan *plan = &x->outlook.plan;
@@ -258,6 +271,7 @@ static void print_text(const struct explanation *x, struct buf *out, bool color)
     put_verdict(x, out, color);
     put_class(x, out, color);
     put_rules(x, out, color);
+    put_sure(x, out, color);
     put_targets(x, out, color);
     put_skips(x, out, color);
 }

@@ -391,6 +391,28 @@ static void entries_of_what_is_left_out_go_too(void **state)
     config_free(c);
 }
 
+static void confidence_is_of_a_list_that_exists(void **state)
+{
+    (void)state;
+    struct config *c =
+        testing_good("providers: { o: { kind: ollama, url: 'http://127.0.0.1:1' } }\n"
+                     "roles: { fast: o/x }\n"
+                     "aliases: { 'gpt-*': fast }\n"
+                     "confidence:\n"
+                     "  fast: mark=0.7\n"
+                     "  'gpt-*': [ mark=0.8, escalate=0.5 ]\n",
+                     NULL, NULL);
+    const struct policy_conf *p = &c->snapshot->policy;
+    assert_string_equal(p->roles[0].name, "fast");
+    assert_true(p->roles[0].sure.mark > 0.69 && p->roles[0].sure.mark < 0.71);
+    assert_true(p->roles[0].sure.escalate <= 0);
+    assert_true(p->aliases[0].sure.mark > 0.79 && p->aliases[0].sure.escalate < 0.51);
+    config_free(c);
+    testing_bad("providers: { o: { kind: ollama, url: 'http://127.0.0.1:1' } }\n"
+                "confidence: { quick: mark=1 }\n",
+                NULL, NULL, "file:2:22: confidence.quick: there is no role, route or alias quick");
+}
+
 static void an_open_address_is_found(void **state)
 {
     (void)state;
@@ -506,6 +528,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(large_models_get_the_cores, set_up, tear_down),
         cmocka_unit_test(tls_is_shared),
         cmocka_unit_test(entries_of_what_is_left_out_go_too),
+        cmocka_unit_test(confidence_is_of_a_list_that_exists),
         cmocka_unit_test(an_open_address_is_found),
         cmocka_unit_test(refused_memory_is_an_error),
         cmocka_unit_test(an_arena_may_end_anywhere),

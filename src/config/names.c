@@ -171,10 +171,20 @@ static bool warn_entry(struct load *l, const struct setting *s, const char *entr
     return true;
 }
 
+static struct policy_sure sure_of(const struct load *l, const char *name)
+{
+    struct policy_sure sure = {0, 0};
+    const struct setting *s = setting_get(l->whole, "confidence.*", name);
+    for (size_t i = 0; s != NULL && i < s->value.n_items; i++)
+        (void)policy_sure_parse(strv_of(s->value.items[i]), &sure); /* looked at before */
+    return sure;
+}
+
 static bool build_list(struct load *l, const struct setting *s, struct policy_list *out)
 {
     const struct snapshot *snap = &l->whole->snapshot;
     out->name = s->name;
+    out->sure = sure_of(l, s->name);
     out->n = 0;
     out->names = ARENA_ARRAY(l->arena, struct policy_name, s->value.n_items);
     if (out->names == NULL)
@@ -218,6 +228,23 @@ static bool build_lists(struct load *l, const char *path, struct policy_list **l
     return true;
 }
 
+/* What is said of a list that does not exist would be taken for done. */
+static bool check_confidence(struct load *l)
+{
+    static const char *const lists[] = {"roles.*", "routes.*", "aliases.*"};
+    const struct option *o = option_row("confidence.*");
+    for (const struct setting *s = l->whole->settings; s != NULL; s = s->next) {
+        bool found = s->option != o;
+        char path[280];
+        for (size_t i = 0; !found && i < sizeof lists / sizeof *lists; i++)
+            found = setting_get(l->whole, lists[i], s->name) != NULL;
+        if (!found)
+            return load_fail(l, &s->origin, setting_path(s->option, s->name, path, sizeof path),
+                             "there is no role, route or alias %s", s->name);
+    }
+    return true;
+}
+
 static void build_threshold(const struct load *l, struct policy_conf *p)
 {
     const struct setting *s = setting_get(l->whole, "complexity_threshold", NULL);
@@ -232,7 +259,7 @@ bool names_build(struct load *l)
     struct policy_conf *p = &l->whole->snapshot.policy;
     build_threshold(l, p);
     return check_default_provider(l) && make_up_roles(l) && make_up_agents(l) &&
-           build_lists(l, "roles.*", &p->roles, &p->n_roles) &&
+           check_confidence(l) && build_lists(l, "roles.*", &p->roles, &p->n_roles) &&
            build_lists(l, "routes.*", &p->routes, &p->n_routes) &&
            build_lists(l, "aliases.*", &p->aliases, &p->n_aliases);
 }

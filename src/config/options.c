@@ -30,6 +30,7 @@ static bool is_pattern(strv text);
 static bool is_digest(strv text);
 static bool is_task_class(strv text);
 static bool is_price(strv text);
+static bool is_sure(strv text);
 static bool is_money(strv text);
 static bool is_share(strv text);
 static bool is_server(strv text);
@@ -92,6 +93,8 @@ static const struct option_form FORM_CLAIM = {
     "pattern=words, such as llava*=vision -tools context:8192", is_claim, NULL};
 static const struct option_form FORM_PRICE = {
     "in= and out= in dollars, such as in=2 out=10 read=0.20 from=2026-10-07", is_price, NULL};
+static const struct option_form FORM_SURE = {"mark= or escalate= and a number from 0 to 1", is_sure,
+                                             NULL};
 static const struct option_form FORM_MONEY = {"dollars, such as 50 or 12.50", is_money, NULL};
 static const struct option_form FORM_SHARE = {"a share, such as 80% or 0.8", is_share, NULL};
 static const struct option_form FORM_NAME = {"a role, a model, provider/model or provider/",
@@ -238,7 +241,8 @@ static strv segment_below(const char *row, strv path)
 
 bool option_name_ok(strv path, strv name, char why[OPTION_WHY_MAX])
 {
-    if (strv_eq_cstr(path, "aliases") || strv_eq_cstr(path, "prices")) {
+    if (strv_eq_cstr(path, "aliases") || strv_eq_cstr(path, "prices") ||
+        strv_eq_cstr(path, "confidence")) {
         snprintf(why, OPTION_WHY_MAX,
                  "a model's name or pattern of at most 200 characters, without blanks");
         return name.len <= 200 && is_model(name);
@@ -763,6 +767,12 @@ static bool is_price(strv text)
     struct ledger_price price;
     const char *why;
     return ledger_price_parse(text, &price, &why);
+}
+
+static bool is_sure(strv text)
+{
+    struct policy_sure sure;
+    return policy_sure_parse(text, &sure);
 }
 
 static bool is_money(strv text)

@@ -60,8 +60,9 @@ struct dialect_target {
     bool reasoning_effort;       /* OpenAI: reasoning_effort is understood */
     bool no_forced_tools;        /* tool_choice any and one are refused */
     bool no_json_mode;           /* response_format json_object is refused */
-    enum llm_id_rule ids;        /* of calls */
-    bool short_names;            /* tool names must be llm_tool_name_for() */
+    bool logprobs;        /* OpenAI: ask how probable each token was, for the router itself */
+    enum llm_id_rule ids; /* of calls */
+    bool short_names;     /* tool names must be llm_tool_name_for() */
 };
 
 /* What could not be carried over; bit per row of dialect_loss_name(). */
@@ -150,6 +151,8 @@ struct dialect_in {
     bool
         flaw; /* this frame or reply was understood, but a strict client might not: its bytes should not go
                   on as they came. Set, never cleared, by the dialect */
+    bool told_sure;        /* OpenAI: it said how probable its tokens were ... */
+    double least_logprob;  /* ... and the least of the first choice's, <= 0 */
     struct dialect_place { /* Anthropic: where a reader of the frames before the flaw stands */
         int blocks;
         bool block_open, block_some;

@@ -162,6 +162,24 @@ static bool read_delta(struct hearing *h, yyjson_val *delta, int index)
     return true;
 }
 
+/* How probable the tokens were, where it was asked. */
+static void read_logprobs(struct hearing *h, yyjson_val *choice)
+{
+    size_t i, max;
+    double least;
+    yyjson_val *token, *tokens = json_get(json_get(choice, "logprobs"), "content");
+    if (!yyjson_is_arr(tokens))
+        return;
+    yyjson_arr_foreach(tokens, i, max, token)
+    {
+        if (!json_is_num(json_get(token, "logprob"), &least))
+            continue;
+        if (!h->in->told_sure || least < h->in->least_logprob)
+            h->in->least_logprob = least < 0 ? least : 0;
+        h->in->told_sure = true;
+    }
+}
+
 /* `member` is "delta" in a chunk, "message" in a whole body. */
 static bool read_choice(struct hearing *h, yyjson_val *choice, const char *member)
 {
@@ -176,6 +194,8 @@ static bool read_choice(struct hearing *h, yyjson_val *choice, const char *membe
         return openai_malformed(h, "a delta is not an object");
     if (v == NULL)
         openai_flaw(h);
+    if (index == 0)
+        read_logprobs(h, choice);
     h->in->seen[index / 64] |= (uint64_t)1 << (index % 64);
     if (h->in->op == LLM_OP_GENERATE)
         return read_text(h, json_get(choice, "text"), LLM_EV_TEXT, (int)index) &&

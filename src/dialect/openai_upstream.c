@@ -296,6 +296,8 @@ static bool encode_same(struct writer *w, struct err *err)
     if (llm_has(r, LLM_P_REPEAT_PENALTY) && json_get(r->body.root, penalty) == NULL)
         edit_num(&e, penalty, r->params[LLM_P_REPEAT_PENALTY], w->arena);
     if (r->op == LLM_OP_CHAT) {
+        if (w->t->logprobs)
+            edit(&e, "logprobs", "true");
         edit_choice(&e, w);
         if ((r->has_history && w->t->ids != LLM_IDS_ANY) || w->t->reasoning_field != NULL)
             edit_history(&e, w);
@@ -678,10 +680,10 @@ static void put_end_user(struct writer *w)
     }
 }
 
-static bool is_raw(strv name)
+static bool is_raw(const struct writer *w, strv name)
 {
     static const char *const names[] = {"logprobs", "top_logprobs", "logit_bias"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    for (size_t i = w->t->logprobs ? 1 : 0; i < sizeof names / sizeof *names; i++)
         if (strv_eq_cstr(name, names[i]))
             return true;
     return !openai_is_known(name);
@@ -705,7 +707,8 @@ static void put_rest(struct writer *w)
     yyjson_obj_foreach(r->body.root, i, max, key, value)
     {
         strv raw;
-        if (yyjson_is_null(value) || !is_raw(json_str(key)) || !json_raw_value(&r->body, key, &raw))
+        if (yyjson_is_null(value) || !is_raw(w, json_str(key)) ||
+            !json_raw_value(&r->body, key, &raw))
             continue;
         buf_put_char(w->out, ',');
         json_put_str(w->out, json_str(key));
@@ -727,6 +730,8 @@ static bool encode_fresh(struct writer *w, struct err *err)
     put_effort(w);
     put_end_user(w);
     put_rest(w);
+    if (w->t->logprobs)
+        buf_put_cstr(w->out, ",\"logprobs\":true");
     if (w->t->stream)
         buf_put_cstr(w->out, ",\"stream\":true,\"stream_options\":{\"include_usage\":true}");
     buf_put_char(w->out, '}');

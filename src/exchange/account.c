@@ -312,8 +312,8 @@ static void fill_row(struct exchange *x, struct ledger_row *row, int64_t now)
     row->provider_index = last != NULL ? last->provider : 0;
     row->model = model_of(x, answered || x->bill.micro > 0);
     row->local = last != NULL && x->attempts[x->n_attempts - 1].p->zone == ZONE_LOCAL;
-    if (is_recalled(x)) { /* whoever gave the answer the first time */
-        row->recalled = true;
+    if (is_recalled(x) || x->sure.given) { /* whoever gave the answer the first time */
+        row->recalled = is_recalled(x);
         row->provider = x->p->name;
         row->provider_index = (unsigned)x->p->cell->index;
         row->model =

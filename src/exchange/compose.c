@@ -62,7 +62,9 @@ bool compose_request(struct exchange *x, struct err *err)
     x->up.stream = x->r->stream || (streams && x->p->stream_always && !(x->r->needs & OWN_BYTES));
     x->up.op = upstream_op(x, d);
     x->up.fresh = x->ask != x->r || x->r->rewritten;
-    x->pass = d == x->door && x->up.stream == x->r->stream && x->sink->event == NULL;
+    x->up.logprobs = sure_asks(x);
+    x->pass =
+        d == x->door && x->up.stream == x->r->stream && x->sink->event == NULL && !x->up.logprobs;
     buf_clear(&x->body);
     (void)!buf_reserve(&x->body, x->r->body.text.len + BODY_MORE);
     if (!prepare(x, d) ||

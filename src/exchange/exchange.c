@@ -289,11 +289,14 @@ static enum step plan(struct exchange *x)
     if (x->target < 0 || !plan_has(x, (size_t)x->target)) {
         int t = plan_next(x);
         if (t < 0 || x->calls >= x->snapshot->attempts_max) {
+            if (sure_gives_back(x))
+                return STEP_WAIT;
             refuse_exhausted(x);
             return STEP_AGAIN;
         }
         x->target = t;
         x->ask = x->r; /* what was wrong with one model's answer is nothing to another */
+        x->sure.refused = false;
         x->tries = 0;
         x->spent = 0;
         x->model = arena_strv(x->arena, x->plan->targets[t].model);
@@ -516,6 +519,7 @@ static void tear_down(struct exchange *x)
         metric_add(x->env->metrics, METRIC_STREAMS, 0, -1);
     relay_fini(x);
     recall_fini(x);
+    sure_fini(x);
     mask_drop(x);
     buf_fini(&x->body);
     list_del(&x->live_node);
@@ -555,6 +559,10 @@ static void after_failure(struct exchange *x, enum outcome o)
         return;
     }
     x->ask = x->r;
+    if (sure_refused(x, o)) {
+        exchange_go(x, EX_PLAN);
+        return;
+    }
     if (x->replan) {
         plan_anew(x);
         return;
@@ -562,7 +570,7 @@ static void after_failure(struct exchange *x, enum outcome o)
     if (row->next == NEXT_TELL) {
         if (o == OUTCOME_NO_MEMORY)
             refuse(x, LLM_ERR_INTERNAL, 0, STRV_NONE, STRV_NONE, 0);
-        else
+        else if (!sure_gives_back(x))
             refuse_exhausted(x);
         return;
     }

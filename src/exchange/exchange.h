@@ -157,6 +157,9 @@ strv exchange_route(
     const struct exchange *x); /* native door: metadata.route, once it has answered */
 int exchange_error(const struct exchange *x); /* what the caller was told: enum llm_error */
 uint32_t exchange_losses(const struct exchange *x);
+/* How probable the least sure token of the answer was, 0..1, where the configuration asks for it and the provider told
+ * it. *unsure: that is less than it should be. False: not known. */
+bool exchange_sure(const struct exchange *x, double *least, bool *unsure);
 /* What it has come to so far, for whoever shows it; whole in the sink's last call. -1 = not known. */
 struct exchange_sums {
     bool local;             /* who answers is of zone local */

@@ -186,6 +186,12 @@ struct exchange {
         int64_t micro;
         uint64_t wait_s; /* until the budget that stopped us is a new one */
     } bill;
+    struct sure { /* sure.c */
+        struct policy_sure below;
+        bool refused; /* the target does not tell it */
+        bool given;   /* the answer is `kept` */
+        struct kept_answer *kept;
+    } sure;
     int sent_status;
     int error; /* enum llm_error told to the caller */
 };
@@ -316,6 +322,16 @@ enum form form_check(struct exchange *x);
 /* Makes x->ask the question of a second try; false = there is none. */
 bool form_ask_again(struct exchange *x, enum outcome why);
 
+/* sure.c */
+bool sure_asks(const struct exchange *x); /* is the call of x->up to tell how sure it is? */
+/* The target would not tell: the call is made once more, without. */
+bool sure_refused(struct exchange *x, enum outcome o);
+/* The whole answer is in x->reply: too unsure, and somebody else is left? Then it is kept, and the attempt is over. */
+bool sure_escalates(struct exchange *x);
+/* Nobody else had an answer: the kept one goes out. False: there is none. */
+bool sure_gives_back(struct exchange *x);
+void sure_fini(struct exchange *x);
+
 /* relay.c */
 bool relay_deliver(struct exchange *x, const struct llm_event *ev);
 extern const struct http_call_ops relay_ops;
@@ -325,6 +341,8 @@ void relay_on_ready(void *arg, const char *address);
 bool relay_replay_begin(struct exchange *x);
 void relay_replay(struct exchange *x, const struct llm_event *ev);
 void relay_replay_end(struct exchange *x);
+/* The same of one that was collected before: `reply` becomes the exchange's. */
+void relay_give(struct exchange *x, struct llm_reply *reply);
 /* Ready to take the answer of a new attempt; drops what the last one left. */
 bool relay_begin(struct exchange *x);
 void relay_fini(struct exchange *x);

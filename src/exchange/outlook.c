@@ -228,6 +228,20 @@ static void put_class(struct buf *b, const struct exchange_outlook *o)
     buf_put_cstr(b, "}}");
 }
 
+/* What an answer is held against; null: nobody asks how sure it is. */
+static void put_sure(struct buf *b, const struct policy_sure *sure)
+{
+    bool first = true;
+    if (sure->mark <= 0 && sure->escalate <= 0) {
+        buf_put_cstr(b, "null");
+        return;
+    }
+    buf_put_char(b, '{');
+    put_share(b, &first, "mark", (float)sure->mark);
+    put_share(b, &first, "escalate", (float)sure->escalate);
+    buf_put_char(b, '}');
+}
+
 static void put_rules(struct buf *b, const struct policy_plan *plan)
 {
     for (size_t i = 0; i < plan->n_steps; i++) {
@@ -299,6 +313,8 @@ void exchange_outlook_json(const struct snapshot *s, const struct exchange_outlo
         buf_put_cstr(b, "null");
     put_bool(b, &first, "explicit", plan->explicit_choice);
     put_text(b, &first, "reason", strv_of(plan->reason));
+    json_put_key(b, &first, "confidence");
+    put_sure(b, &plan->sure);
     json_put_key(b, &first, "rules");
     buf_put_char(b, '[');
     put_rules(b, plan);

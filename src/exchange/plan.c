@@ -93,6 +93,7 @@ bool plan_make(struct exchange *x, struct err *err)
                                          .key = x->caller->holder};
     bool ok = exchange_plan(x->snapshot, x->r, &basis, x->r->arena, x->plan, err);
     x->is_private = x->is_private || x->plan->is_private;
+    x->sure.below = x->plan->sure;
     x->task = arena_strv(x->arena, x->plan->task);
     x->rules = rule_names(x->arena, x->plan);
     if (x->plan->reason != NULL)

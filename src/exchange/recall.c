@@ -235,7 +235,7 @@ void recall_keep(struct exchange *x)
 {
     struct recall *c = x->recall;
     struct buf b;
-    if (c == NULL || !c->store || !is_good(x))
+    if (c == NULL || !c->store || x->sure.given || !is_good(x))
         return;
     if (!c->ended) /* the upstream forgot its terminator, and we did not */
         recall_note(x, &(struct llm_event){.kind = LLM_EV_END});

@@ -488,7 +488,7 @@ static void write_reply(struct exchange *x)
 
 static void send_reply(struct exchange *x)
 {
-    if (is_acceptable(x))
+    if (is_acceptable(x) && !sure_escalates(x))
         write_reply(x);
 }
 
@@ -774,6 +774,19 @@ void relay_replay_end(struct exchange *x)
     } else {
         write_reply(x);
     }
+}
+
+void relay_give(struct exchange *x, struct llm_reply *reply)
+{
+    if (!relay_replay_begin(x)) {
+        exchange_verdict(x, OUTCOME_NO_MEMORY);
+        return;
+    }
+    llm_reply_fini(&x->reply);
+    x->reply = *reply;
+    *reply = (struct llm_reply){.n_parts = 0}; /* it is ours to free */
+    if (x->verdict < 0)
+        relay_replay_end(x);
 }
 
 /* ---- from the machine ---- */

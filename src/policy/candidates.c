@@ -263,12 +263,21 @@ static void add_entry(struct run *run, const struct policy_name *name, const str
         skip(run, name->text, role != NULL ? "the role contains itself" : "no provider lists it");
 }
 
+/* The outermost list that says anything; of several lists, the one that gave the first target. */
+static void note_sure(struct run *run, const struct policy_list *list, bool outermost)
+{
+    struct policy_sure *sure = &run->plan->sure;
+    if (run->plan->n == 0 && (outermost || (sure->mark <= 0 && sure->escalate <= 0)))
+        *sure = list->sure;
+}
+
 void walk(struct run *run, const struct policy_list *list, const struct role_path *outer,
           const char *why)
 {
     struct role_path path = {list, outer, outer != NULL ? outer->depth + 1 : 0};
     if (why == NULL) /* memory refused; told at the end */
         return;
+    note_sure(run, list, outer == NULL);
     for (size_t i = 0; i < list->n; i++)
         add_entry(run, &list->names[i], &path, why);
 }

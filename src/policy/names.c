@@ -87,3 +87,18 @@ const struct policy_list *find_alias(const struct run *run, strv name)
     }
     return NULL;
 }
+
+bool policy_sure_parse(strv text, struct policy_sure *out)
+{
+    strv name;
+    double n;
+    if (!strv_cut(&text, '=', &name) || !strv_double(text, &n) || !(n >= 0 && n <= 1))
+        return false;
+    if (strv_eq_cstr(name, "mark"))
+        out->mark = n;
+    else if (strv_eq_cstr(name, "escalate"))
+        out->escalate = n;
+    else
+        return false;
+    return true;
+}

@@ -110,10 +110,16 @@ struct policy_name {      /* an entry of a role's or route's list, parsed once a
     const char
         *model; /* NULL = the provider's default; role names have provider NULL and model = role */
 };
+/* How probable the least sure token of a whole answer must be, 0..1; 0 = nobody asks. */
+struct policy_sure {
+    double mark;     /* below: the answer says so */
+    double escalate; /* below: the next target is asked, unless the request is private */
+};
 struct policy_list {
     const char *name; /* role, task class or alias pattern ("claude-*") */
     struct policy_name *names;
     size_t n;
+    struct policy_sure sure;
 };
 
 struct policy_conf {    /* part of a snapshot */
@@ -205,9 +211,10 @@ struct policy_plan {
     size_t n_skips;
     enum policy_by steps[POLICY_ORDERS]; /* the rules that had a say, in order */
     size_t n_steps;
-    strv task;          /* class named or found, sure or not; STRV_NONE = not classified */
-    const char *reason; /* how the list was found: "hint task=explanation", "alias claude-*" */
-    bool is_private;    /* only local targets are in the plan */
+    strv task;               /* class named or found, sure or not; STRV_NONE = not classified */
+    const char *reason;      /* how the list was found: "hint task=explanation", "alias claude-*" */
+    struct policy_sure sure; /* of the list that the first target comes from */
+    bool is_private;         /* only local targets are in the plan */
     bool explicit_choice;
 };
 
@@ -225,6 +232,8 @@ void policy_name_parse(const struct policy_provider *providers, size_t n, strv t
 /* Header values of X-LLM-Mode and X-LLM-Sensitivity and X-LLM-Task into the request. Unknown values are
  * INVALID_REQUEST, except for sensitivity, where anything unknown means private (hints fail closed). */
 bool policy_hints(struct llm_request *r, strv mode, strv sensitivity, strv task, struct err *err);
+/* "mark=0.7" or "escalate=0.5" into its member. */
+bool policy_sure_parse(strv text, struct policy_sure *out);
 bool policy_mode_parse(strv text, enum llm_mode *out);
 extern const char *const policy_tasks[]; /* the six classes, NULL-terminated */
 

@@ -78,7 +78,11 @@ static strv any_model(void *arg, size_t i, struct arena *arena)
     {                                                                                              \
         name, NULL, name                                                                           \
     }
-#define LIST(array) array, sizeof array / sizeof *array
+#define LIST(array)                                                                                \
+    array, sizeof array / sizeof *array,                                                           \
+    {                                                                                              \
+        0, 0                                                                                       \
+    }
 
 static struct policy_name fast[] = {P("ollama", "llama3.2"), D("engine"), M("demo")};
 static struct policy_name general[] = {M("fast"), P("anthropic", "claude-sonnet-5-5")};
@@ -93,10 +97,11 @@ static struct policy_name cloudy[] = {P("ollama", "cloudy"), P("ollama", "mistra
 static struct policy_name nothing[1];
 
 static struct policy_list roles[] = {
-    {"fast", LIST(fast)},       {"general", LIST(general)}, {"tools", LIST(tools)},
-    {"far", LIST(far)},         {"loop_a", LIST(loop_a)},   {"loop_b", LIST(loop_b)},
-    {"waiting", LIST(waiting)}, {"missing", LIST(missing)}, {"cloudy_role", LIST(cloudy)},
-    {"nothing", nothing, 0},
+    {"fast", LIST(fast)},          {"general", LIST(general)},
+    {"tools", LIST(tools)},        {"far", LIST(far)},
+    {"loop_a", LIST(loop_a)},      {"loop_b", LIST(loop_b)},
+    {"waiting", LIST(waiting)},    {"missing", LIST(missing)},
+    {"cloudy_role", LIST(cloudy)}, {"nothing", nothing, 0, {0, 0}},
 };
 
 static struct policy_name to_tools[] = {M("tools")}, to_far[] = {M("far")},
@@ -104,7 +109,7 @@ static struct policy_name to_tools[] = {M("tools")}, to_far[] = {M("far")},
 static struct policy_list routes[] = {
     {"tool_calling", LIST(to_tools)},
     {"multi_step", LIST(to_far)},
-    {"documentation", nothing, 0},
+    {"documentation", nothing, 0, {0, 0}},
 };
 static struct policy_list aliases[] = {
     {"gpt-4*", LIST(to_fast)},
@@ -710,7 +715,7 @@ static void more_targets_than_a_plan_holds(void **state)
 {
     static struct policy_name many[40];
     static char text[40][16];
-    struct policy_list list = {"many", many, 40};
+    struct policy_list list = {"many", many, 40, {0, 0}};
     struct policy_conf conf = plain;
     struct policy_plan plan;
     struct arena arena;
@@ -1022,6 +1027,54 @@ static void a_window_is_not_judged_by_bytes(void **state)
     arena_fini(&arena);
 }
 
+static struct policy_sure sure_of(const char *model)
+{
+    struct arena arena;
+    struct policy_plan plan;
+    struct err err = ERR_INIT;
+    arena_init(&arena, 1024, 65536);
+    assert_true(run(PLAIN, &(struct wish){.model = model}, &arena, &plan, &err));
+    arena_fini(&arena);
+    return plan.sure;
+}
+
+/* Is it this much? */
+static bool is(double value, double percent)
+{
+    return value * 100 > percent - 1 && value * 100 < percent + 1;
+}
+
+/* roles: general is fast and more, the alias gpt-4* is fast. */
+static void how_sure_is_told_by_the_outermost_list_that_says_it(void **state)
+{
+    (void)state;
+    assert_true(is(sure_of("fast").mark, 0));
+    roles[0].sure = (struct policy_sure){0.7, 0.5};
+    assert_true(is(sure_of("fast").mark, 70));
+    assert_true(is(sure_of("gpt-4").escalate, 50));
+    assert_true(is(sure_of("general").mark, 70));
+    assert_true(is(sure_of("tools").mark, 0));
+    assert_true(is(sure_of("mistral").mark, 0));
+    roles[1].sure = (struct policy_sure){0, 0.2};
+    assert_true(is(sure_of("general").mark, 0));
+    assert_true(is(sure_of("general").escalate, 20));
+    roles[0].sure = roles[1].sure = (struct policy_sure){0, 0};
+}
+
+static void what_a_confidence_may_look_like(void **state)
+{
+    static const char *const wrong[] = {"",         "mark",      "mark=",    "=0.5",
+                                        "mark=1.1", "mark=-0.1", "mark=nan", "mark=0.5x",
+                                        "Mark=0.5", "unsure=0.5"};
+    struct policy_sure sure = {0, 0};
+    (void)state;
+    assert_true(policy_sure_parse(STRV("mark=0.7"), &sure));
+    assert_true(policy_sure_parse(STRV("escalate=1"), &sure));
+    assert_true(is(sure.mark, 70) && is(sure.escalate, 100));
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_false(policy_sure_parse(strv_of(wrong[i]), &sure));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1035,6 +1088,8 @@ int main(void)
         cmocka_unit_test(an_error_helps),
         cmocka_unit_test(a_long_name_is_cut),
         cmocka_unit_test(more_targets_than_a_plan_holds),
+        cmocka_unit_test(how_sure_is_told_by_the_outermost_list_that_says_it),
+        cmocka_unit_test(what_a_confidence_may_look_like),
         cmocka_unit_test(names_are_parsed_once),
         cmocka_unit_test(hints_only_tighten),
         cmocka_unit_test(equals_are_ranked),

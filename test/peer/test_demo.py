@@ -2,6 +2,7 @@
 """The demo model (tools/demo-model) behind the router: each door, whole and streamed, gives the facts it was asked for."""
 import hashlib
 import json
+import math
 import os
 import subprocess
 import sys
@@ -66,6 +67,23 @@ def test_it_calls_a_tool_that_is_offered_and_wanted_and_no_other(demo):
         message = demo.ask("POST", path_of("openai"), body).json["choices"][0]["message"]
         assert [c["function"]["name"] for c in message.get("tool_calls") or []] == wanted, message
         assert wanted or "state_dir" in message["content"], message
+
+
+def test_how_sure_it_is_stands_in_a_header_and_nowhere_else(router, engine):
+    r = router({"providers": {"engine": engine_provider(engine, "text", spawn={"model": MODEL})}, "confidence": {"general": ["mark=0.7"]}}).wait_up("engine")
+    said = {}
+    for door in DOORS:
+        more = {"options": {"temperature": 0}} if door == "ollama" else {"temperature": 0}
+        more |= {"max_tokens": 200} if door == "anthropic" else {}
+        reply = r.ask("POST", path_of(door, False), body_of(door, "auto", False, "Where is the audit log?", **more))
+        assert reply.status == 200 and b'"logprob"' not in reply.body, reply
+        said[door] = float(reply.header("X-LLM-Confidence").removesuffix(";unsure"))
+    assert 0 < min(said.values()) and max(said.values()) <= 1 and max(said.values()) - min(said.values()) < 0.05, said
+    own = r.ask("POST", path_of("openai"), body_of("openai", "auto", False, "Where is the audit log?", temperature=0, logprobs=True))
+    tokens = own.json["choices"][0]["logprobs"]["content"]
+    assert own.header("X-LLM-Confidence").startswith("%.3f" % math.exp(min(t["logprob"] for t in tokens))), own
+    stream = r.ask("POST", path_of("openai"), body_of("openai", "auto", True, "Where is the audit log?", temperature=0))
+    assert stream.complete and stream.header("X-LLM-Confidence") is None and b'"logprob"' not in stream.body, stream
 
 
 def test_a_schema_binds_it_and_it_makes_vectors(demo):

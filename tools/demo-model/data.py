@@ -3,7 +3,7 @@
 
     facts.txt, talk.txt   an answer, and patterns of questions: {a|b} is one of them
     foreign.txt           patterns of everything that must be refused
-    heldout.txt           the evaluation's questions; whatever equals one of them is thrown away here
+    calibration.txt, test.txt, heldout.txt   the evaluation's questions; whatever equals one of them is thrown away here
 
 A pattern is expanded by chance and spoilt by chance (typos, short forms, politeness, words left out), so no two epochs see
 the same questions. Standard library only; `data.py` alone checks the facts against README and docs.
@@ -14,6 +14,7 @@ import random
 import re
 import sys
 
+APART = ["calibration.txt", "test.txt", "heldout.txt"]
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 NAME = "Demo model"             # every answer begins so: nobody shall take it for more
@@ -141,16 +142,15 @@ def load(file):
     return facts
 
 
-def heldout():
-    """[(name of the fact, question, number within its section)]"""
-    found, name, number = [], "", 0
-    for line in open(os.path.join(HERE, "heldout.txt"), encoding="utf-8"):
+def apart(file):
+    """[(name of the fact, question)] of one of APART."""
+    found, name = [], ""
+    for line in open(os.path.join(HERE, file), encoding="utf-8"):
         line = line.rstrip("\n")
         if line.startswith("[") and line.endswith("]"):
-            name, number = line[1:-1], 0
+            name = line[1:-1]
         elif line and not line.startswith("#"):
-            found.append((name, line, number))
-            number += 1
+            found.append((name, line))
     return found
 
 
@@ -174,7 +174,7 @@ class Data:
         self.foreign, self.gadget, self.software, self.noun = (foreign[n] for n in ("foreign", "gadget", "software", "noun"))
         self.verbs = [p[:p.index("}") + 1] for f in self.facts for k, p in f.patterns if k == "how" and p.startswith("{")]
         self.keywords = [p for f in self.facts for k, p in f.patterns if k in ("what", "where")]
-        self.apart = {plain(q) for _, q, _ in heldout()}
+        self.apart = {plain(q) for file in APART for _, q in apart(file)}
         self.refusal = self.foreign.said()
         self.said = self.answers()
 
@@ -351,9 +351,7 @@ def check():
             if " ".join(words.split()) not in text:
                 wrong.append("%s: %s does not say: %s" % (fact.name, file, words))
     names = set(data.answers())
-    for name, question, _ in heldout():
-        if name not in names:
-            wrong.append("heldout.txt: no fact is called %s" % name)
+    wrong += ["%s: no fact is called %s" % (file, name) for file in APART for name, _ in apart(file) if name not in names]
     return wrong
 
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Ask the served demo model the questions that were kept apart (heldout.txt), and say how it did.
+"""Ask the served demo model the questions that were kept apart, and say how it did.
 
-usage: evaluate.py LLAMA_SERVER MODEL.gguf [--calibration] [--show]
+usage: evaluate.py LLAMA_SERVER MODEL.gguf [--calibration] [--show] [--foreign FILE]
 
-    --calibration   ask only the questions that set the gate (what one may look at while working on the material)
-    --show          every question that was not answered as it should
+    --calibration   ask only calibration.txt, which sets the gate (what one may look at while working on the material)
+    --show          every question that was not answered as it should, but those of test.txt
+    --foreign       further questions that must be refused, one a line
 
 An answer is right when it is word for word the fact's own. Confidence is the least probability of all its tokens. The gate
 is the lowest threshold at which of the calibration questions at most 2 % are confidently wrong; an answer below it counts as
@@ -26,7 +27,6 @@ import time
 
 import data
 
-CALIBRATE = {"foreign": 30}         # of every other section: the first question
 THRESHOLDS = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99]
 TOOL_QUESTIONS = [                  # a sample only: whoever wrote it knew the patterns of data.py
     ("are the providers alright?", "provider_health"), ("which of my servers are online", "provider_health"),
@@ -159,42 +159,54 @@ def features(engine):
     yield "template with tools", reply["chat_template_caps"]["supports_tools"]
 
 
+def report_all(title, asked, gate, known):
+    report(title + ": facts", [a for a in asked if a.name in known], gate, True)
+    report(title + ": greetings and the like", [a for a in asked if a.name not in known and a.name != "foreign"], gate, True)
+    report(title + ": foreign", [a for a in asked if a.name == "foreign"], gate, False)
+    report(title + ": all", asked, gate, True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("server")
     parser.add_argument("model")
     parser.add_argument("--calibration", action="store_true")
     parser.add_argument("--show", action="store_true")
+    parser.add_argument("--foreign")
     args = parser.parse_args()
     material, engine = data.Data(), Engine(args.server, args.model)
+    known = {f.name for f in material.facts}
+
+    def ask(file):
+        return [Asked(engine, material, name, question) for name, question in data.apart(file)]
+
     try:
-        ask = [(n, q) for n, q, i in data.heldout() if i < CALIBRATE.get(n, 1)]
-        calibration = [Asked(engine, material, n, q) for n, q in ask]
-        test = [] if args.calibration else [Asked(engine, material, n, q) for n, q, i in data.heldout() if i >= CALIBRATE.get(n, 1)]
+        calibration = ask("calibration.txt")
         gate = gate_of(calibration)
         print("gate: an answer whose least sure token has less than %.2f is unsure" % gate)
-        known = {f.name for f in material.facts}
-        for title, part in ("calibration", calibration), ("test", test):
-            if part:
-                report(title + ": facts", [a for a in part if a.name in known], gate, True)
-                report(title + ": greetings and the like", [a for a in part if a.name not in known and a.name != "foreign"], gate, True)
-                report(title + ": foreign", [a for a in part if a.name == "foreign"], gate, False)
-                report(title + ": all", part, gate, True)
-        if test:
+        report_all("calibration", calibration, gate, known)
+        done, shown = list(calibration), list(calibration)
+        if not args.calibration:
+            test, earlier = ask("test.txt"), ask("heldout.txt")
+            report_all("test", test, gate, known)
             print("test at other thresholds (none of them chosen): facts right / foreign refused or unsure / of all confidently wrong")
             for threshold in (0.5, 0.8, 0.9, 0.95, 0.98, 0.99):
                 print("  %.2f  %5.1f %%  %5.1f %%  %5.1f %%" % ((threshold,) + curve(test, known, threshold)))
+            report_all("earlier questions", earlier, gate, known)
             print("tools: right call or none", tools(engine))
             print("features:", ", ".join("%s %s" % (n, "yes" if ok else "NO") for n, ok in features(engine)))
-        done = test or calibration
+            done, shown = done + test + earlier, shown + earlier
+        if args.foreign:
+            with open(args.foreign, encoding="utf-8") as f:
+                others = [Asked(engine, material, "foreign", line.strip()) for line in f if line.strip()]
+            report(os.path.basename(args.foreign), others, gate, False)
         print("speed %.0f tokens/s on one thread, memory %.0f MB, file %.2f MB" % (
             1000 * sum(a.tokens for a in done) / sum(a.ms for a in done), engine.memory(), os.path.getsize(args.model) / 1e6))
     finally:
         engine.close()
-    if args.show:
-        for a in calibration + test:
-            if not a.right:
-                print("%s%.2f  [%s] %s\n          %s" % ("sure " if a.sure >= gate else "     ", a.sure, a.name, a.question, a.text[:100]))
+    for a in shown if args.show else []:
+        if not a.right:
+            print("%s%.2f  [%s] %s\n          %s" % ("sure " if a.sure >= gate else "     ", a.sure, a.name, a.question, a.text[:100]))
 
 
 if __name__ == "__main__":

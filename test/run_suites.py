@@ -65,7 +65,7 @@ SUITES = [
 ]
 
 # Whatever meets real time is not among them: nothing but what they leave it may hold it up.
-BESIDE = {"format", "docs", "lint", "fault", "clang", "web", "fuzz", "privacy"}
+BESIDE = {"format", "docs", "shell", "kubernetes", "lint", "fault", "clang", "web", "fuzz", "privacy"}
 
 # A sanitizer's report must end in a failure, whoever started the process.
 ENVIRONMENT = {

@@ -430,7 +430,7 @@ def test_the_npm_clients_show_their_keys_and_may_leave(router, standin, node):
             assert error is None and result["pieces"] == 3, result
         else:
             assert error is None and result["text"] == SENTENCE, result
-    wait_for(lambda: s.stats()["aborted"] == len(clients.NODE) and s.stats()["requests_active"] == 0, "all have left")
+    wait_for(lambda: [x["outcome"] for x in s.requests()].count("aborted") == len(clients.NODE), "all have left")
 
 
 @pytest.mark.tsan
@@ -443,7 +443,8 @@ def test_a_caller_who_leaves_ends_the_upstream_request(router, standin, client, 
                                     "models": ["demo+events=100000+gap_ms=20"]}}}).wait_up()
     result = clients.run(client, {"url": r.url, "model": "p/demo+events=100000+gap_ms=20", "stream": True, "leave": 3})
     assert result["error"] is None and result["pieces"] == 3, result
-    wait_for(lambda: s.stats()["aborted"] == 1 and s.stats()["requests_active"] == 0, "the upstream request ends")
+    # Not by the stand-in's sum: a probe that takes too long is aborted, too.
+    wait_for(lambda: [x["outcome"] for x in s.requests()] == ["aborted"], "the upstream request ends")
     wait_for(lambda: r.get("/router/stats")["total_requests"] == 1, "the exchange is closed")
     assert [x["outcome"] for x in s.requests()] == ["aborted"], "nothing is asked after the caller left"
 

@@ -450,7 +450,7 @@ static bool take_row(void *arg, const struct store_approval *a)
 static void read_all(struct agent_desk *d)
 {
     struct err err = ERR_INIT;
-    int64_t version = d->env.store != NULL ? store_version(d->env.store) : d->version;
+    int64_t version = d->env.store != NULL ? store_version(d->env.store, NULL) : d->version;
     if (version == d->version)
         return;
     d->version = version;

@@ -102,7 +102,7 @@ struct api {
     struct chat_keep *keep; /* NULL = no conversation is kept */
     struct chat_room *room; /* NULL = no conversations */
     const struct chat_conf *chat;
-    const char *state_dir;                           /* where the keys are */
+    const struct store_at *store;                    /* where the keys are */
     const struct audit_opts *audit;                  /* where the audit is */
     void (*put_state)(void *admin, struct buf *out); /* what /router/events tells, a JSON object */
     struct {

@@ -118,8 +118,10 @@ struct key_work {
     struct api *api;
     void (*run)(struct key_work *w, struct store *store);
     struct audit_change change; /* what == NULL: none yet */
-    char path[4096], by[32];
-    struct store_key key; /* to be made; id: to be revoked */
+    char by[32];
+    struct store_at at;
+    struct snapshot *snapshot; /* which `at` points into */
+    struct store_key key;      /* to be made; id: to be revoked */
     char secret[API_SECRET_BYTES];
     struct used *used;
     size_t n_used;
@@ -135,6 +137,7 @@ static void work_free(struct key_work *w)
         mem_wipe(w->answer.data, w->answer.cap);
     buf_fini(&w->answer);
     mem_free(w->used);
+    snapshot_unref(w->snapshot);
     mem_free(w);
 }
 
@@ -148,7 +151,8 @@ static struct key_work *work_new(struct api *api, struct http_request *req,
     w->run = run;
     w->status = 500;
     buf_init(&w->answer, LIST_MAX);
-    snprintf(w->path, sizeof w->path, "%s/llm-router.db", api->state_dir);
+    w->at = *api->store;
+    w->snapshot = snapshot_ref(api->env->snapshot);
     snprintf(w->by, sizeof w->by, "%s", api_key_id(req) != NULL ? api_key_id(req) : "");
     api_wait_begin(&w->wait, req);
     return w;
@@ -160,7 +164,7 @@ static void on_thread(void *arg)
     static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER;
     struct key_work *w = arg;
     pthread_mutex_lock(&one);
-    struct store *store = store_open(w->path, w->key.name[0] != '\0', &w->err);
+    struct store *store = store_open(&w->at, w->key.name[0] != '\0', &w->err);
     if (store != NULL)
         w->run(w, store);
     store_close(store);

@@ -166,12 +166,12 @@ int command_approvals(struct cli *cli)
     if (config == NULL)
         return EXIT_USAGE;
     struct store *store = command_store(config, false, &err);
-    config_free(config);
-    if (store == NULL) {
+    int status = EXIT_FAILED;
+    if (store == NULL)
         term_error("%s", err.text);
-        return EXIT_FAILED;
-    }
-    int status = lists ? list(cli, store) : decide(cli, store, yes ? AGENT_APPROVED : AGENT_DENIED);
+    else
+        status = lists ? list(cli, store) : decide(cli, store, yes ? AGENT_APPROVED : AGENT_DENIED);
     store_close(store);
+    config_free(config);
     return status;
 }

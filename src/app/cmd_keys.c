@@ -18,13 +18,7 @@
 
 struct store *command_store(const struct config *config, bool create, struct err *err)
 {
-    char path[4096];
-    int n = snprintf(path, sizeof path, "%s/llm-router.db", config->state_dir);
-    if (n < 0 || (size_t)n >= sizeof path) {
-        err_set(err, 0, "state_dir is too long");
-        return NULL;
-    }
-    return store_open(path, create, err);
+    return store_open(&config->store, create, err);
 }
 
 struct key_list {
@@ -377,12 +371,10 @@ int command_keys(struct cli *cli)
     if (config == NULL)
         return EXIT_USAGE;
     struct store *store = command_store(config, verbs[v].create, &err);
-    config_free(config);
-    if (store == NULL) {
+    if (store == NULL)
         term_error("%s", err.text);
-        return EXIT_FAILED;
-    }
-    int status = verbs[v].run(cli, store);
+    int status = store != NULL ? verbs[v].run(cli, store) : EXIT_FAILED;
     store_close(store);
+    config_free(config);
     return status;
 }

@@ -154,7 +154,7 @@ int command_question(struct cli *cli, struct buf *out);
 int command_request(struct cli *cli, struct buf *out);
 /* The URL of a router that listens there. False if that does not tell (port 0). */
 bool command_url(const char *listen, char *out, size_t size);
-/* The key store of this configuration. NULL with err if it cannot be opened. */
+/* The key store of this configuration, which must live as long. NULL with err if it cannot be opened. */
 struct store *command_store(const struct config *config, bool create, struct err *err);
 /* Its keys that are not revoked; `before`: as policy_keys_new(). NULL store: none. NULL with err: not all of them could
  * be read. */

@@ -53,7 +53,7 @@ struct serve {
     struct provider_prober *prober;
     struct tools tools;
     struct agent_desk *desk; /* calls of tools that wait for a person */
-    struct store *kept;      /* the same file as `store`, which is not opened before there is one */
+    struct store *kept;      /* the desk's, always the file; the other one is a thread's */
     struct engine *engines;
     struct worker *workers;
     struct chat_room *rooms[WORKERS_MAX]; /* the workers' */
@@ -69,11 +69,19 @@ struct serve {
     struct crowd *crowd;    /* whose sockets are open */
     struct ended *ended;    /* whose logins are over */
     struct chat_keep *keep; /* NULL = no conversation is kept */
+    struct snapshot *first; /* of the start */
     int64_t store_version;
+    struct look { /* for other keys; between look_at_keys() and take_keys() the thread's */
+        struct policy_keys *keys;
+        int64_t version;
+        struct err err;
+        bool running, failing;
+    } look;
     struct io_timer tick, deadline, delay;
     int64_t stale_again_us; /* not before this time, if a file stays changed */
     bool leaving, draining, stopping;
     bool forced; /* the drain was cut short */
+    bool over;   /* nobody takes new keys any more */
 };
 
 /* ---- the process ---- */
@@ -117,25 +125,23 @@ static void complain(const struct err *err)
 
 /* ---- keys ---- */
 
+/* The snapshot of the start stays: the store's address and the rule for it are in it. */
 static bool open_store(struct serve *s, struct err *err)
 {
-    char path[4096];
-    struct stat st;
-    snprintf(path, sizeof path, "%s/llm-router.db", s->config->state_dir);
-    if (stat(path, &st) != 0)
-        return errno == ENOENT || errno == ENOTDIR ||
-               err_set(err, LLM_ERR_INTERNAL, "%s: %s", path,
-                       strerror(errno)); /* no keys were ever made */
-    s->store = store_open(path, false, err);
-    return s->store != NULL;
+    s->first = snapshot_ref(s->config->snapshot);
+    s->store = store_open(&s->config->store, false, err);
+    if (s->store == NULL)
+        return false;
+    s->store_version = store_version(s->store, NULL);
+    s->keys = command_policy_keys(s->store, NULL, err);
+    return s->keys != NULL;
 }
 
 /* The file is made with the first call that waits. */
 static bool open_desk(struct serve *s, struct err *err)
 {
-    char path[4096];
-    snprintf(path, sizeof path, "%s/llm-router.db", s->config->state_dir);
-    s->kept = store_open(path, false, err);
+    const struct store_at file = {.path = s->config->store.path};
+    s->kept = store_open(&file, false, err);
     if (s->kept == NULL)
         return false;
     const struct agent_desk_env env = {s->loop, s->kept, &s->log};
@@ -208,35 +214,52 @@ static void follow_privacy_files(struct serve *s)
     on_reload(s, 0);
 }
 
+/* On a thread beside the loop: a server of the store may keep us waiting. */
+static void look_at_keys(void *arg)
+{
+    struct serve *s = arg;
+    struct look *k = &s->look;
+    k->keys = NULL;
+    k->err = ERR_INIT;
+    k->version = store_version(s->store, &k->err);
+    if (!k->err.set && k->version != s->store_version)
+        k->keys = command_policy_keys(s->store, s->keys, &k->err);
+}
+
+/* The old keys stay when the new ones cannot be read. */
+static void take_keys(void *arg)
+{
+    struct serve *s = arg;
+    struct look *k = &s->look;
+    k->running = false;
+    if (k->err.set && !k->failing)
+        LOG(&s->log, LOG_ERROR, "keys_not_read", LOG_C(REASON, k->err.text));
+    else if (!k->err.set && k->failing)
+        LOG(&s->log, LOG_INFO, "keys_readable");
+    k->failing = k->err.set;
+    if (k->keys == NULL || s->over) {
+        policy_keys_unref(k->keys);
+        return;
+    }
+    s->store_version = k->version;
+    for (unsigned i = 0; i < s->n_workers; i++)
+        worker_take_keys(&s->workers[i], k->keys);
+    LOG(&s->log, LOG_INFO, "keys_read", LOG_I(COUNT, k->keys->n));
+    policy_keys_unref(s->keys);
+    s->keys = k->keys;
+}
+
 static void on_tick(void *arg)
 {
     struct serve *s = arg;
-    struct err err = ERR_INIT;
-    struct policy_keys *keys = NULL;
     io_timer_start(s->loop, &s->tick, TICK_MS, on_tick, s);
     log_flush(&s->log);
     traffic_tick(io_wall_us(s->loop));
     stop_retired(s);
     follow_privacy_files(s);
     tools_look(&s->tools);
-    if (s->store == NULL && !open_store(s, &err))
-        return;
-    if (s->store == NULL)
-        return;
-    int64_t version = store_version(s->store);
-    if (version == s->store_version)
-        return;
-    keys = command_policy_keys(s->store, s->keys, &err);
-    if (keys == NULL) { /* the old keys stay */
-        LOG(&s->log, LOG_ERROR, "keys_not_read", LOG_C(REASON, "the key store cannot be read"));
-        return;
-    }
-    s->store_version = version;
-    for (unsigned i = 0; i < s->n_workers; i++)
-        worker_take_keys(&s->workers[i], keys);
-    LOG(&s->log, LOG_INFO, "keys_read", LOG_I(COUNT, keys->n));
-    policy_keys_unref(s->keys);
-    s->keys = keys;
+    if (!s->look.running)
+        s->look.running = io_work(s->loop, look_at_keys, take_keys, s);
 }
 
 /* Without keys everybody who can reach the address may use the models. */
@@ -743,9 +766,7 @@ static bool start(struct serve *s, struct err *err)
     metric_set(metrics_process(), METRIC_START_TIME, 0, io_wall_us(s->loop) / 1000000);
     if (!open_store(s, err) || !open_ledger(s, err) || !open_keep(s, err))
         return false;
-    s->store_version = s->store != NULL ? store_version(s->store) : -1;
-    s->keys = command_policy_keys(s->store, NULL, err);
-    if (s->keys == NULL || !check_exposure(s, err))
+    if (!check_exposure(s, err))
         return false;
     if (!io_on_signal(s->loop, SIGTERM, on_stop, s, err) ||
         !io_on_signal(s->loop, SIGINT, on_stop, s, err) ||
@@ -786,6 +807,7 @@ static void finish(struct serve *s)
 {
     /* Nobody listens to signals any more, and by itself each would kill us before every row is written. */
     sigset_t signals;
+    s->over = true;
     sigemptyset(&signals);
     sigaddset(&signals, SIGHUP);
     sigaddset(&signals, SIGTERM);
@@ -826,8 +848,9 @@ static void finish(struct serve *s)
         policy_keys_unref(s->keys);
     policy_sticky_free(s->sticky);
     audit_close(s->audit);
-    if (s->store != NULL)
-        store_close(s->store);
+    store_close(s->store);
+    if (s->first != NULL)
+        snapshot_unref(s->first);
     sandbox_fini(&s->sandbox);
     config_free(s->config);
     config_forget();

@@ -37,7 +37,7 @@ static void use_config(struct worker *w, const struct config *c)
     w->api.page = c->page;
     w->agent.conf = &c->mcp;
     w->api.advisor = &c->advisor;
-    w->api.state_dir = c->state_dir;
+    w->api.store = &c->store;
     w->api.audit = &c->audit;
     w->api.chat = &c->chat;
     if (w->room != NULL)

@@ -300,7 +300,7 @@ struct config *load_within(const struct config_source *source, const strv *text,
         apply(&l);
         ok = providers_build(&l) && servers_build(&l) && names_build(&l) && privacy_build(&l) &&
              money_build(&l) && cache_build(&l) && advisor_build(&l) && chat_build(&l) &&
-             scheduler_build(&l);
+             store_build(&l) && scheduler_build(&l);
     }
     if (ok)
         return &w->config;

@@ -22,6 +22,7 @@
 #include "exchange/exchange.h"
 #include "http/http.h"
 #include "mcp/mcp.h"
+#include "store/store.h"
 
 struct config_source { /* what to read; all may be NULL / 0 */
     const char *path;  /* YAML file; NULL = $LLM_ROUTER_CONFIG, else ./llm-router.yaml or
@@ -49,7 +50,8 @@ struct config {
     const char *path;               /* file it came from; NULL = none */
     const char *const *listen;      /* addresses, NULL-terminated */
     int64_t workers;                /* threads; 0 = cores */
-    const char *state_dir;          /* keys and later ledger; made at need */
+    const char *state_dir;          /* keys, ledger, audit, conversations; made at need */
+    struct store_at store;          /* the keys */
     const char *runtime_dir;        /* the engine's socket */
     struct http_server_opts server; /* limits of the callers' side */
     const char *const *origins;     /* allowed Origin values, NULL-terminated */

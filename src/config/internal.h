@@ -226,6 +226,7 @@ void privacy_forget(void);
 bool money_build(struct load *l);
 bool advisor_build(struct load *l);
 bool chat_build(struct load *l);
+bool store_build(struct load *l);     /* after the servers */
 bool scheduler_build(struct load *l); /* after the providers, whose networks count */
 bool servers_build(
     struct load *l); /* MCP; after the providers, whose networks count, before names */

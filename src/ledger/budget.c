@@ -161,13 +161,20 @@ static bool above(const struct ledger_purse *p, enum ledger_scope scope, int64_t
     return limit > 0 && load(&p->spent[scope]) + held > limit;
 }
 
-/* The scope that is above its limit, the longer one first; -1 = none. */
-static int scope_above(const struct ledger_purse *p, const struct ledger_limits *limits,
-                       int64_t held)
+/* No limit stays none, and a part is never nothing: that would be no limit. */
+static int64_t part_of(const struct ledger_budget_conf *conf, int64_t limit)
 {
-    if (above(p, LEDGER_MONTH, limits->month_micro, held))
+    int64_t part = conf->replicas > 1 ? limit / conf->replicas : limit;
+    return part > 0 || limit <= 0 ? part : 1;
+}
+
+/* The scope that is above its limit, the longer one first; -1 = none. */
+static int scope_above(const struct ledger_purse *p, const struct ledger_budget_conf *conf,
+                       const struct ledger_limits *limits, int64_t held)
+{
+    if (above(p, LEDGER_MONTH, part_of(conf, limits->month_micro), held))
         return LEDGER_MONTH;
-    return above(p, LEDGER_DAY, limits->day_micro, held) ? LEDGER_DAY : -1;
+    return above(p, LEDGER_DAY, part_of(conf, limits->day_micro), held) ? LEDGER_DAY : -1;
 }
 
 static uint64_t seconds_left(struct ledger_budget *b, int scope, int64_t wall_us)
@@ -190,9 +197,9 @@ bool ledger_budget_hold(struct ledger_budget *b, const struct ledger_ask *ask,
     turn(b, ask->wall_us);
     *out = (struct ledger_hold){ledger_budget_purse(b, ask->key), ask->micro, true};
     int64_t held = take(&b->all, ask->micro), own_held = take(out->key, ask->micro);
-    int scope = scope_above(&b->all, common ? &ask->conf->limits : &none, held);
+    int scope = scope_above(&b->all, ask->conf, common ? &ask->conf->limits : &none, held);
     if (scope < 0 && out->key != NULL)
-        scope = scope_above(out->key, &ask->limits, own_held);
+        scope = scope_above(out->key, ask->conf, &ask->limits, own_held);
     bool unknown = own && out->key == NULL; /* no memory for its counters: nobody can tell */
     if (scope < 0 && !unknown)
         return true;
@@ -245,7 +252,8 @@ static enum ledger_level level_of(const struct ledger_budget_conf *conf, int64_t
 
 static int64_t limit_of(const struct ledger_budget_conf *conf, enum ledger_scope scope)
 {
-    return !conf->on ? 0 : scope == LEDGER_DAY ? conf->limits.day_micro : conf->limits.month_micro;
+    int64_t limit = scope == LEDGER_DAY ? conf->limits.day_micro : conf->limits.month_micro;
+    return conf->on ? part_of(conf, limit) : 0;
 }
 
 void ledger_budget_look(struct ledger_budget *b, const struct ledger_budget_conf *conf,

@@ -32,6 +32,7 @@ struct ledger_budget_conf {
     struct ledger_limits limits;
     int64_t warn_percent, critical_percent;
     bool hard_stop;              /* else a limit only warns */
+    int64_t replicas;            /* routers that spend from the same: each may spend its part */
     const char *const *priority; /* names and ids of keys, and task classes, that no limit stops */
 };
 

@@ -86,6 +86,37 @@ static void a_limit_holds_to_the_micro_dollar(void **state)
     ledger_budget_fini(&b);
 }
 
+/* Of a budget for three routers each spends a third: all together never more than there is. */
+static void a_replica_spends_its_part(void **state)
+{
+    (void)state;
+    struct ledger_budget b;
+    struct ledger_budget_conf conf = conf_of(100, 2);
+    struct ledger_hold one, two;
+    struct ledger_spent s;
+    uint64_t wait_s = 0;
+    int64_t now = noon(2026, 11, 23);
+    ledger_budget_init(&b, now);
+    conf.replicas = 3;
+    ledger_budget_look(&b, &conf, LEDGER_DAY, now, &s);
+    assert_int_equal(s.limit, 33);
+    ledger_budget_look(&b, &conf, LEDGER_MONTH, now, &s);
+    assert_int_equal(s.limit, 1); /* nothing would be no limit */
+    conf.limits.month_micro = 0;
+    assert_true(hold(&b, &conf, 33, now, &one, &wait_s));
+    assert_false(hold(&b, &conf, 1, now, &two, &wait_s));
+    ledger_budget_settle(&b, &one, NULL, 0, now);
+
+    struct ledger_ask ask = {
+        .conf = &conf, .key = "k_1", .limits = {.day_micro = 31}, .wall_us = now};
+    ask.micro = 11;
+    assert_false(ledger_budget_hold(&b, &ask, &one, &wait_s));
+    ask.micro = 10;
+    assert_true(ledger_budget_hold(&b, &ask, &one, &wait_s));
+    ledger_budget_settle(&b, &one, NULL, 0, now);
+    ledger_budget_fini(&b);
+}
+
 static void days_and_months_begin_anew(void **state)
 {
     (void)state;
@@ -293,6 +324,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_limit_holds_to_the_micro_dollar),
+        cmocka_unit_test(a_replica_spends_its_part),
         cmocka_unit_test(days_and_months_begin_anew),
         cmocka_unit_test(a_clock_that_is_set_back_finds_its_day_again),
         cmocka_unit_test(keys_have_purses_of_their_own),

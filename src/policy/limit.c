@@ -245,11 +245,21 @@ bool policy_wrong_key(struct policy_limits *l, strv address, int64_t limit, int6
 
 /* ---- passes ---- */
 
+/* No limit stays none, and nobody's part is nothing. */
+static int64_t part_of(int64_t limit, int64_t replicas)
+{
+    int64_t part = replicas > 1 ? limit / replicas : limit;
+    return part > 0 || limit <= 0 ? part : 1;
+}
+
 static void add_share(struct policy_pass *pass, struct policy_cell *cell,
-                      const struct policy_quota *quota, const char *who)
+                      const struct policy_quota *quota, int64_t replicas, const char *who)
 {
     assert(pass->n < sizeof pass->shares / sizeof *pass->shares);
-    pass->shares[pass->n++] = (struct policy_share){cell, *quota, who};
+    const struct policy_quota part = {.requests_min = part_of(quota->requests_min, replicas),
+                                      .tokens_min = part_of(quota->tokens_min, replicas),
+                                      .concurrent = part_of(quota->concurrent, replicas)};
+    pass->shares[pass->n++] = (struct policy_share){cell, part, who};
 }
 
 static bool is_limited(const struct policy_quota *q)
@@ -263,7 +273,8 @@ void policy_pass_init(struct policy_pass *pass, struct policy_limits *limits,
 {
     *pass = (struct policy_pass){.n = 0};
     if (limits != NULL && is_limited(&quotas->all))
-        add_share(pass, policy_cell_ref(&limits->all), &quotas->all, "all callers together");
+        add_share(pass, policy_cell_ref(&limits->all), &quotas->all, quotas->replicas,
+                  "all callers together");
     if (key != NULL) {
         const struct policy_rules *own = &key->rules;
         const struct policy_quota *rest = &quotas->key;
@@ -273,9 +284,10 @@ void policy_pass_init(struct policy_pass *pass, struct policy_limits *limits,
             .concurrent = own->concurrent > 0 ? own->concurrent : rest->concurrent,
         };
         if (is_limited(&q) && key->cell != NULL)
-            add_share(pass, policy_cell_ref(key->cell), &q, "this API key");
+            add_share(pass, policy_cell_ref(key->cell), &q, quotas->replicas, "this API key");
     } else if (limits != NULL && is_limited(&quotas->peer)) {
-        add_share(pass, address_cell(limits, address), &quotas->peer, "this address");
+        add_share(pass, address_cell(limits, address), &quotas->peer, quotas->replicas,
+                  "this address");
     }
 }
 

@@ -36,6 +36,7 @@ struct policy_quotas {        /* of a configuration */
     struct policy_quota key;  /* a key that has none of its own */
     struct policy_quota peer; /* an address, of callers without a key */
     int64_t wrong_min;        /* wrong keys a minute, of an address; 0 = no limit */
+    int64_t replicas; /* routers that serve the same callers: each gives its part of every quota */
 };
 
 /* What one key, address or all have used. Counted; any thread. */

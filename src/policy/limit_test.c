@@ -285,6 +285,32 @@ static void a_key_has_the_configurations_limits_where_it_has_none(void **state)
 static struct policy_keys *shared;
 static atomic_llong went;
 
+/* Three routers for the same callers give a third each, and never nothing. */
+static void a_replica_gives_its_part(void **state)
+{
+    static const struct {
+        int64_t limit, part;
+    } cases[] = {{9, 3}, {10, 3}, {2, 1}, {0, 0}};
+    const struct policy_quotas quotas = {.replicas = 3};
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct policy_keys *keys = key_with(cases[i].limit, 0, 0);
+        int64_t passed = 0, wait = 0;
+        struct err err = ERR_INIT;
+        while (passed < 20) {
+            struct policy_pass pass;
+            policy_pass_init(&pass, NULL, &quotas, &keys->items[0], STRV(""));
+            bool ok = policy_pass_enter(&pass, 1, START, &wait, &err);
+            policy_pass_leave(&pass, 1);
+            if (!ok)
+                break;
+            passed++;
+        }
+        assert_int_equal(passed, cases[i].part > 0 ? cases[i].part : 20);
+        policy_keys_unref(keys);
+    }
+}
+
 static void *asker(void *arg)
 {
     (void)arg;
@@ -376,6 +402,7 @@ int main(void)
         cmocka_unit_test(addresses_have_their_own_and_all_one),
         cmocka_unit_test(more_addresses_than_there_is_room_for),
         cmocka_unit_test(a_key_has_the_configurations_limits_where_it_has_none),
+        cmocka_unit_test(a_replica_gives_its_part),
         cmocka_unit_test(workers_share_one_bucket),
         cmocka_unit_test(tokens_are_foreseen_and_not_taken),
         cmocka_unit_test(wrong_keys_are_counted_by_address),

@@ -156,6 +156,15 @@ static bool number(struct database *d, const char *sql, int *out, struct err *er
     return ok;
 }
 
+int64_t database_changes(struct database *d)
+{
+    int others = 0;
+    if (d->db == NULL)
+        return 0;
+    number(d, "PRAGMA data_version", &others, NULL); /* counts what others did */
+    return ((int64_t)others & 0xffffff) << 24 | (sqlite3_total_changes(d->db) & 0xffffff);
+}
+
 static bool migrate_locked(struct database *d, struct err *err)
 {
     char sql[64];

@@ -56,6 +56,8 @@ bool database_open_readonly(struct database *d, struct err *err);
 void database_close(struct database *d);
 /* Is the file at the path still the one that is open? */
 bool database_is_current(const struct database *d);
+/* Another number of 48 bits when anyone has changed anything; 0 while it is closed. */
+int64_t database_changes(struct database *d);
 
 bool database_run(struct database *d, const char *sql, struct err *err);
 /* Ready to be bound and stepped; NULL with err. Every use ends with database_done(). */

@@ -1,21 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * store - what the file of keys looks like, and the few statements on it.
- *
- *   closed --file there, or made--> open --file gone or replaced--> closed
- *
- * A store that was opened without `create` may have no file yet; it is looked for again at every
- * store_version(), so a router that serves notices the first `keys add`.
- */
+/* store - what the tables of keys and approvals look like, in a file and on a server, and the few statements on them. */
 #include "store/store.h"
 
 #include <assert.h>
+
+#include "store/sql.h"
 
 /* Another process holds the lock for a single small transaction; five seconds means it hangs. */
 #define BUSY_MS        5000
 #define APPLICATION_ID 0x4c4c4d52 /* "LLMR": tells our file from anyone else's database */
 
-/* ---- what the file looks like ---- */
+/* ---- what they look like ---- */
 
 /* Migration n takes a file of user_version n to n + 1. Add at the end; never change one that was released.
  */
@@ -48,6 +43,40 @@ static const char *const migrations[] = {
 };
 #define VERSION_NOW ((int)(sizeof migrations / sizeof *migrations))
 
+/* The same on a server, for which a number counts the changes. Add at the end here, too. */
+static const char *const server_migrations[] = {
+    "CREATE TABLE change (n BIGINT NOT NULL);"
+    "INSERT INTO change VALUES (1);"
+    "CREATE FUNCTION count_change() RETURNS trigger LANGUAGE plpgsql AS"
+    " $$BEGIN UPDATE llm_router.change SET n = n + 1; RETURN NULL; END$$;"
+    "CREATE TABLE key ("
+    " id TEXT COLLATE \"C\" PRIMARY KEY CHECK (length(id) BETWEEN 1 AND 31),"
+    " name TEXT NOT NULL CHECK (octet_length(name) <= 63),"
+    " digest BYTEA NOT NULL UNIQUE CHECK (length(digest) = 32),"
+    " created_us BIGINT NOT NULL,"
+    " revoked_us BIGINT NOT NULL DEFAULT 0,"
+    " rules TEXT NOT NULL DEFAULT '' CHECK (octet_length(rules) < 1536));"
+    "CREATE TRIGGER key_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON key"
+    " FOR EACH STATEMENT EXECUTE FUNCTION count_change();"
+    "CREATE TABLE approval ("
+    " id TEXT COLLATE \"C\" PRIMARY KEY CHECK (length(id) BETWEEN 1 AND 31),"
+    " server TEXT NOT NULL CHECK (octet_length(server) <= 31),"
+    " tool TEXT NOT NULL CHECK (octet_length(tool) <= 128),"
+    " key TEXT NOT NULL CHECK (octet_length(key) <= 31),"
+    " session TEXT NOT NULL CHECK (octet_length(session) <= 255),"
+    " arguments TEXT NOT NULL,"
+    " arguments_digest BYTEA NOT NULL CHECK (length(arguments_digest) = 32),"
+    " tool_digest BYTEA NOT NULL CHECK (length(tool_digest) = 32),"
+    " effect BIGINT NOT NULL, always BIGINT NOT NULL,"
+    " asked_us BIGINT NOT NULL, until_us BIGINT NOT NULL,"
+    " decided_us BIGINT NOT NULL DEFAULT 0,"
+    " decision BIGINT NOT NULL DEFAULT 0,"
+    " decided_by TEXT NOT NULL DEFAULT '' CHECK (octet_length(decided_by) <= 63),"
+    " remember BIGINT NOT NULL DEFAULT 0, used BIGINT NOT NULL DEFAULT 0);"
+    "CREATE TRIGGER approval_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON approval"
+    " FOR EACH STATEMENT EXECUTE FUNCTION count_change()",
+};
+
 enum statement {
     KEY_ADD,
     KEY_REVOKE,
@@ -58,7 +87,6 @@ enum statement {
     APPROVAL_DECIDE,
     APPROVAL_EACH,
     APPROVAL_PURGE,
-    DATA_VERSION,
     STATEMENTS
 };
 
@@ -70,18 +98,23 @@ static const char *const statements[STATEMENTS] = {
     [KEY_FIND] = "SELECT revoked_us FROM key WHERE id = ?1",
     [KEY_EACH] = "SELECT id, name, digest, created_us, revoked_us, rules FROM key"
                  " ORDER BY created_us, id",
-    [APPROVAL_PUT] = "INSERT OR REPLACE INTO approval (id, server, tool, key, session, arguments,"
-                     " arguments_digest, tool_digest, effect, always, asked_us, until_us,"
-                     " decided_us, decision, decided_by, remember, used)"
-                     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,"
-                     " ?16, ?17)",
+    [APPROVAL_PUT] =
+        "INSERT INTO approval (id, server, tool, key, session, arguments, arguments_digest,"
+        " tool_digest, effect, always, asked_us, until_us, decided_us, decision, decided_by,"
+        " remember, used) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,"
+        " ?15, ?16, ?17) ON CONFLICT (id) DO UPDATE SET server = excluded.server,"
+        " tool = excluded.tool, key = excluded.key, session = excluded.session,"
+        " arguments = excluded.arguments, arguments_digest = excluded.arguments_digest,"
+        " tool_digest = excluded.tool_digest, effect = excluded.effect, always = excluded.always,"
+        " asked_us = excluded.asked_us, until_us = excluded.until_us,"
+        " decided_us = excluded.decided_us, decision = excluded.decision,"
+        " decided_by = excluded.decided_by, remember = excluded.remember, used = excluded.used",
     [APPROVAL_DECIDE] = "UPDATE approval SET decision = ?2, remember = ?3, decided_by = ?4,"
                         " decided_us = ?5, arguments = '' WHERE id = ?1 AND decision = 0",
     [APPROVAL_EACH] = "SELECT id, server, tool, key, session, arguments, arguments_digest,"
                       " tool_digest, effect, always, asked_us, until_us, decided_us, decision,"
                       " decided_by, remember, used FROM approval ORDER BY asked_us, id",
     [APPROVAL_PURGE] = "DELETE FROM approval WHERE asked_us < ?1",
-    [DATA_VERSION] = "PRAGMA data_version",
 };
 
 static const struct database_plan plan = {
@@ -94,34 +127,34 @@ static const struct database_plan plan = {
     .busy_ms = BUSY_MS,
 };
 
-struct store {
-    struct database d;
-    int64_t generation; /* how often a file was opened */
+static const struct sql_server_plan server_plan = {
+    .schema = "llm_router",
+    .lock = APPLICATION_ID,
+    .migrations = server_migrations,
+    .n_migrations = (int)(sizeof server_migrations / sizeof *server_migrations),
+    .version = "SELECT n FROM change",
+    .statements = statements,
+    .n_statements = STATEMENTS,
 };
 
-static bool open_file(struct store *s, struct err *err)
-{
-    if (!database_open(&s->d, err))
-        return false;
-    s->generation++;
-    return true;
-}
+struct store {
+    struct sql *sql;
+};
 
 /* ---- opening ---- */
 
-struct store *store_open(const char *path, bool create, struct err *err)
+struct store *store_open(const struct store_at *at, bool create, struct err *err)
 {
     struct store *s = mem_zalloc(sizeof *s);
-    bool there;
     if (s == NULL) {
         err_oom(err);
         return NULL;
     }
-    if (database_init(&s->d, &plan, path, err) && database_there(&s->d, &there, err) &&
-        (there || !create || database_make(&s->d, err)) &&
-        ((!there && !create) || open_file(s, err)))
+    s->sql = at->server.address != NULL ? sql_server_open(&server_plan, &at->server, err)
+                                        : sql_file_open(&plan, at->path, create, err);
+    if (s->sql != NULL)
         return s;
-    store_close(s);
+    mem_free(s);
     return NULL;
 }
 
@@ -129,288 +162,219 @@ void store_close(struct store *s)
 {
     if (s == NULL)
         return;
-    database_fini(&s->d);
+    s->sql->driver->close(s->sql);
     mem_free(s);
+}
+
+int64_t store_version(struct store *s, struct err *err)
+{
+    return s->sql->driver->version(s->sql, err);
+}
+
+static bool there(const struct store *s)
+{
+    return s->sql->driver->there(s->sql);
 }
 
 /* ---- statements ---- */
 
-static bool bind_text(sqlite3_stmt *st, int at, const char *text)
+#define COUNT(values) (sizeof(values) / sizeof *(values))
+
+static enum sql_end run(struct store *s, struct sql_call *call, struct err *err)
 {
-    return sqlite3_bind_text(st, at, text, -1, SQLITE_STATIC) == SQLITE_OK;
+    return s->sql->driver->run(s->sql, call, err);
 }
 
-/* No file yet. */
-static bool nothing(const struct store *s, struct err *err)
+/* For a statement whose rules none of our values break: that one is in the way is told as it is. */
+static bool run_plain(struct store *s, struct sql_call *call, struct err *err)
 {
-    return err_set(err, 0, "%.200s does not exist", s->d.path);
+    enum sql_end end = run(s, call, err);
+    return end == SQL_OK ||
+           (end == SQL_CONFLICT && err_set(err, 0, "%.200s: a value does not fit", s->sql->name));
 }
 
-/* Opens what has appeared, closes what has gone. */
-static void look_again(struct store *s)
-{
-    bool there;
-    if (s->d.db != NULL && !database_is_current(&s->d)) {
-        database_close(&s->d);
-        s->generation++;
-    }
-    if (s->d.db == NULL && database_there(&s->d, &there, NULL) && there)
-        open_file(s, NULL);
-}
+/* Every row to one callback, which says when one of them is no row of ours. */
+struct reading {
+    bool (*key)(void *arg, const struct store_key *key);
+    bool (*approval)(void *arg, const struct store_approval *a);
+    void *arg;
+    bool damaged;
+};
 
-int64_t store_version(struct store *s)
+static bool read_all(struct store *s, int which, sql_row_fn row, struct reading *r,
+                     const char *what, struct err *err)
 {
-    int64_t data = 0, changes = 0;
-    look_again(s);
-    if (s->d.db != NULL) {
-        sqlite3_stmt *st = database_prepare(&s->d, DATA_VERSION, NULL);
-        if (st != NULL && sqlite3_step(st) == SQLITE_ROW)
-            data = sqlite3_column_int64(st, 0); /* counts what others did */
-        if (st != NULL)
-            database_done(st);
-        changes = sqlite3_total_changes(s->d.db);
-    }
-    return (s->generation & 0x7fff) << 48 | (data & 0xffffff) << 24 | (changes & 0xffffff);
+    struct sql_call call = {.which = which, .row = row, .arg = r};
+    if (!there(s))
+        return true;
+    return run_plain(s, &call, err) &&
+           (!r->damaged || err_set(err, 0, "%.200s: the row of %s is damaged", s->sql->name, what));
 }
 
 /* ---- keys ---- */
 
 bool store_key_add(struct store *s, const struct store_key *key, struct err *err)
 {
-    if (s->d.db == NULL)
-        return nothing(s, err);
-    sqlite3_stmt *st = database_prepare(&s->d, KEY_ADD, err);
-    if (st == NULL)
-        return false;
-    bool ok =
-        bind_text(st, 1, key->id) && bind_text(st, 2, key->name) &&
-        sqlite3_bind_blob(st, 3, key->digest, sizeof key->digest, SQLITE_STATIC) == SQLITE_OK &&
-        sqlite3_bind_int64(st, 4, key->created_us) == SQLITE_OK &&
-        sqlite3_bind_int64(st, 5, key->revoked_us) == SQLITE_OK && bind_text(st, 6, key->rules) &&
-        sqlite3_step(st) == SQLITE_DONE;
-    if (!ok && sqlite3_errcode(s->d.db) == SQLITE_CONSTRAINT)
-        err_set(err, 0, "the key %.31s is there already, or has no id", key->id);
-    else if (!ok)
-        database_failed(&s->d, err);
-    database_done(st);
-    return ok;
+    const struct sql_value values[] = {sql_text(key->id),
+                                       sql_text(key->name),
+                                       sql_bytes(key->digest, sizeof key->digest),
+                                       sql_int(key->created_us),
+                                       sql_int(key->revoked_us),
+                                       sql_text(key->rules)};
+    struct sql_call call = {.which = KEY_ADD, .values = values, .n_values = COUNT(values)};
+    if (!there(s)) /* no file yet */
+        return err_set(err, 0, "%.200s does not exist", s->sql->name);
+    enum sql_end end = run(s, &call, err);
+    return end == SQL_OK ||
+           (end == SQL_CONFLICT &&
+            err_set(err, 0, "the key %.31s is there already, or has no id", key->id));
+}
+
+static bool note_row(void *arg, const struct sql_value *row, size_t n)
+{
+    (void)row, (void)n;
+    *(bool *)arg = true;
+    return false;
+}
+
+static bool no_key(const char *id, struct err *err)
+{
+    return err_set(err, 0, "there is no key %.31s", id);
 }
 
 /* Why nothing was changed; always false. */
 static bool unchanged(struct store *s, const char *id, struct err *err)
 {
-    sqlite3_stmt *st = database_prepare(&s->d, KEY_FIND, err);
-    if (st == NULL)
-        return false;
-    int step = bind_text(st, 1, id) ? sqlite3_step(st) : SQLITE_NOMEM;
-    if (step == SQLITE_ROW)
-        err_set(err, 0, "the key %.31s is revoked already", id);
-    else if (step == SQLITE_DONE)
-        err_set(err, 0, "there is no key %.31s", id);
-    else
-        database_failed(&s->d, err);
-    database_done(st);
-    return false;
+    bool found = false;
+    const struct sql_value values[] = {sql_text(id)};
+    struct sql_call call = {KEY_FIND, values, 1, note_row, &found, 0};
+    return run_plain(s, &call, err) &&
+           (found ? err_set(err, 0, "the key %.31s is revoked already", id) : no_key(id, err));
 }
 
-/* Steps a statement that is bound and must have changed the one key. */
-static bool change(struct store *s, sqlite3_stmt *st, bool bound, const char *id, struct err *err)
+/* A statement that must change the one key. */
+static bool change(struct store *s, int which, const char *id, struct sql_value value,
+                   struct err *err)
 {
-    bool ok = bound && sqlite3_step(st) == SQLITE_DONE;
-    if (!ok)
-        database_failed(&s->d, err);
-    int changed = ok ? sqlite3_changes(s->d.db) : 0;
-    database_done(st);
-    return ok && (changed == 1 || unchanged(s, id, err));
+    const struct sql_value values[] = {sql_text(id), value};
+    struct sql_call call = {.which = which, .values = values, .n_values = COUNT(values)};
+    if (!there(s))
+        return no_key(id, err);
+    return run_plain(s, &call, err) && (call.changed == 1 || unchanged(s, id, err));
 }
 
 bool store_key_revoke(struct store *s, const char *id, int64_t now_us, struct err *err)
 {
-    if (s->d.db == NULL)
-        return err_set(err, 0, "there is no key %.31s", id);
     assert(now_us != 0); /* 0 means not revoked */
-    sqlite3_stmt *st = database_prepare(&s->d, KEY_REVOKE, err);
-    return st != NULL &&
-           change(s, st, bind_text(st, 1, id) && sqlite3_bind_int64(st, 2, now_us) == SQLITE_OK, id,
-                  err);
+    return change(s, KEY_REVOKE, id, sql_int(now_us), err);
 }
 
 bool store_key_edit(struct store *s, const char *id, const char *rules, struct err *err)
 {
-    if (s->d.db == NULL)
-        return err_set(err, 0, "there is no key %.31s", id);
-    sqlite3_stmt *st = database_prepare(&s->d, KEY_EDIT, err);
-    return st != NULL && change(s, st, bind_text(st, 1, id) && bind_text(st, 2, rules), id, err);
+    return change(s, KEY_EDIT, id, sql_text(rules), err);
 }
 
-static bool copy_text(sqlite3_stmt *st, int column, char *out, size_t size)
+static bool key_row(void *arg, const struct sql_value *row, size_t n)
 {
-    const char *text = (const char *)sqlite3_column_text(st, column);
-    size_t len = (size_t)sqlite3_column_bytes(st, column);
-    if (text == NULL || len >= size)
-        return false;
-    memcpy(out, text, len);
-    out[len] = '\0';
-    return true;
-}
-
-static bool read_key(sqlite3_stmt *st, struct store_key *key)
-{
-    *key = (struct store_key){0};
-    const void *digest = sqlite3_column_blob(st, 2);
-    if (!copy_text(st, 0, key->id, sizeof key->id) ||
-        !copy_text(st, 1, key->name, sizeof key->name) ||
-        !copy_text(st, 5, key->rules, sizeof key->rules) || digest == NULL ||
-        sqlite3_column_bytes(st, 2) != (int)sizeof key->digest)
-        return false;
-    memcpy(key->digest, digest, sizeof key->digest);
-    key->created_us = sqlite3_column_int64(st, 3);
-    key->revoked_us = sqlite3_column_int64(st, 4);
-    return true;
+    struct reading *r = arg;
+    struct store_key key = {.id = ""};
+    r->damaged = n != 6 || !sql_take_text(&row[0], key.id, sizeof key.id) ||
+                 !sql_take_text(&row[1], key.name, sizeof key.name) ||
+                 !sql_take_bytes(&row[2], key.digest, sizeof key.digest) ||
+                 !sql_take_int(&row[3], &key.created_us) ||
+                 !sql_take_int(&row[4], &key.revoked_us) ||
+                 !sql_take_text(&row[5], key.rules, sizeof key.rules);
+    return !r->damaged && r->key(r->arg, &key);
 }
 
 bool store_key_each(struct store *s, bool (*fn)(void *arg, const struct store_key *key), void *arg,
                     struct err *err)
 {
-    struct store_key key;
-    bool ok = true;
-    int step;
-
-    if (s->d.db == NULL)
-        return true;
-    sqlite3_stmt *st = database_prepare(&s->d, KEY_EACH, err);
-    if (st == NULL)
-        return false;
-    while ((step = sqlite3_step(st)) == SQLITE_ROW) {
-        ok = read_key(st, &key);
-        if (!ok) {
-            err_set(err, 0, "%.200s: a key's row is damaged", s->d.path);
-            break;
-        }
-        if (!fn(arg, &key))
-            break;
-    }
-    if (step != SQLITE_ROW && step != SQLITE_DONE)
-        ok = database_failed(&s->d, err);
-    database_done(st);
-    return ok;
+    struct reading r = {.key = fn, .arg = arg};
+    return read_all(s, KEY_EACH, key_row, &r, "a key", err);
 }
 
 /* ---- calls that wait for a person ---- */
 
-static bool bind_approval(sqlite3_stmt *st, const struct store_approval *a)
-{
-    const char *const texts[] = {a->id, a->server, a->tool, a->key, a->session, a->arguments};
-    const int64_t numbers[] = {a->effect,   a->always,     a->asked_us,
-                               a->until_us, a->decided_us, a->decision};
-    bool ok = true;
-    for (int i = 0; ok && i < 6; i++)
-        ok = bind_text(st, i + 1, texts[i]) &&
-             sqlite3_bind_int64(st, i + 9, numbers[i]) == SQLITE_OK;
-    return ok && sqlite3_bind_blob(st, 7, a->arguments_digest, 32, SQLITE_STATIC) == SQLITE_OK &&
-           sqlite3_bind_blob(st, 8, a->tool_digest, 32, SQLITE_STATIC) == SQLITE_OK &&
-           bind_text(st, 15, a->decided_by) &&
-           sqlite3_bind_int64(st, 16, a->remember) == SQLITE_OK &&
-           sqlite3_bind_int64(st, 17, a->used) == SQLITE_OK;
-}
-
 bool store_approval_put(struct store *s, const struct store_approval *a, struct err *err)
 {
-    if (s->d.db == NULL && (!database_make(&s->d, err) || !open_file(s, err)))
-        return false;
-    sqlite3_stmt *st = database_prepare(&s->d, APPROVAL_PUT, err);
-    if (st == NULL)
-        return false;
-    bool ok = bind_approval(st, a) && sqlite3_step(st) == SQLITE_DONE;
-    if (!ok)
-        database_failed(&s->d, err);
-    database_done(st);
-    return ok;
+    const struct sql_value values[] = {
+        sql_text(a->id),
+        sql_text(a->server),
+        sql_text(a->tool),
+        sql_text(a->key),
+        sql_text(a->session),
+        sql_text(a->arguments),
+        sql_bytes(a->arguments_digest, sizeof a->arguments_digest),
+        sql_bytes(a->tool_digest, sizeof a->tool_digest),
+        sql_int(a->effect),
+        sql_int(a->always),
+        sql_int(a->asked_us),
+        sql_int(a->until_us),
+        sql_int(a->decided_us),
+        sql_int(a->decision),
+        sql_text(a->decided_by),
+        sql_int(a->remember),
+        sql_int(a->used),
+    };
+    struct sql_call call = {.which = APPROVAL_PUT, .values = values, .n_values = COUNT(values)};
+    return (there(s) || s->sql->driver->make(s->sql, err)) && run_plain(s, &call, err);
 }
 
 bool store_approval_decide(struct store *s, const char *id, int decision, bool remember,
                            const char *by, int64_t now_us, struct err *err)
 {
-    if (s->d.db == NULL)
-        return err_set(err, 0, "no call %.31s waits for an approval", id);
-    sqlite3_stmt *st = database_prepare(&s->d, APPROVAL_DECIDE, err);
-    if (st == NULL)
+    const struct sql_value values[] = {sql_text(id), sql_int(decision), sql_int(remember),
+                                       sql_text(by), sql_int(now_us)};
+    struct sql_call call = {.which = APPROVAL_DECIDE, .values = values, .n_values = COUNT(values)};
+    if (there(s) && !run_plain(s, &call, err))
         return false;
-    bool ok = bind_text(st, 1, id) && sqlite3_bind_int64(st, 2, decision) == SQLITE_OK &&
-              sqlite3_bind_int64(st, 3, remember) == SQLITE_OK && bind_text(st, 4, by) &&
-              sqlite3_bind_int64(st, 5, now_us) == SQLITE_OK && sqlite3_step(st) == SQLITE_DONE;
-    if (!ok)
-        database_failed(&s->d, err);
-    else if (sqlite3_changes(s->d.db) != 1)
-        ok = err_set(err, 0, "no call %.31s waits for an approval", id);
-    database_done(st);
-    return ok;
+    return call.changed == 1 || err_set(err, 0, "no call %.31s waits for an approval", id);
 }
 
-static bool copy_digest(sqlite3_stmt *st, int column, uint8_t out[32])
+static bool approval_numbers(const struct sql_value *row, struct store_approval *a)
 {
-    const void *blob = sqlite3_column_blob(st, column);
-    if (blob == NULL || sqlite3_column_bytes(st, column) != 32)
+    int64_t effect, always, decision, remember, used;
+    if (!sql_take_int(&row[8], &effect) || !sql_take_int(&row[9], &always) ||
+        !sql_take_int(&row[10], &a->asked_us) || !sql_take_int(&row[11], &a->until_us) ||
+        !sql_take_int(&row[12], &a->decided_us) || !sql_take_int(&row[13], &decision) ||
+        !sql_take_int(&row[15], &remember) || !sql_take_int(&row[16], &used))
         return false;
-    memcpy(out, blob, 32);
+    a->effect = (int)effect;
+    a->decision = (int)decision;
+    a->always = always != 0;
+    a->remember = remember != 0;
+    a->used = used != 0;
     return true;
 }
 
-static bool read_approval(sqlite3_stmt *st, struct store_approval *a)
+static bool approval_row(void *arg, const struct sql_value *row, size_t n)
 {
-    *a = (struct store_approval){.arguments = (const char *)sqlite3_column_text(st, 5)};
-    a->effect = sqlite3_column_int(st, 8);
-    a->always = sqlite3_column_int(st, 9) != 0;
-    a->asked_us = sqlite3_column_int64(st, 10);
-    a->until_us = sqlite3_column_int64(st, 11);
-    a->decided_us = sqlite3_column_int64(st, 12);
-    a->decision = sqlite3_column_int(st, 13);
-    a->remember = sqlite3_column_int(st, 15) != 0;
-    a->used = sqlite3_column_int(st, 16) != 0;
-    return a->arguments != NULL && copy_text(st, 0, a->id, sizeof a->id) &&
-           copy_text(st, 1, a->server, sizeof a->server) &&
-           copy_text(st, 2, a->tool, sizeof a->tool) && copy_text(st, 3, a->key, sizeof a->key) &&
-           copy_text(st, 4, a->session, sizeof a->session) &&
-           copy_digest(st, 6, a->arguments_digest) && copy_digest(st, 7, a->tool_digest) &&
-           copy_text(st, 14, a->decided_by, sizeof a->decided_by);
+    struct reading *r = arg;
+    struct store_approval a = {.id = ""};
+    r->damaged = n != 17 || row[5].kind != SQL_TEXT || !sql_take_text(&row[0], a.id, sizeof a.id) ||
+                 !sql_take_text(&row[1], a.server, sizeof a.server) ||
+                 !sql_take_text(&row[2], a.tool, sizeof a.tool) ||
+                 !sql_take_text(&row[3], a.key, sizeof a.key) ||
+                 !sql_take_text(&row[4], a.session, sizeof a.session) ||
+                 !sql_take_bytes(&row[6], a.arguments_digest, sizeof a.arguments_digest) ||
+                 !sql_take_bytes(&row[7], a.tool_digest, sizeof a.tool_digest) ||
+                 !sql_take_text(&row[14], a.decided_by, sizeof a.decided_by) ||
+                 !approval_numbers(row, &a);
+    a.arguments = r->damaged ? NULL : row[5].bytes;
+    return !r->damaged && r->approval(r->arg, &a);
 }
 
 bool store_approval_each(struct store *s, bool (*fn)(void *arg, const struct store_approval *a),
                          void *arg, struct err *err)
 {
-    struct store_approval a;
-    bool ok = true;
-    int step;
-    if (s->d.db == NULL)
-        return true;
-    sqlite3_stmt *st = database_prepare(&s->d, APPROVAL_EACH, err);
-    if (st == NULL)
-        return false;
-    while ((step = sqlite3_step(st)) == SQLITE_ROW) {
-        ok = read_approval(st, &a);
-        if (!ok) {
-            err_set(err, 0, "%.200s: the row of an approval is damaged", s->d.path);
-            break;
-        }
-        if (!fn(arg, &a))
-            break;
-    }
-    if (step != SQLITE_ROW && step != SQLITE_DONE)
-        ok = database_failed(&s->d, err);
-    database_done(st);
-    return ok;
+    struct reading r = {.approval = fn, .arg = arg};
+    return read_all(s, APPROVAL_EACH, approval_row, &r, "an approval", err);
 }
 
 bool store_approval_purge(struct store *s, int64_t before_us, struct err *err)
 {
-    if (s->d.db == NULL)
-        return true;
-    sqlite3_stmt *st = database_prepare(&s->d, APPROVAL_PURGE, err);
-    if (st == NULL)
-        return false;
-    bool ok = sqlite3_bind_int64(st, 1, before_us) == SQLITE_OK && sqlite3_step(st) == SQLITE_DONE;
-    if (!ok)
-        database_failed(&s->d, err);
-    database_done(st);
-    return ok;
+    const struct sql_value values[] = {sql_int(before_us)};
+    struct sql_call call = {.which = APPROVAL_PURGE, .values = values, .n_values = COUNT(values)};
+    return !there(s) || run_plain(s, &call, err);
 }

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * store - what must survive the process: one SQLite file in the state directory.
+ * store - what must survive the process and is not the account: API keys as digests, and calls of tools that wait for
+ * a person. One SQLite file in the state directory; or tables of a PostgreSQL server, which several routers share.
  *
- * Holds API keys as digests, and calls of tools that wait for a person. A table of migrations brings an older file up to date; a table of statements is
- * the only SQL. WAL mode, so the command line can add a key while the router serves. Blocking: used by the
- * command line and the main thread, never by a worker's loop.
+ *   store_open()   file: WAL mode, so the command line can add a key while the router serves
+ *                  server: a connection of its own, made again when it was lost
+ *
+ * Blocking: used by the command line, and by threads beside the loops; never by a worker's loop. While a server is
+ * away every call fails after some seconds at most, and says so: that there are no keys is never concluded from it.
  */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
@@ -15,12 +18,29 @@
 #include "base/base.h"
 #include "store/database.h"
 
+struct sockaddr;
+struct store_server {
+    const char
+        *address; /* as libpq has it, "host=db dbname=router"; NULL = there is none, it is a file */
+    bool (*allow)(void *rule, const struct sockaddr *addr); /* asked before a byte is sent there */
+    void *rule;
+};
+/* Can it be an address? It must not hold a password, and must say how the connection is guarded if it leaves the
+ * machine. False with err, also if this build knows no PostgreSQL. */
+bool store_server_ok(const char *address, struct err *err);
+
+struct store_at {
+    const char *path;
+    struct store_server server;
+};
+
 struct store;
-/* Makes directory (0700) and file (0600) if missing. create false: a missing file is an empty store. */
-struct store *store_open(const char *path, bool create, struct err *err);
+/* The file's directory (0700) and the file (0600) are made if missing. create false: a missing file is an empty store.
+ * What `at` points to must live as long. */
+struct store *store_open(const struct store_at *at, bool create, struct err *err);
 void store_close(struct store *s);
-/* Changes when anyone changed the file: cheap enough for a timer. */
-int64_t store_version(struct store *s);
+/* Changes when anyone changed anything: cheap enough for a timer. The old one, with err, while a server is away. */
+int64_t store_version(struct store *s, struct err *err);
 
 #define STORE_RULES_MAX 1536
 

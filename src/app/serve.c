@@ -69,7 +69,7 @@ struct serve {
     struct crowd *crowd;    /* whose sockets are open */
     struct ended *ended;    /* whose logins are over */
     struct chat_keep *keep; /* NULL = no conversation is kept */
-    struct snapshot *first; /* of the start */
+    struct snapshot *first; /* of the start; NULL = nobody needs it any more */
     int64_t store_version;
     struct look { /* for other keys; between look_at_keys() and take_keys() the thread's */
         struct policy_keys *keys;
@@ -125,10 +125,11 @@ static void complain(const struct err *err)
 
 /* ---- keys ---- */
 
-/* The snapshot of the start stays: the store's address and the rule for it are in it. */
+/* A server's address and the rule for it lie in the snapshot of the start, which stays then. */
 static bool open_store(struct serve *s, struct err *err)
 {
-    s->first = snapshot_ref(s->config->snapshot);
+    if (s->config->store.server.address != NULL)
+        s->first = snapshot_ref(s->config->snapshot);
     s->store = store_open(&s->config->store, false, err);
     if (s->store == NULL)
         return false;

@@ -168,6 +168,8 @@ void config_each_file(const struct config *c, void (*each)(void *arg, const char
     for (size_t i = 0; i < c->mcp.n_servers; i++)
         if (c->mcp.servers[i].overlay != NULL)
             each(arg, c->mcp.servers[i].overlay);
+    if (c->store.server.address != NULL)
+        store_server_files(c->store.server.address, each, arg);
 }
 
 /* ---- defaults ---- */

@@ -73,6 +73,26 @@ static void a_server_needs_a_guarded_way(void **state)
     }
 }
 
+static void note_file(void *arg, const char *path)
+{
+    char *all = arg;
+    size_t n = strlen(all);
+    snprintf(all + n, 200 - n, "%s ", path);
+}
+
+/* For the sandbox: what is not told cannot be opened when the connection is made again. */
+static void files_of_a_server_are_told(void **state)
+{
+    char files[200] = "";
+    (void)state;
+    if (!knows_servers())
+        skip();
+    store_server_files("host=db sslmode=verify-full sslrootcert=/a/ca.pem passfile=/b/pass",
+                       note_file, files);
+    assert_non_null(strstr(files, "/a/ca.pem "));
+    assert_non_null(strstr(files, "/b/pass "));
+}
+
 static void what_is_not_shared_is_refused(void **state)
 {
     (void)state;
@@ -95,6 +115,7 @@ int main(void)
         cmocka_unit_test(keys_are_in_a_file),
         cmocka_unit_test(replicas_are_told_to_all_who_count),
         cmocka_unit_test(a_server_needs_a_guarded_way),
+        cmocka_unit_test(files_of_a_server_are_told),
         cmocka_unit_test(what_is_not_shared_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -98,6 +98,18 @@ bool store_server_ok(const char *address, struct err *err)
     return ok;
 }
 
+void store_server_files(const char *address, void (*each)(void *arg, const char *path), void *arg)
+{
+    static const char *const words[] = {"passfile",    "sslcert", "sslkey",
+                                        "sslrootcert", "sslcrl",  "sslcrldir"};
+    PQconninfoOption *options = parse(address, NULL);
+    for (const PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++)
+        for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+            if (o->val != NULL && o->val[0] == '/' && strcmp(o->keyword, words[i]) == 0)
+                each(arg, o->val);
+    PQconninfoFree(options);
+}
+
 /* ---- waiting ---- */
 
 static int64_t now_ms(void)

@@ -29,6 +29,9 @@ struct store_server {
  * machine. False with err, also if this build knows no PostgreSQL. */
 bool store_server_ok(const char *address, struct err *err);
 
+/* Every file that it names: of the password, of certificates. They are read again with every connection. */
+void store_server_files(const char *address, void (*each)(void *arg, const char *path), void *arg);
+
 struct store_at {
     const char *path;
     struct store_server server;

@@ -114,13 +114,20 @@ const struct flag_row flag_rows[FLAGS] = {
     [FLAG_TAKE_OVER] = {0, "take-over", NULL,
                         "From a router that serves with the same state_dir, without ending a "
                         "stream. With reload: also if the program is the same."},
+    [FLAG_DIR] = {0, "dir", "DIR", "The authority's folder. Default: ca below state_dir."},
+    [FLAG_DAYS] =
+        {0, "days", "N",
+         "How long what is made now holds. Default: an authority 3650, a certificate 397, "
+         "since browsers take none that is longer."},
+    [FLAG_PASSPHRASE] = {0, "passphrase-file", "FILE",
+                         "Its first line seals the authority's key, and opens it."},
     [FLAG_READY] = {0, "ready", NULL, "Asks whether a request could be served, too."},
     [FLAG_HELP] = {'h', "help", NULL, "Prints this help."},
 };
 
 #define F(x)   FLAG_BIT(FLAG_##x)
 #define SOURCE (F(CONFIG) | F(SET))
-#define RULES  (FLAG_BIT(FLAG_RULE_EXPIRES + 1) - FLAG_BIT(FLAG_RULE_MODE))
+#define RULES  F(RULE_MODE)
 
 const struct command commands[] = {
     {"serve", "", "run the router",
@@ -344,6 +351,19 @@ const struct command commands[] = {
      "taken out.\n\n"
      "Keep a copy where backups of chat.db are not: nobody reads a conversation without the key.",
      0, 1, 1, command_chat_key},
+    {"ca", "init [TITLE] | server NAME... | client NAME | renew [NAME]... | show",
+     "make certificates for a private network",
+     "For networks that no public authority knows. init makes an authority, a folder with ca.key "
+     "and ca.pem: give ca.pem to everybody who is to trust it, and keep ca.key where few can read "
+     "it, best away from the router. server makes NAME.key and NAME.pem for a server that is "
+     "called by any of these DNS names and IP addresses; client makes a certificate that a caller "
+     "shows where tls.client_ca_file asks for one.\n\n"
+     "renew replaces certificates, with the same key and names, those named or all that have less "
+     "than 30 days; reload the router then. The authority itself is never renewed. show lists all "
+     "of them and how long they hold.\n\n"
+     "Keys are ECDSA on P-256, files of keys are for their owner alone, and nothing that is there "
+     "is written over. There are no revocation lists.",
+     SOURCE | F(DIR) | F(DAYS) | F(PASSPHRASE), 1, 17, command_ca},
     {"version", "", "print the version", "", F(JSON), 0, 0, command_version},
     {"help", "[COMMAND]", "print help", "", 0, 0, 1, command_help},
     {"manpage", "[NAME]", "print a manual page's source",

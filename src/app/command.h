@@ -60,6 +60,9 @@ enum flag {
     FLAG_INSTALLED,
     FLAG_REPLACE,
     FLAG_TAKE_OVER,
+    FLAG_DIR,
+    FLAG_DAYS,
+    FLAG_PASSPHRASE,
 #define POLICY_RULE(id, name, kind, member, min, max, value, doc) FLAG_RULE_##id,
 #include "policy/key_rules.def"
 #undef POLICY_RULE
@@ -67,8 +70,13 @@ enum flag {
     FLAGS
 };
 
-_Static_assert(FLAGS <= 64, "one bit of struct command's flags each");
-#define FLAG_BIT(flag) (UINT64_C(1) << (flag))
+/* One bit of struct command's flags each; those of a key's rules have one together, since nobody takes only some. */
+#define FLAG_RULES (FLAG_RULE_EXPIRES - FLAG_RULE_MODE)
+#define FLAG_BIT(flag)                                                                             \
+    (UINT64_C(1) << ((flag) < FLAG_RULE_MODE       ? (flag)                                        \
+                     : (flag) <= FLAG_RULE_EXPIRES ? FLAG_RULE_MODE                                \
+                                                   : (flag)-FLAG_RULES))
+_Static_assert(FLAGS - FLAG_RULES <= 64, "there are bits for all");
 
 struct flag_row {
     char letter;       /* 0 = none */
@@ -117,6 +125,7 @@ bool command_manual(const char *name, struct buf *out);
 
 int command_serve(struct cli *cli);
 int command_reload(struct cli *cli);
+int command_ca(struct cli *cli);
 int command_check(struct cli *cli);
 int command_doctor(struct cli *cli);
 int command_health(struct cli *cli);

@@ -170,6 +170,8 @@ static void listen_addresses_become_urls(void **state)
         {"10.0.0.5:1", "http://10.0.0.5:1"},
         {"localhost:8484", "http://localhost:8484"},
         {"unix:/run/x.sock", "unix:/run/x.sock"},
+        {"tls:0.0.0.0:8443", "https://127.0.0.1:8443"},
+        {"tls:10.0.0.5:443", "https://10.0.0.5:443"},
         {"127.0.0.1:0", NULL},
         {"nothing", NULL},
     };

@@ -352,6 +352,9 @@ static bool give(struct handover *h, int fd, const char *protocol)
     }
     io_listeners_given();
     handover_close(h);
+    char text[32];
+    snprintf(text, sizeof text, "MAINPID=%ld", (long)h->to);
+    io_notify(text); /* before the other one speaks for the service */
     say(fd, "done");
     (void)io_post(h->env.loop, tell_given, h); /* without memory we go on beside the other */
     return true;

@@ -13,18 +13,22 @@
 
 bool command_url(const char *listen, char *out, size_t size)
 {
-    const char *port = strrchr(listen, ':');
+    const char *port = strrchr(listen, ':'), *scheme = "http";
     if (strncmp(listen, "unix:", 5) == 0)
         return snprintf(out, size, "%s", listen) < (int)size;
     if (port == NULL || strcmp(port, ":0") == 0)
         return false;
+    if (strncmp(listen, "tls:", 4) == 0) {
+        scheme = "https";
+        listen += 4;
+    }
     strv host = {listen, (size_t)(port - listen)};
     /* Every address of this machine: any will do. */
     if (host.len == 0 || strv_eq_cstr(host, "*") || strv_eq_cstr(host, "0.0.0.0"))
         host = STRV("127.0.0.1");
     else if (strv_eq_cstr(host, "[::]"))
         host = STRV("[::1]");
-    return snprintf(out, size, "http://" STRV_FMT "%s", STRV_ARG(host), port) < (int)size;
+    return snprintf(out, size, "%s://" STRV_FMT "%s", scheme, STRV_ARG(host), port) < (int)size;
 }
 
 static int url_of_config(struct cli *cli, char *out, size_t size)
@@ -32,7 +36,11 @@ static int url_of_config(struct cli *cli, char *out, size_t size)
     struct config *config = command_config(cli);
     if (config == NULL)
         return EXIT_USAGE;
-    bool ok = config->listen[0] != NULL && command_url(config->listen[0], out, size);
+    const char *const *a = config->listen;
+    while (*a != NULL && strncmp(*a, "tls:", 4) == 0) /* one in clear is the shorter way */
+        a++;
+    const char *one = *a != NULL ? *a : config->listen[0];
+    bool ok = one != NULL && command_url(one, out, size);
     config_free(config);
     if (!ok)
         term_error(

@@ -460,6 +460,8 @@ static void use_snapshot(struct serve *s)
             metrics_name_provider((unsigned)c->index, c->name);
             traffic_zone((unsigned)c->index, now->providers[i].zone == ZONE_CLOUD);
         }
+    metric_set(metrics_process(), METRIC_TLS_EXPIRES, 0,
+               s->config->tls != NULL ? io_tls_expires_us(s->config->tls) / 1000000 : 0);
     provider_prober_set(s->prober, now->providers, now->n_providers, cloud, keep_snapshot, now);
     tools_configure(&s->tools, s->config);
     match_engines(s);
@@ -598,11 +600,8 @@ static void on_stop(void *arg, int signum)
 static void on_given(void *arg, pid_t to)
 {
     struct serve *s = arg;
-    char text[32];
     LOG(&s->log, LOG_INFO, "handed_over", LOG_I(PID, to));
     log_flush(&s->log);
-    snprintf(text, sizeof text, "MAINPID=%ld", (long)to);
-    io_notify(text);
     if (!s->draining)
         drain(s, GRACE_MS);
 }
@@ -678,8 +677,10 @@ static void tell_pages(const char *bound)
     if (isatty(STDOUT_FILENO) != 1 || strncmp(bound, "unix:", 5) == 0)
         return;
     buf_init(&out, 512);
-    buf_printf(&out, "chat: http://%s/chat   operators: http://%s/operator   Ctrl-C ends it\n",
-               bound, bound);
+    const char *scheme = strncmp(bound, "tls:", 4) == 0 ? "https" : "http";
+    bound += strncmp(bound, "tls:", 4) == 0 ? 4 : 0;
+    buf_printf(&out, "chat: %s://%s/chat   operators: %s://%s/operator   Ctrl-C ends it\n", scheme,
+               bound, scheme, bound);
     (void)term_write(&out);
 }
 

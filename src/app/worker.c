@@ -45,6 +45,8 @@ static void use_config(struct worker *w, const struct config *c)
     w->api.sockets.conf = &c->sockets;
     w->api.sockets.max = c->server.connections_max;
     w->admin.config = c;
+    if (w->server != NULL)
+        http_server_set_tls(w->server, c->tls);
 }
 
 static bool put_config(const void *config, struct buf *out)
@@ -95,6 +97,8 @@ bool worker_init(struct worker *w, unsigned number, const struct config *c,
     struct http_handlers handlers = {api_on_head, api_on_request, api_on_bad, on_connections,
                                      &w->api};
     w->server = http_server_new(w->loop, &c->server, &handlers, err);
+    if (w->server != NULL)
+        http_server_set_tls(w->server, c->tls);
     return w->server != NULL;
 }
 

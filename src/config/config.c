@@ -10,9 +10,12 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "config/internal.h"
+
+#define TLS_SOON_DAYS 30
 
 /* Looked for in this order when nobody names a file. */
 static const char *const usual_files[] = {"./llm-router.yaml", "/etc/llm-router/llm-router.yaml"};
@@ -274,6 +277,49 @@ static bool take_sources(struct load *l, const strv *text)
     return environment_take(l) && take_set(l);
 }
 
+/* What callers of the addresses that begin with "tls:" are shown. */
+static bool tls_build(struct load *l)
+{
+    struct config *c = &l->whole->config;
+    const struct setting *cert = setting_get(l->whole, "tls.cert_file", NULL),
+                         *listen = setting_get(l->whole, "listen", NULL);
+    struct err why = ERR_INIT;
+    struct stat st;
+    size_t n = 0;
+    for (const char *const *a = c->listen; *a != NULL; a++)
+        n += strncmp(*a, "tls:", 4) == 0;
+    if (n == 0)
+        return true;
+    if (c->tls_files.cert_file == NULL || c->tls_files.key_file == NULL)
+        return load_fail(l, listen != NULL ? &listen->origin : NULL, "listen",
+                         "an address begins with tls:, and tls.cert_file and tls.key_file do not "
+                         "both name a file");
+    struct tls_use *use = ARENA_NEW(l->arena, struct tls_use);
+    if (use == NULL)
+        return load_oom(l);
+    use->tls = c->tls = io_tls_serve(&c->tls_files, &why);
+    if (c->tls == NULL)
+        return why.code == ERR_CODE_OOM ? load_oom(l)
+                                        : load_fail(l, cert != NULL ? &cert->origin : NULL,
+                                                    "tls.cert_file", "TLS: %s", why.text);
+    use->key = "listen"; /* no provider's */
+    use->next = l->whole->tls;
+    l->whole->tls = use;
+    int64_t day = (int64_t)24 * 3600 * 1000000,
+            now = l->source->wall_us != 0 ? l->source->wall_us : (int64_t)time(NULL) * 1000000,
+            left = io_tls_expires_us(c->tls) - now;
+    if (stat(c->tls_files.key_file, &st) == 0 && (st.st_mode & (S_IRWXG | S_IRWXO)) != 0 &&
+        !load_warn(l, "tls.key_file: %s can be used by others than its owner; chmod 600 it",
+                   c->tls_files.key_file))
+        return false;
+    if (left >= TLS_SOON_DAYS * day)
+        return true;
+    return left <= 0 ? load_warn(l, "tls.cert_file: %s is over; callers refuse it",
+                                 c->tls_files.cert_file)
+                     : load_warn(l, "tls.cert_file: %s is over in %lld days",
+                                 c->tls_files.cert_file, (long long)(left / day));
+}
+
 static bool cache_build(struct load *l)
 {
     struct snapshot *s = &l->whole->snapshot;
@@ -302,7 +348,7 @@ struct config *load_within(const struct config_source *source, const strv *text,
         apply(&l);
         ok = providers_build(&l) && servers_build(&l) && names_build(&l) && privacy_build(&l) &&
              money_build(&l) && cache_build(&l) && advisor_build(&l) && chat_build(&l) &&
-             store_build(&l) && scheduler_build(&l);
+             store_build(&l) && scheduler_build(&l) && tls_build(&l);
     }
     if (ok)
         return &w->config;

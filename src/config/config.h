@@ -46,13 +46,15 @@ struct config_warning {
 struct config {
     struct snapshot *snapshot;
 
-    struct privacy_conf privacy;    /* what the detector was made of */
-    const char *path;               /* file it came from; NULL = none */
-    const char *const *listen;      /* addresses, NULL-terminated */
-    int64_t workers;                /* threads; 0 = cores */
-    const char *state_dir;          /* keys, ledger, audit, conversations; made at need */
-    struct store_at store;          /* the keys */
-    const char *runtime_dir;        /* the engine's socket */
+    struct privacy_conf privacy; /* what the detector was made of */
+    const char *path;            /* file it came from; NULL = none */
+    const char *const *listen;   /* addresses, NULL-terminated */
+    int64_t workers;             /* threads; 0 = cores */
+    const char *state_dir;       /* keys, ledger, audit, conversations; made at need */
+    struct store_at store;       /* the keys */
+    const char *runtime_dir;     /* the engine's socket */
+    struct io_tls_serve_opts tls_files;
+    struct io_tls *tls; /* for addresses that begin with "tls:"; NULL = there are none */
     struct http_server_opts server; /* limits of the callers' side */
     const char *const *origins;     /* allowed Origin values, NULL-terminated */
     const char *const *hosts;       /* further allowed Host values, NULL-terminated */

@@ -118,7 +118,8 @@ static const struct {
      1, 21},
     {"mode: cluod\n", "file:1:7: mode: expected one of local, hybrid, cloud, not \"cluod\"", 1, 7},
     {"listen: nowhere\n",
-     "file:1:9: listen: expected an address such as 127.0.0.1:8484, [::1]:8484 or "
+     "file:1:9: listen: expected an address such as 127.0.0.1:8484, [::1]:8484, tls:0.0.0.0:8443 "
+     "or "
      "unix:/run/llm-router.sock, not "
      "\"nowhere\"",
      1, 9},

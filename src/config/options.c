@@ -76,7 +76,9 @@ static const struct option_form FORM_SANDBOX = {NULL, NULL, sandbox_words};
 static const struct option_form FORM_PATH = {"a path", NULL, NULL};
 static const struct option_form FORM_SERVER = {"words of libpq", NULL, NULL};
 static const struct option_form FORM_ADDRESS = {
-    "an address such as 127.0.0.1:8484, [::1]:8484 or unix:/run/llm-router.sock", is_address, NULL};
+    "an address such as 127.0.0.1:8484, [::1]:8484, tls:0.0.0.0:8443 or "
+    "unix:/run/llm-router.sock",
+    is_address, NULL};
 static const struct option_form FORM_NETWORK = {"a network such as 10.0.0.0/24 or fd00::/8, not "
                                                 "link-local, with a prefix of at least 8 (IPv6: 7)",
                                                 is_network, NULL};

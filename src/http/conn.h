@@ -86,6 +86,7 @@ struct http_server {
     struct http_server_opts opts;
     struct http_handlers on;
     struct http_listener *listeners;
+    struct io_tls *tls; /* for addresses that begin with "tls:" */
     struct list conns, todo;
     size_t n_conns;
     struct http_head *spare; /* NULL while it is lent to a parser */

@@ -120,6 +120,8 @@ static bool listener_open(struct http_listener *l, struct io_listener *io, const
 
     l->io = io;
     if (l->io != NULL)
+        io_listener_set_tls(l->io, s->tls);
+    if (l->io != NULL)
         l->address = mem_strdup(io_listener_address(l->io));
     if (l->address == NULL) {
         if (l->io != NULL)
@@ -154,6 +156,15 @@ bool http_server_listen_on(struct http_server *s, strv address, int fd, const ch
         return false;
     }
     return listener_open(l, io_listen_on(s->loop, address, fd, on_accept, l, err), bound, err);
+}
+
+void http_server_set_tls(struct http_server *s, struct io_tls *tls)
+{
+    io_tls_unref(s->tls);
+    s->tls = io_tls_ref(tls);
+    for (struct http_listener *l = s->listeners; l != NULL; l = l->next)
+        if (l->io != NULL)
+            io_listener_set_tls(l->io, tls);
 }
 
 int http_server_last_fd(const struct http_server *s)
@@ -239,6 +250,7 @@ static void server_free_now(struct http_server *s)
         mem_free(l);
     }
     http_head_free(s->spare);
+    io_tls_unref(s->tls);
     mem_free(s);
 }
 

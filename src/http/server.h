@@ -116,6 +116,8 @@ bool http_server_listen(struct http_server *s, strv address, bool shared, const 
 /* The same on a socket that listens already (io_listen_on()); `fd` is the server's from here on. */
 bool http_server_listen_on(struct http_server *s, strv address, int fd, const char **bound,
                            struct err *err);
+/* What callers of the addresses that begin with "tls:" are shown from now on (io_listener_set_tls()). */
+void http_server_set_tls(struct http_server *s, struct io_tls *tls);
 /* A second descriptor, the caller's, of the socket that was listened on last; -1 = there is none. */
 int http_server_last_fd(const struct http_server *s);
 void http_server_set_opts(struct http_server *s, const struct http_server_opts *opts);

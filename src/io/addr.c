@@ -114,6 +114,8 @@ bool io_addr_parse(struct io_addr *a, strv text, struct err *err)
         text = STRV("");
     if (memchr(text.ptr, '\0', text.len) != NULL)
         return err_set(err, 0, "an address must not contain a zero byte");
+    if (strv_starts(text, IO_ADDR_TLS))
+        return parse_inet(a, strv_from(text, IO_ADDR_TLS.len), err);
     if (!strv_starts(text, STRV("unix:")))
         return parse_inet(a, text, err);
     rest = strv_from(text, 5);

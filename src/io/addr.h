@@ -33,6 +33,7 @@ bool io_addr_literal(struct io_addr *a, const char *host, uint16_t port);
 bool io_addr_is_localhost_name(const char *host);
 void io_addr_loopback(struct io_addr *a, int family, uint16_t port);
 bool io_addr_unix(struct io_addr *a, const char *path, struct err *err);
+#define IO_ADDR_TLS STRV("tls:") /* before an address */
 /* The text that io_listen() takes. */
 bool io_addr_parse(struct io_addr *a, strv text, struct err *err);
 /* "127.0.0.1:80", "[::1]:80", "unix". */

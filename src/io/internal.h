@@ -99,6 +99,8 @@ void io_connect_failed(struct io_connect *c, enum io_end why);
 
 /* tls.c. A stream's TLS state, and the way of bytes through it. */
 bool io_tls_open(struct io_stream *s, struct io_tls *tls, const char *host);
+/* The side that is called. Nothing is read before the stream's user wants data. */
+bool io_tls_accept(struct io_stream *s, struct io_tls *tls);
 void io_tls_conn_free(struct io_tls_conn *t);
 /* Bytes from the wire (len 0: go on with what is there already). */
 void io_tls_feed(struct io_stream *s, const char *data, size_t len);

@@ -32,6 +32,8 @@ struct io_listener {
     bool paused, closing;
     struct io_timer backoff;
     struct unix_path *path; /* NULL for TCP */
+    bool secure;
+    struct io_tls *tls; /* only if it is secure; NULL = callers are turned away */
     char address[128];
 };
 
@@ -62,8 +64,8 @@ static bool accept_one(struct io_listener *l);
 static void on_backoff_over(void *arg);
 static void on_closed(uv_handle_t *handle);
 
-static struct io_listener *begin(struct io_loop *loop, const struct io_addr *addr, int fd,
-                                 struct unix_path *path, struct err *err)
+static struct io_listener *begin(struct io_loop *loop, const struct io_addr *addr, bool secure,
+                                 int fd, struct unix_path *path, struct err *err)
 {
     struct io_listener *l = mem_zalloc(sizeof *l);
     int rc = l != NULL ? uv_poll_init(&loop->uv, &l->poll, fd) : UV_ENOMEM;
@@ -82,6 +84,7 @@ static struct io_listener *begin(struct io_loop *loop, const struct io_addr *add
     l->loop = loop;
     l->fd = fd;
     l->path = path;
+    l->secure = secure;
     describe(l, addr);
     return l;
 }
@@ -107,7 +110,9 @@ struct io_listener *io_listen(struct io_loop *loop, strv address, bool shared, i
         return NULL;
     fd = addr.u.sa.sa_family == AF_UNIX ? listen_unix(&addr, shared, &path, err)
                                         : listen_tcp(&addr, shared, err);
-    return fd >= 0 ? serve(begin(loop, &addr, fd, path, err), fn, arg) : NULL;
+    return fd >= 0 ? serve(begin(loop, &addr, strv_starts(address, IO_ADDR_TLS), fd, path, err), fn,
+                           arg)
+                   : NULL;
 }
 
 struct io_listener *io_listen_on(struct io_loop *loop, strv address, int fd, io_accept_fn fn,
@@ -126,7 +131,7 @@ struct io_listener *io_listen_on(struct io_loop *loop, strv address, int fd, io_
         close(fd);
         return NULL;
     }
-    return serve(begin(loop, &addr, fd, path, err), fn, arg);
+    return serve(begin(loop, &addr, strv_starts(address, IO_ADDR_TLS), fd, path, err), fn, arg);
 }
 
 bool io_listens_on(int fd, strv address)
@@ -164,6 +169,14 @@ const char *io_listener_address(const struct io_listener *l)
     return l->address;
 }
 
+void io_listener_set_tls(struct io_listener *l, struct io_tls *tls)
+{
+    if (!l->secure)
+        return;
+    io_tls_unref(l->tls);
+    l->tls = io_tls_ref(tls);
+}
+
 void io_listener_pause(struct io_listener *l, bool paused)
 {
     l->paused = paused;
@@ -182,6 +195,8 @@ void io_listener_close(struct io_listener *l)
     if (l->path != NULL)
         unix_path_unref(l->path);
     l->path = NULL;
+    io_tls_unref(l->tls);
+    l->tls = NULL;
 }
 
 void io_listener_finish(struct io_listener *l)
@@ -367,7 +382,7 @@ static void describe(struct io_listener *l, const struct io_addr *addr)
     if (getsockname(l->fd, &bound.u.sa, &bound.len) != 0)
         bound = *addr;
     io_addr_text(&bound.u.sa, text);
-    snprintf(l->address, sizeof l->address, "%s", text);
+    snprintf(l->address, sizeof l->address, "%s%s", l->secure ? "tls:" : "", text);
 }
 
 static void watch(struct io_listener *l)
@@ -405,7 +420,9 @@ static bool accept_one(struct io_listener *l)
             sizeof peer.u.sa.sa_family) /* an unnamed UNIX peer may have no address at all */
             peer.u.sa.sa_family = AF_UNIX;
         s = io_stream_new(l->loop, fd, &peer.u.sa);
-        if (s != NULL)
+        if (s != NULL && l->secure && (l->tls == NULL || !io_tls_accept(s, l->tls)))
+            io_stream_close(s);
+        else if (s != NULL)
             l->fn(l->arg, s);
         return true; /* without memory this one caller is turned away, the next may be luckier */
     }

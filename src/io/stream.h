@@ -83,6 +83,16 @@ struct io_tls_opts {
 };
 /* TLS 1.2 or newer, certificate and host name verified, no session tickets kept. */
 struct io_tls *io_tls_new(const struct io_tls_opts *opts, struct err *err);
+struct io_tls_serve_opts {
+    const char *cert_file; /* PEM: ours, then those between it and the authority */
+    const char *key_file;
+    const char *
+        client_ca_file; /* who signs clients' certificates, and all must show one; NULL = none is asked for */
+};
+/* The side that is called: TLS 1.2 or newer. */
+struct io_tls *io_tls_serve(const struct io_tls_serve_opts *opts, struct err *err);
+/* When our certificate is over, microseconds since 1970; 0 = we show none. */
+int64_t io_tls_expires_us(const struct io_tls *tls);
 struct io_tls *io_tls_ref(struct io_tls *tls);
 void io_tls_unref(struct io_tls *tls);
 
@@ -111,8 +121,8 @@ void io_connect_cancel(struct io_connect *c); /* no call after this */
 
 struct io_listener;
 typedef void (*io_accept_fn)(void *arg, struct io_stream *s); /* the stream is the callee's */
-/* address: "127.0.0.1:8484", "[::1]:8484", "0.0.0.0:80", "localhost:0", "unix:/run/x.sock" (made with
- * mode 0600, a stale one removed). shared: SO_REUSEPORT, so that every worker has its own listener. */
+/* address: "127.0.0.1:8484", "[::1]:8484", "0.0.0.0:80", "localhost:0", "tls:0.0.0.0:443", "unix:/run/x.sock" (made
+ * with mode 0600, a stale one removed). shared: SO_REUSEPORT, so that every worker has its own listener. */
 struct io_listener *io_listen(struct io_loop *loop, strv address, bool shared, io_accept_fn fn,
                               void *arg, struct err *err);
 /* The same on a socket that listens already and that another process has handed over; `fd` is the listener's from here
@@ -121,6 +131,9 @@ struct io_listener *io_listen_on(struct io_loop *loop, strv address, int fd, io_
                                  void *arg, struct err *err);
 /* Is it a socket that listens on this address? */
 bool io_listens_on(int fd, strv address);
+/* What callers of an address that begins with "tls:" are shown; counted; connections keep the one they began with. As
+ * long as there is none they are turned away. For other addresses nothing changes. */
+void io_listener_set_tls(struct io_listener *l, struct io_tls *tls);
 /* A second descriptor of the socket, or -1. */
 int io_listener_fd(const struct io_listener *l);
 /* Another process serves the UNIX sockets' files from now on: they stay when the listeners go. */

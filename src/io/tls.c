@@ -34,7 +34,9 @@ struct io_tls_conn {
     bool goodbye_said;
 };
 
+static struct io_tls *context(const SSL_METHOD *method, struct err *err);
 static bool load_files(SSL_CTX *ctx, const struct io_tls_opts *opts, struct err *err);
+static bool load_server(SSL_CTX *ctx, const struct io_tls_serve_opts *opts, struct err *err);
 static bool tls_err(struct err *err, const char *what, const char *file);
 static bool set_name(SSL *ssl, const char *host);
 static void handshake(struct io_stream *s);
@@ -44,6 +46,42 @@ static bool encrypt(struct io_stream *s, const char *data, size_t len);
 
 struct io_tls *io_tls_new(const struct io_tls_opts *opts, struct err *err)
 {
+    struct io_tls *tls = context(TLS_client_method(), err);
+
+    if (tls == NULL)
+        return NULL;
+    SSL_CTX_set_verify(tls->ctx, SSL_VERIFY_PEER, NULL);
+    if (load_files(tls->ctx, opts, err))
+        return tls;
+    io_tls_unref(tls);
+    return NULL;
+}
+
+struct io_tls *io_tls_serve(const struct io_tls_serve_opts *opts, struct err *err)
+{
+    struct io_tls *tls = context(TLS_server_method(), err);
+
+    if (tls == NULL)
+        return NULL;
+    if (load_server(tls->ctx, opts, err))
+        return tls;
+    io_tls_unref(tls);
+    return NULL;
+}
+
+int64_t io_tls_expires_us(const struct io_tls *tls)
+{
+    const X509 *cert = SSL_CTX_get0_certificate(tls->ctx);
+    struct tm end;
+
+    if (cert == NULL || ASN1_TIME_to_tm(X509_get0_notAfter(cert), &end) != 1)
+        return 0;
+    return (int64_t)timegm(&end) * 1000000;
+}
+
+/* What both sides want alike. */
+static struct io_tls *context(const SSL_METHOD *method, struct err *err)
+{
     struct io_tls *tls = mem_zalloc(sizeof *tls);
 
     if (tls == NULL) {
@@ -52,23 +90,18 @@ struct io_tls *io_tls_new(const struct io_tls_opts *opts, struct err *err)
     }
     ERR_clear_error();
     atomic_init(&tls->refs, 1);
-    tls->ctx = SSL_CTX_new(TLS_client_method());
+    tls->ctx = SSL_CTX_new(method);
     if (tls->ctx == NULL) {
         tls_err(err, "cannot start TLS", "");
         mem_free(tls);
         return NULL;
     }
     SSL_CTX_set_min_proto_version(tls->ctx, TLS1_2_VERSION);
-    SSL_CTX_set_verify(tls->ctx, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_session_cache_mode(tls->ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_options(tls->ctx,
                         SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
     /* An idle connection keeps no record buffers (2 x 17 KB). */
     SSL_CTX_set_mode(tls->ctx, SSL_MODE_RELEASE_BUFFERS);
-    if (!load_files(tls->ctx, opts, err)) {
-        io_tls_unref(tls);
-        return NULL;
-    }
     return tls;
 }
 
@@ -109,6 +142,41 @@ static bool load_files(SSL_CTX *ctx, const struct io_tls_opts *opts, struct err 
     return true;
 }
 
+/* Only HTTP/1.1 is spoken; who offers nothing of the kind is served as well. */
+static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len,
+                           const unsigned char *offered, unsigned offered_len, void *arg)
+{
+    static const unsigned char http1[] = "\x08http/1.1";
+
+    (void)ssl;
+    (void)arg;
+    if (SSL_select_next_proto((unsigned char **)(uintptr_t)out, out_len, http1, sizeof http1 - 1,
+                              offered, offered_len) != OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_NOACK;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+static bool load_server(SSL_CTX *ctx, const struct io_tls_serve_opts *opts, struct err *err)
+{
+    SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, NULL);
+    SSL_CTX_set_num_tickets(ctx, 0);
+    if (SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20") != 1) /* of TLS 1.2 */
+        return tls_err(err, "cannot choose ciphers", "");
+    if (SSL_CTX_use_certificate_chain_file(ctx, opts->cert_file) != 1)
+        return tls_err(err, "cannot read the certificate from", opts->cert_file);
+    if (SSL_CTX_use_PrivateKey_file(ctx, opts->key_file, SSL_FILETYPE_PEM) != 1)
+        return tls_err(err, "cannot read the key from", opts->key_file);
+    if (SSL_CTX_check_private_key(ctx) != 1)
+        return tls_err(err, "the key does not belong to", opts->cert_file);
+    if (opts->client_ca_file == NULL)
+        return true;
+    SSL_CTX_set_client_CA_list(ctx, SSL_load_client_CA_file(opts->client_ca_file));
+    if (SSL_CTX_load_verify_file(ctx, opts->client_ca_file) != 1)
+        return tls_err(err, "cannot read certificates of authorities from", opts->client_ca_file);
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    return true;
+}
+
 static bool tls_err(struct err *err, const char *what, const char *file)
 {
     const char *why = ERR_reason_error_string(ERR_peek_last_error());
@@ -119,7 +187,8 @@ static bool tls_err(struct err *err, const char *what, const char *file)
 
 /* ---- one connection ---- */
 
-bool io_tls_open(struct io_stream *s, struct io_tls *tls, const char *host)
+/* The state of a stream, without a word said yet. */
+static bool attach(struct io_stream *s, struct io_tls *tls)
 {
     struct io_tls_conn *t;
     BIO *in, *out;
@@ -133,7 +202,7 @@ bool io_tls_open(struct io_stream *s, struct io_tls *tls, const char *host)
     in = BIO_new(BIO_s_mem());
     out = BIO_new(BIO_s_mem());
     t->ssl = SSL_new(tls->ctx);
-    if (in == NULL || out == NULL || t->ssl == NULL || !set_name(t->ssl, host)) {
+    if (in == NULL || out == NULL || t->ssl == NULL) {
         BIO_free(in);
         BIO_free(out);
         SSL_free(t->ssl);
@@ -144,8 +213,28 @@ bool io_tls_open(struct io_stream *s, struct io_tls *tls, const char *host)
     t->in = in;
     t->out = out;
     SSL_set_bio(t->ssl, in, out);
-    SSL_set_connect_state(t->ssl);
     s->tls = t;
+    return true;
+}
+
+bool io_tls_accept(struct io_stream *s, struct io_tls *tls)
+{
+    if (!attach(s, tls))
+        return false;
+    SSL_set_accept_state(s->tls->ssl);
+    return true;
+}
+
+bool io_tls_open(struct io_stream *s, struct io_tls *tls, const char *host)
+{
+    if (!attach(s, tls))
+        return false;
+    if (!set_name(s->tls->ssl, host)) {
+        io_tls_conn_free(s->tls);
+        s->tls = NULL;
+        return false;
+    }
+    SSL_set_connect_state(s->tls->ssl);
     s->reading = true;
     io_stream_arm(s);
     handshake(s);
@@ -208,7 +297,10 @@ static void handshake(struct io_stream *s)
         return;
     if (rc == 1) {
         t->established = true;
-        io_connect_tls_ready(s->connect);
+        if (s->connect != NULL)
+            io_connect_tls_ready(s->connect);
+        else
+            read_plain(s); /* what came with the end of the handshake */
     } else if (what != SSL_ERROR_WANT_READ) {
         io_stream_end(s, IO_TLS);
     }

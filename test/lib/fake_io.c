@@ -626,6 +626,18 @@ struct io_tls *io_tls_new(const struct io_tls_opts *opts, struct err *err)
     return tls;
 }
 
+struct io_tls *io_tls_serve(const struct io_tls_serve_opts *opts, struct err *err)
+{
+    (void)opts;
+    return io_tls_new(&(struct io_tls_opts){0}, err);
+}
+
+int64_t io_tls_expires_us(const struct io_tls *tls)
+{
+    (void)tls;
+    return 0;
+}
+
 struct io_tls *io_tls_ref(struct io_tls *tls)
 {
     if (tls != NULL)
@@ -876,6 +888,12 @@ bool io_listens_on(int fd, strv address)
     (void)fd;
     (void)address;
     return false;
+}
+
+void io_listener_set_tls(struct io_listener *l, struct io_tls *tls)
+{
+    (void)l;
+    (void)tls;
 }
 
 int io_listener_fd(const struct io_listener *l)

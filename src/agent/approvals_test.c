@@ -30,7 +30,8 @@ struct place {
 static void open_desk(struct place *p)
 {
     struct err err = ERR_INIT;
-    p->store = store_open(p->path, false, &err);
+    const struct store_at at = {.path = p->path};
+    p->store = store_open(&at, false, &err);
     assert_non_null(p->store);
     const struct agent_desk_env env = {p->loop, p->store, &p->log};
     p->desk = agent_desk_new(&env);

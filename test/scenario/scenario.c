@@ -156,7 +156,8 @@ static struct {
     struct ledger *ledger;
     struct chat_keep *keep;
     struct chat_room *room;
-    char keep_dir[32], state_dir[32];
+    char keep_dir[32], state_dir[32], store_path[64];
+    struct store_at store;
     struct agent_host *host;
     struct mcp_question *question;
     struct fake_call *called;
@@ -1464,7 +1465,9 @@ static void make_state(void)
     snprintf(t.state_dir, sizeof t.state_dir, "/tmp/state-XXXXXX");
     if (mkdtemp(t.state_dir) == NULL)
         die("cannot make", t.state_dir);
-    t.worker.api.state_dir = t.state_dir;
+    snprintf(t.store_path, sizeof t.store_path, "%s/llm-router.db", t.state_dir);
+    t.store = (struct store_at){.path = t.store_path};
+    t.worker.api.store = &t.store;
 }
 
 static void drop_state(void)

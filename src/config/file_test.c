@@ -39,9 +39,8 @@ static const struct {
      "file:3:5: hosts: expected a list of: a host name, with or without a port, not a list", 3, 5},
     {"[ a ]: b\n", "file:1:1: expected a key, not a list", 1, 1},
     {"a: &x 1\n",
-     "file:1:1: unknown key \"a\"; known here: listen, workers, state_dir, runtime_dir, airgap, "
-     "mode, "
-     "local_networks, providers, roles, routes, aliases, default_role, default_provider, ...",
+     "file:1:1: unknown key \"a\"; known here: listen, workers, state_dir, runtime_dir, user, "
+     "sandbox, airgap, mode, local_networks, providers, roles, routes, aliases, confidence, ...",
      1, 1},
     {"mode: &x local\n",
      "file:1:7: anchors and aliases (& and *) are not supported; quote a text that begins with one "
@@ -61,8 +60,8 @@ static const struct {
     {"log:\n  format: json\n", "file:2:3: unknown key \"format\"; known here: level", 2, 3},
     {"log.level: info\n",
      "file:1:1: unknown key \"log.level\"; known here: listen, workers, state_dir, runtime_dir, "
-     "airgap, mode, local_networks, providers, roles, routes, aliases, default_role, "
-     "default_provider, ...",
+     "user, sandbox, airgap, mode, local_networks, providers, roles, routes, aliases, confidence, "
+     "...",
      1, 1},
     {"providers:\n  o:\n    idel: 3s\n", "file:3:5: unknown key \"idel\"; did you mean \"idle\"?",
      3, 5},
@@ -74,9 +73,8 @@ static const struct {
      "key_file",
      3, 5},
     {"\"*\": 1\n",
-     "file:1:1: unknown key \"*\"; known here: listen, workers, state_dir, runtime_dir, airgap, "
-     "mode, "
-     "local_networks, providers, roles, routes, aliases, default_role, default_provider, ...",
+     "file:1:1: unknown key \"*\"; known here: listen, workers, state_dir, runtime_dir, user, "
+     "sandbox, airgap, mode, local_networks, providers, roles, routes, aliases, confidence, ...",
      1, 1},
     /* names */
     {"providers: { a/b: {} }\n",

@@ -111,7 +111,7 @@ bool io_addr_parse(struct io_addr *a, strv text, struct err *err)
     strv rest;
 
     if (text.ptr == NULL)
-        text = STRV("");
+        return err_set(err, 0, "an address is missing; expected ADDRESS:PORT or unix:PATH");
     if (memchr(text.ptr, '\0', text.len) != NULL)
         return err_set(err, 0, "an address must not contain a zero byte");
     if (strv_starts(text, IO_ADDR_TLS))

@@ -266,12 +266,11 @@ static void close_pipes(struct plan *plan)
 static bool launch(struct plan *plan, pid_t *pid, struct err *err)
 {
     struct failure failure;
-    sigset_t all, old;
+    sigset_t old;
     ssize_t n;
     int saved;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
+    io_block_signals(&old);
     *pid = fork();
     saved = errno;
     if (*pid == 0)

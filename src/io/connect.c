@@ -111,7 +111,10 @@ static bool begin(struct io_connect *c)
 static bool look_up(struct io_connect *c)
 {
     const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    sigset_t old;
+    io_block_signals(&old);
     int rc = uv_getaddrinfo(&c->loop->uv, &c->lookup, on_lookup, c->target.host, NULL, &hints);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
 
     if (rc != 0) {
         c->why = rc == UV_ENOMEM ? IO_NO_MEMORY : IO_DNS;

@@ -14,6 +14,7 @@
 #ifndef IO_INTERNAL_H
 #define IO_INTERNAL_H
 
+#include <signal.h>
 #include <stdatomic.h>
 #include <uv.h>
 
@@ -44,6 +45,9 @@ struct io_loop {
     char *plain; /* decrypted bytes on their way to on_data; made with the first TLS stream */
     char in[IO_READ_BYTES];
 };
+
+/* All of them, in this thread: around what makes another thread or process, which inherits that. */
+void io_block_signals(sigset_t *old);
 
 struct io_tls_conn;
 

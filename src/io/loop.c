@@ -291,13 +291,25 @@ static void on_worked(uv_work_t *uv, int status)
     mem_free(w);
 }
 
+/* libuv starts its threads when the first is needed, and they inherit what the caller blocks. One that blocked nothing
+ * would get the signals that the main thread blocks at its end, when nobody handles them any more. */
+void io_block_signals(sigset_t *old)
+{
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, old);
+}
+
 bool io_work(struct io_loop *loop, void (*run)(void *arg), void (*done)(void *arg), void *arg)
 {
     struct work *w = mem_alloc(sizeof *w);
     if (w == NULL)
         return false;
     *w = (struct work){.uv = {.data = w}, .run = run, .done = done, .arg = arg};
+    sigset_t old;
+    io_block_signals(&old);
     int rc = uv_queue_work(&loop->uv, &w->uv, on_work, on_worked);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
     assert(rc == 0); /* only for want of a function */
     (void)rc;
     return true;

@@ -27,7 +27,7 @@ import data  # noqa: E402
 import export  # noqa: E402
 
 SIZE = {"dim": 192, "layers": 4, "heads": 4, "feed": 512, "context": 2048, "vocabulary": 2048}
-SEED, STEPS, BATCH, RATE, WARM, DROPOUT = 10, 2094, 3072, 2e-3, 150, 0.08
+SEED, STEPS, BATCH, RATE, WARM, DROPOUT = 10, 2400, 3072, 2e-3, 150, 0.08
 CUT, WHOLE = 9, 0.2            # tokens kept of an answer that is cut; share of answers that are not
 PROMPT_WEIGHT = 0.05            # of a question's tokens beside an answer's
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

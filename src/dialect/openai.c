@@ -23,6 +23,8 @@
  */
 #include "dialect/openai.h"
 
+#include <math.h>
+
 /* ---- answers of an upstream ---- */
 
 void openai_emit(struct hearing *h, const struct llm_event *ev)
@@ -162,7 +164,7 @@ static bool read_delta(struct hearing *h, yyjson_val *delta, int index)
     return true;
 }
 
-/* How probable the tokens were, where it was asked. */
+/* How probable the tokens were, where it was asked. One of which that cannot be read is not sure at all. */
 static void read_logprobs(struct hearing *h, yyjson_val *choice)
 {
     size_t i, max;
@@ -173,7 +175,7 @@ static void read_logprobs(struct hearing *h, yyjson_val *choice)
     yyjson_arr_foreach(tokens, i, max, token)
     {
         if (!json_is_num(json_get(token, "logprob"), &least))
-            continue;
+            least = -INFINITY;
         if (!h->in->told_sure || least < h->in->least_logprob)
             h->in->least_logprob = least < 0 ? least : 0;
         h->in->told_sure = true;
